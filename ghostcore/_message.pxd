@@ -1,0 +1,44 @@
+"""Above one frame (RFC 6455 sections 5.4, 5.5, 7, 8.1): fragments, UTF-8, control frames, closing."""
+
+cdef enum Opcode:
+    OP_CONTINUATION = 0x0
+    OP_TEXT = 0x1
+    OP_BINARY = 0x2
+    OP_CLOSE = 0x8
+    OP_PING = 0x9
+    OP_PONG = 0xA
+
+
+cdef enum Outcome:
+    NOTHING = 0     # more frames are needed, or nothing to do
+    MESSAGE = 1     # `kind`, `data`, `size` describe a whole message, valid until the next feed
+    PING = 2        # `data`, `size` are to be sent back as a pong
+    PONG = 3        # `data`, `size` are its payload
+    CLOSE = 4       # the peer's close frame: `close_code` (1005 if it had none), `close_reason`
+    VIOLATION = 5   # fail the connection: `close_code` to answer with, `detail` says why
+    AFTER_CLOSE = 6  # data after the peer's close frame: ignored
+
+
+cdef class MessageReader:
+    cdef readonly int kind
+    cdef const char *data
+    cdef Py_ssize_t size
+    cdef readonly int close_code
+    cdef readonly str close_reason
+    cdef readonly str detail
+    cdef Py_ssize_t max_message_size
+    cdef bint _closed           # the peer's close frame has come
+    cdef int _fragment_kind     # 0: no fragmented message under way
+    cdef unsigned int _utf8_state
+    cdef char *_buffer          # the fragments so far; NULL while there is none
+    cdef Py_ssize_t _length
+    cdef Py_ssize_t _capacity
+
+    # One frame as it came off the wire, already unmasked. Never raises for what a peer sent.
+    cdef Outcome feed(self, int opcode, bint fin, int reserved, const char *data,
+                      Py_ssize_t size) except *
+
+# The payload of a close frame: 2 bytes of code and the reason cut to 123 bytes of whole UTF-8.
+cdef bytes close_payload(int code, str reason)
+# May this code stand in a close frame (RFC 6455 section 7.4)?
+cdef bint valid_close_code(int code) noexcept

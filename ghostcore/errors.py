@@ -1,0 +1,235 @@
+"""Every error that ghostcore raises, as one tree that says whose fault it was.
+
+::
+
+    GhostError
+    |-- UsageError (also ValueError)   the caller's fault: wrong argument, wrong moment
+    |   `-- InvalidPlan                a run that cannot start; carries every problem found
+    |-- TargetError                    the server's fault, or the network's; counted, never a bug of ours
+    |   |-- ConnectFailed              no connection: name, route, refusal, TLS
+    |   |-- HandshakeRejected          connected, but not upgraded or not let in
+    |   |-- ClosedByPeer               the other side closed or reset an open connection
+    |   |-- ProtocolViolation          the other side broke WebSocket, Engine.IO or Socket.IO
+    |   `-- Timeout (also TimeoutError)  no answer within the deadline
+    `-- EngineError                    ours, always a bug worth a report
+
+    ScriptAborted (BaseException)      vu.abort(): ends the run, exit code 108
+
+A :class:`TargetError` carries fields, not only text: ``kind`` is the stable name under which the
+error is counted (the table in ``KINDS``), ``phase`` says how far the connection had come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = [
+    "KINDS",
+    "ClosedByPeer",
+    "ConnectFailed",
+    "EngineError",
+    "GhostError",
+    "HandshakeRejected",
+    "InvalidPlan",
+    "ProtocolViolation",
+    "ScriptAborted",
+    "TargetError",
+    "Timeout",
+    "UsageError",
+]
+
+KINDS: dict[str, str] = {
+    "dns_failure": "the host name could not be resolved",
+    "connection_refused": "nothing listens at that address and port",
+    "unreachable": "no route to the host or network",
+    "no_source_port": "this machine has no free source address and port left for that target",
+    "no_descriptors": "this process may not open more files",
+    "connect_failed": "the TCP connection failed for another reason",
+    "connect_timeout": "no TCP connection, TLS session or upgrade within the connect deadline",
+    "tls_failed": "the TLS handshake failed",
+    "tls_certificate": "the server's certificate was not accepted",
+    "upgrade_rejected": "an HTTP answer other than 101",
+    "upgrade_invalid": "an answer to the upgrade that breaks RFC 6455 (or is no HTTP at all)",
+    "upgrade_closed": "the connection ended before the upgrade was answered",
+    "open_timeout": "no Engine.IO open packet or Socket.IO connect answer within the deadline",
+    "connect_error": "the Socket.IO namespace refused the connection",
+    "closed": "the server closed the connection with a close frame",
+    "connection_lost": "the connection ended without a close frame (reset or end of stream)",
+    "ping_timeout": "the server's Engine.IO pings stopped",
+    "protocol_violation": "the server sent what its protocol forbids",
+    "message_too_big": "a message over max_message_size",
+    "receive_timeout": "no message within the deadline",
+    "reply_timeout": "no reply to a request within the deadline",
+    "ack_timeout": "no acknowledgement of a call within the deadline",
+    "not_connected": "an operation on a session that had ended",
+}
+"""The kinds under which target errors are counted, and what each means."""
+
+
+class GhostError(Exception):
+    """Root of all errors of ghostcore (but :class:`ScriptAborted`)."""
+
+
+class UsageError(GhostError, ValueError):
+    """The caller asked for something that cannot be: the message says what was expected."""
+
+
+class InvalidPlan(UsageError):
+    """A run that cannot start. ``problems`` lists everything that is wrong, not only the first."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class TargetError(GhostError):
+    """The server or the network failed. Counted under ``kind`` at the boundary of an iteration.
+
+    :ivar kind: a key of ``KINDS``.
+    :ivar phase: ``dns``, ``tcp``, ``tls``, ``upgrade``, ``open``, ``connect`` or ``session``.
+    :ivar url: the URL of the session, without its query.
+    :ivar elapsed_ms: time since the operation that failed began, in ms; NaN where none applies.
+    """
+
+    default_kind = "connect_failed"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        kind: str | None = None,
+        phase: str = "session",
+        url: str = "",
+        elapsed_ms: float = float("nan"),
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.kind = kind or self.default_kind
+        self.phase = phase
+        self.url = url
+        self.elapsed_ms = elapsed_ms
+
+    def __str__(self) -> str:
+        return f"{self.detail} [{self.url}]" if self.url else self.detail
+
+
+class ConnectFailed(TargetError):
+    """No connection could be made. ``errno`` is the system's number where there is one."""
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        kind: str | None = None,
+        phase: str = "tcp",
+        url: str = "",
+        elapsed_ms: float = float("nan"),
+        errno: int | None = None,
+    ) -> None:
+        super().__init__(detail, kind=kind, phase=phase, url=url, elapsed_ms=elapsed_ms)
+        self.errno = errno
+
+
+class HandshakeRejected(TargetError):
+    """The server answered the upgrade or the Socket.IO connect with a refusal.
+
+    :ivar status: HTTP status, 0 where there was no HTTP answer.
+    :ivar data: what the server said: the HTTP body (first 512 bytes) or the payload of the
+        Socket.IO connect error.
+    """
+
+    default_kind = "upgrade_rejected"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        kind: str | None = None,
+        phase: str = "upgrade",
+        url: str = "",
+        elapsed_ms: float = float("nan"),
+        status: int = 0,
+        data: object = None,
+    ) -> None:
+        super().__init__(detail, kind=kind, phase=phase, url=url, elapsed_ms=elapsed_ms)
+        self.status = status
+        self.data = data
+
+
+class ClosedByPeer(TargetError):
+    """The connection ended and we did not end it.
+
+    :ivar code: close code of RFC 6455 section 7.1.5: 1005 for a close frame without a code, 1006
+        for no close frame at all.
+    :ivar reason: the reason in the close frame.
+    :ivar age_s: age of the connection in seconds when it ended.
+    """
+
+    default_kind = "closed"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        kind: str | None = None,
+        phase: str = "session",
+        url: str = "",
+        elapsed_ms: float = float("nan"),
+        code: int = 1006,
+        reason: str = "",
+        age_s: float = float("nan"),
+    ) -> None:
+        super().__init__(detail, kind=kind, phase=phase, url=url, elapsed_ms=elapsed_ms)
+        self.code = code
+        self.reason = reason
+        self.age_s = age_s
+
+
+class ProtocolViolation(TargetError):
+    """The server sent what its protocol forbids. ``code`` is the close code that we answer with."""
+
+    default_kind = "protocol_violation"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        kind: str | None = None,
+        phase: str = "session",
+        url: str = "",
+        elapsed_ms: float = float("nan"),
+        code: int = 1002,
+    ) -> None:
+        super().__init__(detail, kind=kind, phase=phase, url=url, elapsed_ms=elapsed_ms)
+        self.code = code
+
+
+class Timeout(TargetError, TimeoutError):
+    """No answer within the deadline. ``limit_s`` is the deadline in seconds."""
+
+    default_kind = "receive_timeout"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        kind: str | None = None,
+        phase: str = "session",
+        url: str = "",
+        elapsed_ms: float = float("nan"),
+        limit_s: float = float("nan"),
+    ) -> None:
+        super().__init__(detail, kind=kind, phase=phase, url=url, elapsed_ms=elapsed_ms)
+        self.limit_s = limit_s
+
+
+class EngineError(GhostError):
+    """A fault of ghostcore itself. Always a bug: please report it with its traceback."""
+
+
+class ScriptAborted(BaseException):
+    """Raised by ``vu.abort()``; a BaseException, so that ``except Exception`` cannot hide it."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason

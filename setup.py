@@ -1,0 +1,68 @@
+"""Build of the C layer. Everything declarative lives in pyproject.toml.
+
+Switches (environment variables, set to 1):
+
+GHOSTCORE_DEBUG     bounds, None and overflow checks on, -O0 with symbols
+GHOSTCORE_SANITIZE  address and undefined-behaviour sanitizers
+GHOSTCORE_COVERAGE  line tracing for coverage.py
+GHOSTCORE_ANNOTATE  write the annotated HTML of each module beside its C
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from Cython.Build import cythonize
+from Cython.Compiler import Options
+from setuptools import Extension, setup
+
+ROOT = Path(__file__).parent
+
+
+def switch(name: str) -> bool:
+    return os.environ.get(f"GHOSTCORE_{name}", "0") not in ("", "0")
+
+
+DEBUG, SANITIZE, COVERAGE = switch("DEBUG"), switch("SANITIZE"), switch("COVERAGE")
+
+compile_args = ["-O0", "-g"] if DEBUG else ["-O3", "-g0"]
+link_args: list[str] = []
+if SANITIZE:
+    sanitizers = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g"]
+    compile_args += sanitizers
+    link_args += sanitizers
+macros = [("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")] if COVERAGE else []
+
+Options.warning_errors = True
+
+extensions = [
+    Extension(
+        f"ghostcore.{path.stem}",
+        [path.relative_to(ROOT).as_posix()],
+        extra_compile_args=compile_args,
+        extra_link_args=link_args,
+        define_macros=macros,
+    )
+    for path in sorted(ROOT.glob("ghostcore/*.pyx"))
+]
+
+if "sdist" not in sys.argv:
+    extensions = cythonize(
+        extensions,
+        build_dir="build/cython",
+        annotate=switch("ANNOTATE"),
+        compiler_directives={
+            "language_level": 3,
+            "binding": True,
+            "boundscheck": DEBUG,
+            "wraparound": False,
+            "nonecheck": DEBUG,
+            "overflowcheck": DEBUG,
+            "cdivision": True,
+            "initializedcheck": False,
+            "linetrace": COVERAGE,
+            "freethreading_compatible": False,
+        },
+    )
+
+setup(ext_modules=extensions)
