@@ -9,6 +9,7 @@
     |   |-- ConnectFailed              no connection: name, route, refusal, TLS
     |   |-- HandshakeRejected          connected, but not upgraded or not let in
     |   |-- ClosedByPeer               the other side closed or reset an open connection
+    |   |-- ErrorReply                 the server answered that a request failed
     |   |-- ProtocolViolation          the other side broke WebSocket, Engine.IO or Socket.IO
     |   `-- Timeout (also TimeoutError)  no answer within the deadline
     `-- EngineError                    ours, always a bug worth a report
@@ -28,6 +29,7 @@ __all__ = [
     "ClosedByPeer",
     "ConnectFailed",
     "EngineError",
+    "ErrorReply",
     "GhostError",
     "HandshakeRejected",
     "InvalidPlan",
@@ -59,6 +61,7 @@ KINDS: dict[str, str] = {
     "protocol_violation": "the server sent what its protocol forbids",
     "message_too_big": "a message over max_message_size",
     "receive_timeout": "no message within the deadline",
+    "error_reply": "an event that says that a request failed",
     "reply_timeout": "no reply to a request within the deadline",
     "ack_timeout": "no acknowledgement of a call within the deadline",
     "not_connected": "an operation on a session that had ended",
@@ -183,6 +186,25 @@ class ClosedByPeer(TargetError):
         self.code = code
         self.reason = reason
         self.age_s = age_s
+
+
+class ErrorReply(TargetError):
+    """A request was answered with an event that says that it failed. ``event`` is that event."""
+
+    default_kind = "error_reply"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        kind: str | None = None,
+        phase: str = "session",
+        url: str = "",
+        elapsed_ms: float = float("nan"),
+        event: object = None,
+    ) -> None:
+        super().__init__(detail, kind=kind, phase=phase, url=url, elapsed_ms=elapsed_ms)
+        self.event = event
 
 
 class ProtocolViolation(TargetError):

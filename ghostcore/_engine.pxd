@@ -1,0 +1,126 @@
+"""A session: one WebSocket connection as a scenario sees it. Knows a Link, not which one."""
+
+from libc.stdint cimport int64_t
+
+from ghostcore._codec cimport Channel, Codec
+from ghostcore._message cimport MessageReader
+from ghostcore._timers cimport Timer, TimerQueue, Waiter
+
+
+cdef class Traffic:
+    """What the sessions of one scenario did, since the last take()."""
+    cdef public int64_t msgs_sent
+    cdef public int64_t msgs_received
+    cdef public int64_t bytes_sent
+    cdef public int64_t bytes_received
+    cdef public int64_t discarded
+
+
+cdef class Engine:
+    """What all sessions of one event loop share."""
+    cdef readonly object loop
+    cdef readonly TimerQueue timers
+    cdef readonly int64_t live_sessions
+    cdef char *_scratch
+    cdef Py_ssize_t _scratch_size
+    cdef readonly bint closed
+
+    # A buffer of at least this size, valid until the next call: links frame what they send in it.
+    cdef char *scratch(self, Py_ssize_t size) except NULL
+
+
+cdef class Link:
+    """The link seam: one connection that carries frames. The session drives it, and it reports to
+    the session's link_* methods."""
+    cdef bint congested     # more is buffered than the peer takes: senders that ask should wait
+
+    cdef int send(self, int opcode, const char *data, Py_ssize_t size) except -1
+    cdef int send_close(self, int code, str reason) except -1   # 1005: an empty close frame
+    cdef int close(self) except -1      # send what is buffered, then end the connection
+    cdef int abort(self) except -1      # end it now
+
+
+cdef enum SessionState:
+    SESSION_NEW
+    SESSION_OPEN
+    SESSION_CLOSING         # our close frame is out, or theirs has come
+    SESSION_CLOSED
+
+
+cdef class Session(Channel):
+    cdef readonly Engine engine
+    cdef Link link
+    cdef readonly Codec codec
+    cdef MessageReader _reader
+    cdef readonly Traffic traffic
+    cdef object _inbox              # deque, made when the first item finds no taker
+    cdef Waiter _receiver
+    cdef list _senders              # wait for room
+    cdef list _closers              # wait for the end
+    cdef dict _pings                # payload -> PingWaiter
+    cdef Watchdog _watchdog
+    cdef readonly object error      # why the session ended; None while it lives, or if we closed it
+    cdef public str url
+    cdef public str progress        # what an attempt to open it had come to: dns, tcp, tls, upgrade, open
+    cdef readonly str subprotocol
+    cdef readonly str close_reason
+    cdef readonly int64_t dialed_ns
+    cdef readonly int64_t upgrading_ns  # the upgrade request was written
+    cdef readonly int64_t opened_ns     # the 101 arrived
+    cdef readonly int64_t closed_ns
+    cdef readonly int64_t arrived_ns    # arrival of the last frame
+    cdef int64_t _close_sent_ns
+    cdef readonly int close_code    # of the peer's close frame; 1006: none came
+    cdef int _streak                # results handed out without a turn of the loop
+    cdef SessionState _state
+    cdef bint _error_seen           # the scenario has been told of the error
+    cdef bint _dispatching          # items go to _on_item(), not to the inbox
+
+    # The link's side:
+    cdef int link_opened(self, Link link, str subprotocol) except -1
+    cdef int link_frame(self, int opcode, bint fin, int reserved, const char *data,
+                        Py_ssize_t size) except -1
+    cdef int link_room(self) except -1
+    cdef int link_lost(self, object error) except -1
+
+    cdef int _send(self, int opcode, const char *data, Py_ssize_t size) except -1
+    cdef int _peer_closed(self, int code, str reason) except -1
+    cdef int _violated(self, int code, str detail, str kind) except -1
+    cdef int _end(self, object error) except -1
+    cdef object _dead(self)
+
+
+cdef class Watchdog(Timer):
+    cdef Session session
+    cdef int64_t deadline_ns
+    cdef int64_t within_ns
+
+
+cdef class RecvWaiter(Waiter):
+    cdef Session _session
+    cdef double _timeout_s
+    cdef int64_t _asked_ns
+
+
+cdef class RoomWaiter(Waiter):
+    cdef Session _session
+
+
+cdef class EndWaiter(Waiter):
+    cdef Session _session
+    cdef int64_t _limit_ns
+
+
+cdef class PingWaiter(Waiter):
+    cdef Session _session
+    cdef bytes _payload
+    cdef double _timeout_s
+    cdef int64_t _sent_ns
+
+
+cdef class WebSocketBase(Session):
+    pass
+
+
+cdef class DispatchingSession(Session):
+    pass

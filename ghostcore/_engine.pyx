@@ -1,0 +1,670 @@
+"""Sessions: connections as scenarios see them.
+
+A session stands between a link (frames on a socket) and a codec (what the messages mean). All of it
+runs inside the link's callbacks: a frame is stamped, assembled, answered if it is a ping, decoded and
+handed to whoever waits, without a task, a queue or a timer of its own.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+from libc.stdint cimport int64_t
+
+from ghostcore._codec cimport KIND_BINARY, KIND_TEXT, Channel, Codec
+from ghostcore._message cimport (
+    AFTER_CLOSE, CLOSE, MESSAGE, NOTHING, OP_BINARY, OP_PING, OP_PONG, OP_TEXT, PING, PONG,
+    VIOLATION, MessageReader, Outcome,
+)
+from ghostcore._timers cimport WAITER_PENDING, Timer, TimerQueue, Waiter
+
+from collections import deque
+
+from ghostcore.errors import (
+    ClosedByPeer, EngineError, ProtocolViolation, TargetError, Timeout, UsageError,
+)
+
+cdef int64_t CLOSE_TIMEOUT_NS = 5_000_000_000   # for the peer's part of the closing handshake
+cdef int STREAK_MAX = 64    # queued messages handed out in a row before the loop gets a turn
+
+cdef dict _REACHED = {
+    "dns": "the name of the host was not resolved",
+    "tcp": "the TCP connection was not answered",
+    "tls": "the TLS handshake did not end",
+    "upgrade": "the upgrade was not answered",
+    "open": "upgraded, but the server has not let the client in",
+}
+
+cdef int64_t _live_sessions = 0
+
+
+def live_sessions() -> int:
+    """Sessions whose connection has not ended yet; the leak tests expect zero."""
+    return _live_sessions
+
+
+cdef class Traffic:
+    """Counts of what the sessions that share it have sent and received.
+
+    Bytes are those of WebSocket frames, headers included; the HTTP upgrade and TLS are not.
+    """
+
+    def take(self) -> tuple:
+        """(msgs_sent, msgs_received, bytes_sent, bytes_received, discarded) since the last take."""
+        result = (self.msgs_sent, self.msgs_received, self.bytes_sent, self.bytes_received,
+                  self.discarded)
+        self.msgs_sent = self.msgs_received = self.bytes_sent = self.bytes_received = 0
+        self.discarded = 0
+        return result
+
+
+cdef class Engine:
+    """What the sessions of one event loop share: its timer queue and a buffer to frame in."""
+
+    def __init__(self, loop):
+        self.loop = loop
+        self.timers = TimerQueue(loop)
+
+    def __dealloc__(self):
+        PyMem_Free(self._scratch)
+
+    cdef char *scratch(self, Py_ssize_t size) except NULL:
+        cdef Py_ssize_t wanted
+        cdef char *buffer
+        if size > self._scratch_size:
+            wanted = max(size, 2 * self._scratch_size, 4096)
+            buffer = <char *>PyMem_Realloc(self._scratch, wanted)
+            if buffer == NULL:
+                raise MemoryError()
+            self._scratch = buffer
+            self._scratch_size = wanted
+        return self._scratch
+
+    def now_ns(self) -> int:
+        return self.timers.now()
+
+    def close(self):
+        """Give the timer queue back. Sessions must have ended before."""
+        self.closed = True
+        self.timers.close()
+
+
+cdef class Link:
+    cdef int send(self, int opcode, const char *data, Py_ssize_t size) except -1:
+        raise EngineError("a link without send()")
+
+    cdef int send_close(self, int code, str reason) except -1:
+        raise EngineError("a link without send_close()")
+
+    cdef int close(self) except -1:
+        raise EngineError("a link without close()")
+
+    cdef int abort(self) except -1:
+        raise EngineError("a link without abort()")
+
+
+cdef class _Ready:
+    """The awaitable of a send that needs no waiting; one object serves them all."""
+
+    def __await__(self):
+        return _exhausted
+
+cdef object _exhausted = iter(())
+cdef _Ready _ready = _Ready()
+
+
+cdef class Watchdog(Timer):
+    cdef int fire(self, int64_t now_ns) except -1:
+        cdef Session session = self.session
+        if session is None or session.link is None:
+            return 0
+        if now_ns < self.deadline_ns:
+            # Moved on since it was queued: one re-queue a period instead of one a ping.
+            return session.engine.timers.push(self, self.deadline_ns)
+        if session._state == SESSION_OPEN:
+            session._state = SESSION_CLOSING
+            session._end(Timeout(
+                f"no Engine.IO ping from the server for {self.within_ns / 1e9:g} s",
+                kind="ping_timeout", url=session.url, limit_s=self.within_ns / 1e9,
+                elapsed_ms=self.within_ns / 1e6))
+        session.link.abort()
+        return 0
+
+
+cdef class Session(Channel):
+    """One connection. Subclasses decide how items reach the scenario."""
+
+    def __init__(self, Engine engine not None, Codec codec not None, Traffic traffic not None,
+                 Py_ssize_t max_message_size, int64_t dialed_ns):
+        self.engine = engine
+        self.codec = codec
+        self.traffic = traffic
+        self._reader = MessageReader(max_message_size)
+        self.close_code = 1006
+        self.close_reason = ""
+        self.subprotocol = ""
+        self.url = ""
+        self.progress = "dns"
+        self.dialed_ns = dialed_ns
+
+    # ---- what Python sees --------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """True from the upgrade until the connection ends or begins to close."""
+        return self._state == SESSION_OPEN
+
+    @property
+    def is_closed(self) -> bool:
+        """True once the session has ended."""
+        return self._state == SESSION_CLOSED
+
+    @property
+    def is_linked(self) -> bool:
+        """True while there is a connection under the session, be it one that is going down."""
+        return self.link is not None
+
+    def close(self, int code=1000, str reason=""):
+        """Send a close frame at once; awaiting the result waits for the connection to end.
+
+        A peer that does not answer the closing handshake within 5 s is cut off.
+
+        :param code: 1000 or 3000-4999 (RFC 6455 section 7.4).
+        :param reason: up to 123 bytes of UTF-8.
+        """
+        if code != 1000 and not 3000 <= code <= 4999:
+            raise UsageError(f"close: code must be 1000 or 3000 to 4999, got {code}")
+        if self._state == SESSION_OPEN:
+            self._state = SESSION_CLOSING
+            self._close_sent_ns = self.engine.timers.now()
+            self.link.send_close(code, reason)
+            self.watchdog(CLOSE_TIMEOUT_NS)
+        cdef EndWaiter op = EndWaiter.__new__(EndWaiter)
+        op._queue = self.engine.timers
+        op._session = self
+        return op
+
+    def abort(self) -> None:
+        """End the connection now, without a closing handshake."""
+        if self._state < SESSION_CLOSED:
+            self._state = SESSION_CLOSING
+            self._close_sent_ns = self.engine.timers.now()
+            if self.link is not None:
+                self.link.abort()
+            else:
+                self._end(None)
+
+    def ping(self, bytes payload=b"", timeout=None):
+        """Send a WebSocket ping at once; awaiting the result gives the round trip in ms.
+
+        :param payload: up to 125 bytes; empty: one is made up that no other ping has.
+        :param timeout: seconds to wait for the pong; None waits until the session ends.
+        """
+        if len(payload) > 125:
+            raise UsageError(f"ping: at most 125 bytes of payload, got {len(payload)}")
+        self._require_open("ping")
+        if self._pings is None:
+            self._pings = {}
+        if not payload:
+            payload = b"%016x" % (self.engine.timers.now() + len(self._pings))
+        cdef PingWaiter op = PingWaiter.__new__(PingWaiter)
+        op._queue = self.engine.timers
+        op._session = self
+        op._payload = payload
+        op._timeout_s = -1 if timeout is None else timeout
+        op._sent_ns = self.engine.timers.now()
+        self._pings[payload] = op
+        self.link.send(OP_PING, PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
+        self.traffic.bytes_sent += 6 + PyBytes_GET_SIZE(payload)
+        return op
+
+    def write_message(self, data):
+        """Send one message (str: text, bytes-like: binary) at once.
+
+        :returns: an awaitable that completes when the socket has room again: awaiting it is
+            back-pressure.
+        :raises TargetError: the session has ended; nothing was sent or counted.
+        """
+        cdef const char *text
+        cdef Py_ssize_t size
+        cdef bytes raw
+        if self._state != SESSION_OPEN:
+            self._require_open("send")
+        if isinstance(data, str):
+            text = PyUnicode_AsUTF8AndSize(data, &size)
+            self._send(OP_TEXT, text, size)
+        else:
+            raw = data if isinstance(data, bytes) else bytes(memoryview(data))
+            self._send(OP_BINARY, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+        return self.room()
+
+    def room(self):
+        """An awaitable that completes when the socket takes more."""
+        cdef RoomWaiter op
+        if self.link is None or not self.link.congested:
+            return _ready
+        op = RoomWaiter.__new__(RoomWaiter)
+        op._queue = self.engine.timers
+        op._session = self
+        return op
+
+    def _require_open(self, str operation):
+        if self._state == SESSION_OPEN:
+            return
+        if self._state == SESSION_NEW:
+            raise UsageError(f"{operation}: the session is not connected yet: await it first")
+        raise self._dead()
+
+    cdef object _dead(self):
+        """What an operation on a session that has ended (or is ending) raises."""
+        if self.error is not None:
+            self._error_seen = True
+            return self.error
+        return UsageError("the session was closed by this side: open another one")
+
+    def ended_error(self):
+        """What an operation that was waiting when the session ended raises."""
+        return self._dead()
+
+    def take_unseen_error(self):
+        """The error that ended the session if no operation has raised it yet, else None."""
+        if self.error is None or self._error_seen:
+            return None
+        self._error_seen = True
+        return self.error
+
+    def reached(self) -> str:
+        """How far opening the session has come, in words."""
+        return _REACHED[self.progress]
+
+    def end_with(self, error) -> None:
+        """A subclass saw the server end the session on its own level: close the connection."""
+        if self._state == SESSION_OPEN:
+            self._state = SESSION_CLOSING
+            self.link.send_close(1000, "")
+            self.watchdog(CLOSE_TIMEOUT_NS)
+            self._end(error)
+
+    # For subclasses written in Python: items are handed to _on_item(), the end to _on_end().
+    def _on_item(self, item):
+        raise EngineError("a session that dispatches must override _on_item()")
+
+    def _on_end(self):
+        pass
+
+    # What Opening asks of a kind of session.
+    async def handshake(self) -> int:
+        """Wait for what must follow the 101; returns when the session was ready, in ns."""
+        return self.opened_ns
+
+    def goodbye(self):
+        """What the end of an ``async with`` block does: close(), after what the protocol wants."""
+        return self.close()
+
+    # ---- the codec's side --------------------------------------------------------------------
+
+    cdef int write(self, int kind, const char *data, Py_ssize_t size) except -1:
+        if self._state != SESSION_OPEN:
+            return 0    # what a codec answers on its own is moot once the session is going down
+        return self._send(kind, data, size)
+
+    cdef int deliver(self, object item) except -1:
+        cdef Waiter receiver
+        if self._dispatching:
+            self._on_item(item)
+            return 0
+        receiver = self._receiver
+        if receiver is not None:
+            self._receiver = None
+            if receiver._state == WAITER_PENDING:
+                return receiver.complete(item)
+        if self._inbox is None:
+            self._inbox = deque()
+        self._inbox.append(item)
+        return 0
+
+    cdef int violation(self, str detail) except -1:
+        return self._violated(1002, detail, "protocol_violation")
+
+    cdef int watchdog(self, int64_t within_ns) except -1:
+        cdef Watchdog dog = self._watchdog
+        if within_ns == 0:
+            if dog is not None:
+                self.engine.timers.remove(dog)
+            return 0
+        if dog is None:
+            dog = self._watchdog = Watchdog()
+            dog.session = self
+        dog.within_ns = within_ns
+        dog.deadline_ns = self.engine.timers.now() + within_ns
+        if dog._slot < 0 or dog.deadline_ns < dog.due_ns:
+            self.engine.timers.push(dog, dog.deadline_ns)
+        return 0
+
+    cdef int _send(self, int opcode, const char *data, Py_ssize_t size) except -1:
+        self.link.send(opcode, data, size)
+        self.traffic.msgs_sent += 1
+        self.traffic.bytes_sent += size + (6 if size < 126 else 8 if size < 65536 else 14)
+        return 0
+
+    # ---- the link's side ---------------------------------------------------------------------
+
+    cdef int link_opened(self, Link link, str subprotocol) except -1:
+        """The 101 has come and frames may follow at once."""
+        global _live_sessions
+        self.link = link
+        self.subprotocol = subprotocol
+        self.opened_ns = self.engine.timers.now()
+        self.progress = "open"
+        self._state = SESSION_OPEN
+        self.engine.live_sessions += 1
+        _live_sessions += 1
+        return 0
+
+    cdef int link_frame(self, int opcode, bint fin, int reserved, const char *data,
+                        Py_ssize_t size) except -1:
+        """One frame, unmasked; `data` is valid during the call."""
+        cdef Outcome outcome
+        cdef MessageReader reader = self._reader
+        self.arrived_ns = self.engine.timers.now()
+        self.traffic.bytes_received += size + (2 if size < 126 else 4 if size < 65536 else 10)
+        if self._state == SESSION_CLOSED:
+            return 0
+        outcome = reader.feed(opcode, fin, reserved, data, size)
+        if outcome == MESSAGE:
+            self.traffic.msgs_received += 1
+            self.codec.feed(self, reader.kind, reader.data, reader.size, self.arrived_ns)
+        elif outcome == PING:
+            if self._state == SESSION_OPEN:
+                self.link.send(OP_PONG, reader.data, reader.size)
+                self.traffic.bytes_sent += 6 + reader.size
+        elif outcome == PONG:
+            self._pong(PyBytes_FromStringAndSize(reader.data, reader.size))
+        elif outcome == CLOSE:
+            self._peer_closed(reader.close_code, reader.close_reason)
+        elif outcome == VIOLATION:
+            self._violated(reader.close_code, reader.detail,
+                           "message_too_big" if reader.close_code == 1009 else "protocol_violation")
+        return 0
+
+    cdef int link_room(self) except -1:
+        """The link is no longer congested."""
+        cdef RoomWaiter op
+        senders = self._senders
+        self._senders = None
+        if senders is not None:
+            for op in senders:
+                op.complete(None)
+        return 0
+
+    cdef int link_lost(self, object error) except -1:
+        """The connection is gone. `error`: a TargetError, an OSError, or None for an end of stream."""
+        global _live_sessions
+        if self.link is None:
+            return 0
+        self.link = None
+        self.engine.live_sessions -= 1
+        _live_sessions -= 1
+        if self._watchdog is not None:
+            self.engine.timers.remove(self._watchdog)
+            self._watchdog.session = None
+            self._watchdog = None
+        if self._state == SESSION_CLOSED:
+            return 0
+        if isinstance(error, TargetError):
+            return self._end(error)
+        if self._state == SESSION_CLOSING and self.error is None and self._close_sent_ns:
+            return self._end(None)      # we asked for it
+        if self.error is not None:
+            return self._end(self.error)
+        age_s = (self.engine.timers.now() - self.opened_ns) / 1e9
+        how = f"was lost ({error})" if error is not None else "ended without a close frame"
+        return self._end(ClosedByPeer(
+            f"the connection {how} at the age of {age_s:.3f} s", kind="connection_lost",
+            url=self.url, code=1006, age_s=age_s))
+
+    cdef int _peer_closed(self, int code, str reason) except -1:
+        self.close_code = code
+        self.close_reason = reason
+        if self._state != SESSION_OPEN:
+            return 0    # the answer to our close frame; the server ends the connection
+        age_s = (self.arrived_ns - self.opened_ns) / 1e9
+        told = f"{code} {reason}".rstrip()
+        self.error = ClosedByPeer(
+            f"the server closed the connection with {told} at the age of {age_s:.3f} s",
+            url=self.url, code=code, reason=reason, age_s=age_s)
+        self._state = SESSION_CLOSING
+        self.link.send_close(code, "")
+        self.watchdog(CLOSE_TIMEOUT_NS)
+        return self._end(self.error)
+
+    cdef int _violated(self, int code, str detail, str kind) except -1:
+        if self._state >= SESSION_CLOSING:
+            return 0
+        self._state = SESSION_CLOSING
+        self.link.send_close(code, detail)
+        self.link.close()
+        self.watchdog(CLOSE_TIMEOUT_NS)
+        return self._end(ProtocolViolation(detail, kind=kind, url=self.url, code=code))
+
+    cdef int _end(self, object error) except -1:
+        """The session is over: tell everybody who waits for something of it."""
+        cdef Waiter op
+        if self._state == SESSION_CLOSED:
+            return 0
+        self._state = SESSION_CLOSED
+        self.error = error
+        self.closed_ns = self.engine.timers.now()
+        receiver, self._receiver = self._receiver, None
+        pings, self._pings = self._pings, None
+        senders, self._senders = self._senders, None
+        closers, self._closers = self._closers, None
+        self._on_end()
+        if receiver is not None:
+            (<Waiter>receiver).fail(self._dead())
+        if pings is not None:
+            for op in pings.values():
+                op.fail(self._dead())
+        if senders is not None:
+            for op in senders:
+                op.fail(self._dead())
+        if closers is not None:
+            for op in closers:
+                op.complete(None)
+        return 0
+
+    def _pong(self, bytes payload):
+        cdef PingWaiter op
+        if self._pings is None:
+            return
+        op = self._pings.pop(payload, None)
+        if op is not None:
+            op.complete((self.arrived_ns - op._sent_ns) / 1e6)
+
+    def _pump(self):
+        """Hand a queued item to the receiver that gave the loop a turn first."""
+        cdef Waiter receiver = self._receiver
+        if receiver is not None and self._inbox:
+            self._receiver = None
+            receiver.complete(self._inbox.popleft())
+
+
+cdef class RecvWaiter(Waiter):
+    cdef int begin(self) except -1:
+        cdef Session session = self._session
+        if session._inbox:
+            session._streak += 1
+            if session._streak < STREAK_MAX:
+                return self.complete(session._inbox.popleft())
+            session._streak = 0
+            session._receiver = self
+            self._queue.loop.call_soon(session._pump)
+            return 0
+        if session._state == SESSION_CLOSED:
+            return self.fail(session._dead())
+        if session._state == SESSION_NEW:
+            raise UsageError("recv: the session is not connected yet: await it first")
+        if session._receiver is not None:
+            raise UsageError("recv: another task is receiving from this session already")
+        session._streak = 0
+        session._receiver = self
+        if self._timeout_s >= 0:
+            self._asked_ns = self._queue.now()
+            self._queue.push(self, self._asked_ns + <int64_t>(self._timeout_s * 1e9))
+        return 0
+
+    cdef int detach(self) except -1:
+        if self._session._receiver is self:
+            self._session._receiver = None
+        return 0
+
+    cdef int give_back(self, object value) except -1:
+        if self._session._inbox is None:
+            self._session._inbox = deque()
+        self._session._inbox.appendleft(value)
+        return 0
+
+    cdef int expired(self, int64_t now_ns) except -1:
+        self.detach()
+        return self.fail(Timeout(
+            f"no message within {self._timeout_s:g} s", kind="receive_timeout",
+            url=self._session.url, limit_s=self._timeout_s,
+            elapsed_ms=(now_ns - self._asked_ns) / 1e6))
+
+
+cdef class RoomWaiter(Waiter):
+    cdef int begin(self) except -1:
+        cdef Session session = self._session
+        if session.link is None:
+            return self.fail(session._dead())
+        if not session.link.congested:
+            return self.complete(None)
+        if session._senders is None:
+            session._senders = []
+        session._senders.append(self)
+        return 0
+
+    cdef int detach(self) except -1:
+        if self._session._senders is not None and self in self._session._senders:
+            self._session._senders.remove(self)
+        return 0
+
+
+cdef class EndWaiter(Waiter):
+    cdef int begin(self) except -1:
+        cdef Session session = self._session
+        if session._state == SESSION_CLOSED or session._state == SESSION_NEW:
+            return self.complete(None)
+        if session._closers is None:
+            session._closers = []
+        session._closers.append(self)
+        return 0
+
+    cdef int detach(self) except -1:
+        if self._session._closers is not None and self in self._session._closers:
+            self._session._closers.remove(self)
+        return 0
+
+
+cdef class PingWaiter(Waiter):
+    cdef int begin(self) except -1:
+        if self._session._pings is None or self._session._pings.get(self._payload) is not self:
+            # Answered, or ended, before anybody waited.
+            if self._session._state == SESSION_CLOSED:
+                return self.fail(self._session._dead())
+            return self.complete((self._session.arrived_ns - self._sent_ns) / 1e6)
+        if self._timeout_s >= 0:
+            self._queue.push(self, self._sent_ns + <int64_t>(self._timeout_s * 1e9))
+        return 0
+
+    cdef int detach(self) except -1:
+        if self._session._pings is not None:
+            self._session._pings.pop(self._payload, None)
+        return 0
+
+    cdef int expired(self, int64_t now_ns) except -1:
+        self.detach()
+        return self.fail(Timeout(
+            f"no pong within {self._timeout_s:g} s", kind="receive_timeout",
+            url=self._session.url, limit_s=self._timeout_s,
+            elapsed_ms=(now_ns - self._sent_ns) / 1e6))
+
+
+cdef class Reply(Waiter):
+    """An answer that a session waits for: completed from Python when the right item arrives.
+
+    :param session: whose end fails the wait.
+    :param timeout: seconds from now, or None to wait until the session ends.
+    :param kind: the kind of the Timeout that is raised, e.g. ``reply_timeout``.
+    :param what: what was awaited, for the message.
+    :param forget: called with this object when it times out or is cancelled.
+    """
+    cdef Session _session
+    cdef double _timeout_s
+    cdef str _kind
+    cdef str _what
+    cdef object _forget
+    cdef readonly int64_t asked_ns
+
+    def __init__(self, Session session not None, timeout, str kind, str what, forget):
+        self._session = session
+        self._queue = session.engine.timers
+        self._timeout_s = -1 if timeout is None else timeout
+        self._kind = kind
+        self._what = what
+        self._forget = forget
+        self.asked_ns = self._queue.now()
+        self._begin()
+
+    cdef int begin(self) except -1:
+        if self._timeout_s >= 0:
+            self._queue.push(self, self.asked_ns + <int64_t>(self._timeout_s * 1e9))
+        return 0
+
+    def set_result(self, value) -> None:
+        self.complete(value)
+
+    def set_error(self, error) -> None:
+        self.fail(error)
+
+    cdef int detach(self) except -1:
+        self._forget(self)
+        return 0
+
+    cdef int expired(self, int64_t now_ns) except -1:
+        self._forget(self)
+        return self.fail(Timeout(
+            f"{self._what}: no answer within {self._timeout_s:g} s", kind=self._kind,
+            url=self._session.url, limit_s=self._timeout_s,
+            elapsed_ms=(now_ns - self.asked_ns) / 1e6))
+
+
+cdef class WebSocketBase(Session):
+    """A plain WebSocket: messages in the order in which they came, none lost."""
+
+    def recv(self, timeout=None):
+        """The next message. Awaitable, by one task at a time.
+
+        :param timeout: seconds to wait; None waits until the session ends.
+        :raises Timeout: no message came in time.
+        :raises ClosedByPeer: the connection ended; messages that had come are handed out first.
+        """
+        cdef RecvWaiter op = RecvWaiter.__new__(RecvWaiter)
+        op._queue = self.engine.timers
+        op._session = self
+        op._timeout_s = -1 if timeout is None else timeout
+        return op
+
+    def send(self, data):
+        """Send one message at once: str as text, bytes-like as binary.
+
+        :returns: an awaitable that completes when the socket has room again.
+        :raises TargetError: the session has ended; nothing was sent.
+        """
+        return self.write_message(data)
+
+
+cdef class DispatchingSession(Session):
+    """A session whose items go to ``_on_item()`` of a subclass as they arrive."""
+
+    def __cinit__(self):
+        self._dispatching = True

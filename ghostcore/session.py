@@ -1,0 +1,125 @@
+"""The two kinds of sessions, plain WebSocket and Socket.IO, and the functions that open them.
+
+``connect()`` and ``socketio()`` return an object that can be awaited (the open session) or entered
+(``async with``: closed at the end of the block). They work inside a run (``vu.connect()`` is the same
+with the run's metrics) and outside of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self, Unpack
+
+from ghostcore import _dial
+from ghostcore._codec import Message, PlainCodec
+from ghostcore._engine import Engine, WebSocketBase
+from ghostcore._opening import NullObserver, Observer, Opening, OpeningOptions, Options
+from ghostcore._socketio_session import SocketIOSession
+from ghostcore.errors import ClosedByPeer, UsageError
+
+__all__ = ["SocketIOSession", "WebSocketSession", "connect", "socketio"]
+
+
+class WebSocketSession(WebSocketBase):
+    """A plain WebSocket: ``recv()``, ``send()``, ``ping()``, ``close()``.
+
+    ``async for message in session`` hands out messages until the connection closes; it ends quietly
+    when the server closed with code 1000 or 1001 or this side did, and raises otherwise.
+    """
+
+    __slots__ = ("_observer",)
+
+    def __init__(
+        self, engine: Engine, options: Options, observer: Observer, dialed_ns: int
+    ) -> None:
+        super().__init__(
+            engine, PlainCodec(), observer.traffic, options.max_message_size, dialed_ns
+        )
+        self._observer = observer
+
+    def _on_end(self) -> None:
+        self._observer.ended(self)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message:
+        try:
+            return await self.recv()
+        except ClosedByPeer as error:
+            if error.code in (1000, 1001):
+                raise StopAsyncIteration from None
+            raise
+        except UsageError:
+            if self.is_closed and self.error is None:  # closed by this side while the loop ran
+                raise StopAsyncIteration from None
+            raise
+
+
+def connect(
+    url: str,
+    *,
+    metric: Any = None,
+    observer: Observer | None = None,
+    adopt: Callable[[WebSocketSession], None] | None = None,
+    **options: Unpack[OpeningOptions],
+) -> Opening[WebSocketSession]:
+    """Open a plain WebSocket session.
+
+    :param url: ws:// or wss:// (http:// and https:// mean the same).
+    :param metric: a Trend that records the time from dialling to the 101.
+    :param observer: where the session reports to; a run gives its own.
+    :param adopt: called with the session once it is open.
+    :param options: headers, subprotocols, timeout, max_message_size, ssl, insecure, local_address:
+        see :class:`OpeningOptions`.
+    :raises UsageError: at once, for arguments that cannot be.
+    :raises ConnectFailed, HandshakeRejected, Timeout: when awaited.
+    """
+    return Opening(
+        _dial.parse_target(url),
+        Options.build(**options),
+        observer or NullObserver(),
+        WebSocketSession,
+        metric,
+        adopt,
+    )
+
+
+def socketio(
+    url: str,
+    *,
+    auth: Any = None,
+    namespace: str = "/",
+    path: str = "/socket.io/",
+    metric: Any = None,
+    observer: Observer | None = None,
+    adopt: Callable[[SocketIOSession], None] | None = None,
+    **options: Unpack[OpeningOptions],
+) -> Opening[SocketIOSession]:
+    """Open a Socket.IO session (Socket.IO 5 over Engine.IO 4, WebSocket transport only).
+
+    :param url: the server's base URL; path and query of Engine.IO are added.
+    :param auth: payload of the connect packet, anything that JSON can hold.
+    :param namespace: the namespace to connect to.
+    :param path: where the server is mounted.
+    :param metric: a Trend that records the time from dialling to the connect answer.
+    :param observer: where the session reports to; a run gives its own.
+    :param adopt: called with the session once it is open.
+    :param options: as for :func:`connect`.
+    :raises UsageError: at once, for arguments that cannot be.
+    :raises ConnectFailed, HandshakeRejected, Timeout: when awaited.
+    """
+
+    def make(
+        engine: Engine, options: Options, observer: Observer, dialed_ns: int
+    ) -> SocketIOSession:
+        return SocketIOSession(engine, options, observer, dialed_ns, auth, namespace)
+
+    return Opening(
+        _dial.parse_target(url, socketio_path=path),
+        Options.build(**options),
+        observer or NullObserver(),
+        make,
+        metric,
+        adopt,
+    )
