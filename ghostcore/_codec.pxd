@@ -15,6 +15,13 @@ cdef class Message:
     cdef readonly int64_t arrived_ns
     cdef int _kind
 
+# A copy of `data` as a message; the way in which the C layer makes one.
+cdef Message new_message(int kind, const char *data, Py_ssize_t size, int64_t arrived_ns)
+# "text" or "binary" as a MessageKind; UsageError for anything else.
+cdef int kind_of(object name) except -1
+# str (as UTF-8), bytes, bytearray or memoryview as bytes; UsageError for anything else.
+cdef bytes payload_of(object data)
+
 
 cdef class Channel:
     """What a codec may do to the connection that feeds it. A session is one; tests have another."""
@@ -27,6 +34,13 @@ cdef class Channel:
     # Unless called again within this time, the connection counts as dead (kind ping_timeout).
     # 0 takes the watchdog off.
     cdef int watchdog(self, int64_t within_ns) except -1
+
+
+cdef class RecordingChannel(Channel):
+    cdef readonly list written      # (kind name, bytes)
+    cdef readonly list items
+    cdef readonly list violations
+    cdef readonly list watchdogs
 
 
 cdef class Codec:

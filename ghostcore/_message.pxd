@@ -11,7 +11,8 @@ cdef enum Opcode:
 
 cdef enum Outcome:
     NOTHING = 0     # more frames are needed, or nothing to do
-    MESSAGE = 1     # `kind`, `data`, `size` describe a whole message, valid until the next feed
+    MESSAGE = 1     # `kind`, `data`, `size` describe a whole message, valid until the next feed;
+                    # `data` may be NULL when `size` is 0
     PING = 2        # `data`, `size` are to be sent back as a pong
     PONG = 3        # `data`, `size` are its payload
     CLOSE = 4       # the peer's close frame: `close_code` (1005 if it had none), `close_reason`
@@ -37,8 +38,18 @@ cdef class MessageReader:
     # One frame as it came off the wire, already unmasked. Never raises for what a peer sent.
     cdef Outcome feed(self, int opcode, bint fin, int reserved, const char *data,
                       Py_ssize_t size) except *
+    # Free the buffer of a fragmented message once its MESSAGE has been dealt with. The next feed
+    # does so too; calling this spares an idle connection the memory until then.
+    cdef void release(self) noexcept
+    cdef Outcome _fail(self, int code, str detail) except *
+    cdef Outcome _too_big(self) except *
+    cdef Outcome _start(self, int opcode, bint fin, const char *data, Py_ssize_t size) except *
+    cdef Outcome _continue(self, bint fin, const char *data, Py_ssize_t size) except *
+    cdef Outcome _close(self, const char *data, Py_ssize_t size) except *
+    cdef int _append(self, const char *data, Py_ssize_t size) except -1
 
 # The payload of a close frame: 2 bytes of code and the reason cut to 123 bytes of whole UTF-8.
-cdef bytes close_payload(int code, str reason)
+# 1005: an empty payload. UsageError for a code that no close frame may carry.
+cpdef bytes close_payload(int code, str reason=*)
 # May this code stand in a close frame (RFC 6455 section 7.4)?
-cdef bint valid_close_code(int code) noexcept
+cpdef bint valid_close_code(int code) noexcept
