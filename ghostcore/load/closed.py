@@ -1,0 +1,220 @@
+"""The executor of the closed models: a planned number of users, each iterating on its own.
+
+The rules are those of k6's executors. A step up starts slots from the lowest that is free, a step
+down stops them from the highest. A user that is stopped finishes its iteration, for at most
+``graceful_ramp_down``, then it is interrupted; if its slot is wanted again before, it just goes on.
+At the end of the profile all users have ``graceful_stop`` to finish, which cuts a longer ramp-down
+short. Deadlines count from the planned instant, not from when the event loop came to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from ghostcore.load.control import Pool, RunControl, SleepUntil, User, first_of
+from ghostcore.load.profiles import ClosedModel
+
+__all__ = ["START_BATCH", "run_closed"]
+
+START_BATCH = 250
+"""Starts released before the event loop may see to its sockets again: 10,000 users that begin at
+one instant would otherwise hold up every answer to those that are already connected."""
+
+
+async def run_closed(
+    profile: ClosedModel,
+    pool: Pool,
+    *,
+    sleep_until: SleepUntil,
+    now_ns: Callable[[], int],
+    start_ns: int,
+    on_planned: Callable[[int], None],
+    dropped: Callable[[int], None],
+    control: RunControl | None = None,
+) -> None:
+    """Drive the users of `pool` through `profile`; return when the last one is idle.
+
+    :param sleep_until: sleeps until an instant of the clock, in ns.
+    :param now_ns: the clock.
+    :param start_ns: when the profile's own time begins (its ``start_time`` included already).
+    :param on_planned: called with the planned number of users whenever it changes.
+    :param dropped: called with a number of iterations that will not be started, because
+        ``max_duration`` came first: once for each user concerned. A run that is stopped drops none.
+    :param control: ends the run before its time. Cancelling this coroutine instead interrupts all
+        users at once, waits for them and raises CancelledError.
+    """
+    run = _ClosedRun(
+        profile=profile,
+        pool=pool,
+        sleep_until=sleep_until,
+        now_ns=now_ns,
+        start_ns=start_ns,
+        on_planned=on_planned,
+        dropped=dropped,
+        control=control or RunControl(),
+    )
+    try:
+        await run.execute()
+    except BaseException:
+        run.interrupt_all()
+        await pool.idle()
+        raise
+
+
+class _ClosedRun:
+    """One execution. Slots 0 to ``planned - 1`` are wanted, all others of ``users`` are not."""
+
+    def __init__(
+        self,
+        *,
+        profile: ClosedModel,
+        pool: Pool,
+        sleep_until: SleepUntil,
+        now_ns: Callable[[], int],
+        start_ns: int,
+        on_planned: Callable[[int], None],
+        dropped: Callable[[int], None],
+        control: RunControl,
+    ) -> None:
+        self._profile = profile
+        self._pool = pool
+        self._sleep_until = sleep_until
+        self._now_ns = now_ns
+        self._start_ns = start_ns
+        self._on_planned = on_planned
+        self._dropped = dropped
+        self._control = control
+        self._end_ns = start_ns + profile.duration_ns
+        self._ramp_down_ns = profile.graceful_ramp_down_ns
+        self._budget = profile.iterations_per_user
+        self._planned = 0
+        self._announced: int | None = None
+        self._users: list[User] = []
+        self._done_before: list[int] = []
+        self._dropped_of: dict[int, int] = {}
+        self._released = 0
+        # When the slots that were ramped down are to be interrupted. The queue is in order of time,
+        # since removals are; an entry counts only while the slot still has that deadline.
+        self._deadlines: deque[tuple[int, int]] = deque()
+        self._deadline_of: dict[int, int] = {}
+
+    async def execute(self) -> None:
+        stop = self._control.stop_requested
+        if stop.is_set():
+            return
+        await first_of(self._offer(), stop.wait())
+        in_time = not stop.is_set()
+        self._announce(0)
+        if in_time:
+            self._drop_unstarted()
+        await self._drain(min(self._now_ns(), self._end_ns) + self._profile.graceful_stop_ns)
+        if in_time:
+            # Again: a user may have stood between two iterations when the time was up.
+            self._drop_unstarted()
+
+    def interrupt_all(self) -> None:
+        for user in self._users:
+            if user.running:
+                user.interrupt()
+
+    # -- until the end of the profile --
+
+    async def _offer(self) -> None:
+        """Follow the steps, and the deadlines of those ramped down, to the end of the profile."""
+        for step in self._profile.steps():
+            due_ns = self._start_ns + step.at_ns
+            await self._enforce_before(due_ns)
+            await self._wait_until(due_ns)
+            # Who would start at the very end has no time left to run.
+            if step.vus < self._planned or due_ns < self._end_ns:
+                await self._move_to(step.vus, due_ns)
+        if self._budget is None:
+            await self._enforce_before(self._end_ns)
+            await self._wait_until(self._end_ns)
+        else:
+            await first_of(self._sleep_until(self._end_ns), self._pool.idle())
+
+    async def _wait_until(self, due_ns: int) -> None:
+        if self._now_ns() < due_ns:
+            self._released = 0
+            await self._sleep_until(due_ns)
+
+    async def _move_to(self, vus: int, due_ns: int) -> None:
+        self._announce(vus)
+        while self._planned > vus:
+            self._planned -= 1
+            self._remove(self._planned, due_ns + self._ramp_down_ns)
+        while self._planned < vus:
+            self._want(self._planned)
+            self._planned += 1
+            self._released += 1
+            if self._released >= START_BATCH:
+                self._released = 0
+                await asyncio.sleep(0)
+
+    def _announce(self, vus: int) -> None:
+        if vus != self._announced:
+            self._announced = vus
+            self._on_planned(vus)
+
+    def _want(self, index: int) -> None:
+        self._deadline_of.pop(index, None)
+        if index == len(self._users):
+            user = self._pool.user(index)
+            self._users.append(user)
+            self._done_before.append(user.iterations_done)
+        user = self._users[index]
+        if user.running:
+            user.resume()
+        else:
+            user.start(self._budget)
+
+    def _remove(self, index: int, deadline_ns: int) -> None:
+        user = self._users[index]
+        if user.running:
+            user.request_stop()
+            self._deadlines.append((deadline_ns, index))
+            self._deadline_of[index] = deadline_ns
+
+    async def _enforce_before(self, limit_ns: int) -> None:
+        """Interrupt those whose ramp-down is over before `limit_ns`, each at its time."""
+        while self._deadlines and self._deadlines[0][0] < limit_ns:
+            deadline_ns, index = self._deadlines[0]
+            if self._deadline_of.get(index) == deadline_ns:
+                await self._wait_until(deadline_ns)
+                del self._deadline_of[index]
+                user = self._users[index]
+                if user.running:
+                    user.interrupt()
+            self._deadlines.popleft()
+
+    # -- the end --
+
+    async def _drain(self, limit_ns: int) -> None:
+        """Let users finish until `limit_ns`, then interrupt those that have not."""
+        for user in self._users:
+            user.request_stop()
+        await first_of(
+            self._pool.idle(),
+            self._enforce_all(limit_ns),
+            self._control.interrupt_requested.wait(),
+        )
+        self.interrupt_all()
+        await self._pool.idle()
+
+    async def _enforce_all(self, limit_ns: int) -> None:
+        await self._enforce_before(limit_ns)
+        await self._wait_until(limit_ns)
+
+    def _drop_unstarted(self) -> None:
+        """Report what of each user's budget will never be started, and was not reported before."""
+        if self._budget is None:
+            return
+        for index, user in enumerate(self._users):
+            attempts = user.iterations_done - self._done_before[index] + user.running
+            left = self._budget - attempts - self._dropped_of.get(index, 0)
+            if left > 0:
+                self._dropped_of[index] = self._dropped_of.get(index, 0) + left
+                self._dropped(left)
