@@ -273,8 +273,11 @@ cdef class TimerQueue:
             return 0
         if self._handle is not None:
             self._handle.cancel()
-        delay_ns = max(0, due_ns - self.now())
-        self._handle = self.loop.call_at(self.loop.time() + delay_ns * 1e-9, self._on_ready)
+        if self._clock is not None:
+            when_s = due_ns / 1e9       # the clock is the loop's own
+        else:
+            when_s = self.loop.time() + max(0, due_ns - self.now()) / 1e9
+        self._handle = self.loop.call_at(when_s, self._on_ready)
         return 0
 
     def _on_ready(self):

@@ -1,0 +1,17 @@
+import socket
+from collections.abc import Sequence
+from ssl import SSLContext
+
+from ghostcore._engine import Session
+
+async def open_link(
+    session: Session,
+    sock: socket.socket,
+    netloc: str,
+    resource: str,
+    *,
+    ssl: SSLContext | None,
+    server_hostname: str | None,
+    headers: Sequence[tuple[str, str]],
+    max_frame_size: int,
+) -> bool: ...
