@@ -1,0 +1,56 @@
+"""Metrics: what they are, how windows of them merge, what users read of them, how they are judged.
+
+The recorders themselves are C (``ghostcore._metrics``); this package gives them names and tags.
+"""
+
+from __future__ import annotations
+
+from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend
+from ghostcore.metrics.names import BUILTINS, DESCRIPTIONS
+from ghostcore.metrics.quantiles import Bounds, Interval, TooFew, bounds, interval, needed_samples
+from ghostcore.metrics.registry import AnyRecorder, Registry
+from ghostcore.metrics.snapshot import SeriesKey, Snapshot, Totals, parse_selector
+from ghostcore.metrics.thresholds import Threshold, ThresholdResult, Verdict, evaluate, parse
+from ghostcore.metrics.views import (
+    CounterView,
+    GaugeView,
+    RateView,
+    TrendView,
+    View,
+    number_text,
+    view_of,
+)
+
+__all__ = [
+    "BUILTINS",
+    "DESCRIPTIONS",
+    "AnyRecorder",
+    "Bounds",
+    "Counter",
+    "CounterView",
+    "Declaration",
+    "Gauge",
+    "GaugeView",
+    "Interval",
+    "Rate",
+    "RateView",
+    "Registry",
+    "SeriesKey",
+    "Snapshot",
+    "Threshold",
+    "ThresholdResult",
+    "TooFew",
+    "Totals",
+    "Trend",
+    "TrendView",
+    "Verdict",
+    "View",
+    "bounds",
+    "evaluate",
+    "interval",
+    "needed_samples",
+    "number_text",
+    "parse",
+    "parse_selector",
+    "view_of",
+]
