@@ -69,7 +69,7 @@ def test_ns_are_rounded_exactly() -> None:
     # 2**-10 s is 976562.5 ns: a tie goes to the even neighbour, 3 * 2**-10 likewise.
     assert seconds_to_ns(2**-10) == 976_562
     assert seconds_to_ns(3 * 2**-10) == 2_929_688
-    # The product of floats would be 8999999999876544000: off by 512.
+    # The product of floats would be 8999999999876543488.
     assert seconds_to_ns(8999999999.876543) == 8_999_999_999_876_543_045
     for wrong in (math.nan, math.inf, -math.inf):
         with pytest.raises(UsageError, match="seconds must be finite"):
