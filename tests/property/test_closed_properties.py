@@ -10,7 +10,7 @@ from tests.reference.fakeusers import FakeRun
 
 MS = 1_000_000
 TWIST_NS = 137
-"""Added to every iteration: it never ends at the very instant of a step, where order is undefined."""
+"""Added to every iteration, so that none ends at the very instant of a step: any order is right."""
 
 STAGES = st.lists(
     st.tuples(st.integers(0, 12_000), st.integers(0, 8)), min_size=1, max_size=5

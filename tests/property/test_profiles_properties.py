@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,7 +41,7 @@ def test_steps_are_in_order_and_each_changes_something(
     assert steps[0].at_ns == 0
     assert steps[-1] == (steps[-1].at_ns, stages[-1][1])
     assert steps[-1].at_ns <= profile.duration_ns
-    for before, after in zip(steps, steps[1:], strict=False):
+    for before, after in itertools.pairwise(steps):
         assert before.at_ns < after.at_ns
         assert before.vus != after.vus
     assert all(0 <= step.vus <= profile.max_vus for step in steps)

@@ -1,7 +1,8 @@
-"""Statistics with fixed seeds: each bound is far out in the tail, and no run differs from another."""
+"""Statistics with fixed seeds: the bounds are far out in the tail, and all runs are the same."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -53,9 +54,7 @@ GAMMA_3_2 = 2 / math.sqrt(3)
         (lambda r: r.betavariate(2, 3), 0.4, 0.2),
     ],
 )
-def test_mean_and_deviation(
-    draw: Callable[[Random], float], mean: float, deviation: float
-) -> None:
+def test_mean_and_deviation(draw: Callable[[Random], float], mean: float, deviation: float) -> None:
     random = make()
     values = [draw(random) for _ in range(N)]
     average = math.fsum(values) / N
@@ -120,8 +119,7 @@ def test_adjacent_streams_are_independent(lag: int) -> None:
     streams = [make(index) for index in range(N)]
     draws = [[stream.random() for _ in range(3)] for stream in streams]
     cells: Counter[object] = Counter(
-        (int(one[0] * 8), int(other[lag] * 8))
-        for one, other in zip(draws, draws[1:], strict=False)
+        (int(one[0] * 8), int(other[lag] * 8)) for one, other in itertools.pairwise(draws)
     )
     assert likely(chi_square(cells, [(x, y) for x in range(8) for y in range(8)]), 63)
 

@@ -14,7 +14,7 @@ Stages = list[tuple[int, int]]
 
 
 def planned_vus(stages: Stages, start_vus: int, at_ns: int) -> int:
-    """How many users are planned at an instant before the end: follow the line, count what is due."""
+    """How many users are planned at an instant before the end: count what is due on the line."""
     begin, vus = 0, start_vus
     for duration, target in stages:
         if at_ns >= begin + duration:
@@ -47,6 +47,7 @@ class Happening(NamedTuple):
 
 def slot_history(
     slot: int,
+    *,
     wanted: list[tuple[int, bool]],
     iteration_ns: int,
     ramp_down_ns: int,
@@ -71,7 +72,7 @@ def slot_history(
             begun = finished if is_wanted and finished < end_ns else None
             if begun is not None:
                 history.append(Happening(begun, slot, "begin"))
-        if begun is not None and deadline < at or begun is not None and at == final_ns:
+        if begun is not None and (deadline < at or at == final_ns):
             history.append(Happening(deadline, slot, "interrupt"))
             begun = None
         if becomes and at < end_ns:
@@ -85,7 +86,11 @@ def slot_history(
 
 
 def run_history(
-    stages: Stages, start_vus: int, iteration_ns: list[int], ramp_down_ns: int, graceful_stop_ns: int
+    stages: Stages,
+    start_vus: int,
+    iteration_ns: list[int],
+    ramp_down_ns: int,
+    graceful_stop_ns: int,
 ) -> list[Happening]:
     """What all slots do, in order of time and slot."""
     end_ns = sum(duration for duration, _ in stages)
@@ -99,6 +104,11 @@ def run_history(
             if is_wanted != (wanted[-1][1] if wanted else False):
                 wanted.append((at, is_wanted))
         history += slot_history(
-            slot, wanted, length_ns, ramp_down_ns, end_ns, graceful_stop_ns
+            slot,
+            wanted=wanted,
+            iteration_ns=length_ns,
+            ramp_down_ns=ramp_down_ns,
+            end_ns=end_ns,
+            graceful_stop_ns=graceful_stop_ns,
         )
     return sorted(history)

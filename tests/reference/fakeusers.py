@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ghostcore.load.closed import run_closed
 from ghostcore.load.control import RunControl
-from ghostcore.load.profiles import ClosedModel
+from ghostcore.load.model import ClosedModel
 from ghostcore.testing.fakeclock import FakeClockLoop
 from tests.reference.closed import Happening
 

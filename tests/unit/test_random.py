@@ -6,6 +6,7 @@ import math
 import pickle
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,27 +22,25 @@ def make(index: int = 0) -> Random:
 
 
 @pytest.mark.parametrize("known", VECTORS["philox2x64_10"])
-def test_known_answers_of_the_cipher(known: dict[str, str]) -> None:
+def test_known_answers_of_the_cipher(known: dict[str, Any]) -> None:
     """From the file kat_vectors of Random123, the library of the authors of Philox."""
-    restore, _ = make().__reduce__()
+    restore: Any = make().__reduce__()[0]
     stream = restore(int(known["key"], 16), int(known["index"], 16), 2 * int(known["block"], 16))
     assert [f"{stream.getrandbits(64):016x}" for _ in range(2)] == known["words"]
 
 
 @pytest.mark.parametrize("stream", VECTORS["streams"])
-def test_a_stream_never_changes_between_versions(stream: dict[str, object]) -> None:
-    random = Random.keyed(int(stream["seed"]), str(stream["scenario"]), int(stream["index"]))  # type: ignore[call-overload]
+def test_a_stream_never_changes_between_versions(stream: dict[str, Any]) -> None:
+    random = Random.keyed(int(stream["seed"]), stream["scenario"], int(stream["index"]))
     words = [f"{random.getrandbits(64):016x}" for _ in range(6)]
     assert words == stream["words"]
 
 
 @pytest.mark.parametrize("call", VECTORS["methods"])
-def test_a_method_draws_the_same_from_the_same_stream(call: dict[str, object]) -> None:
+def test_a_method_draws_the_same_from_the_same_stream(call: dict[str, Any]) -> None:
     random = make()
-    results = [
-        getattr(random, str(call["method"]))(*call["args"], **call["kwargs"])  # type: ignore[misc]
-        for _ in range(3)
-    ]
+    method = getattr(random, call["method"])
+    results = [method(*call["args"], **call["kwargs"]) for _ in range(3)]
     results = [list(value) if isinstance(value, bytes) else value for value in results]
     if isinstance(results[0], float):
         assert results == pytest.approx(call["results"], rel=1e-14)
@@ -90,7 +89,7 @@ def test_state_is_small_and_travels() -> None:
 
 
 def test_it_is_made_by_its_key_only() -> None:
-    with pytest.raises(TypeError, match="Random.keyed"):
+    with pytest.raises(TypeError, match=r"made by Random\.keyed\("):
         Random()
     with pytest.raises(TypeError, match="scenario must be a str, not bytes"):
         Random.keyed(1, b"a", 0)  # type: ignore[arg-type]
@@ -171,7 +170,8 @@ def test_the_edges_of_each_method() -> None:
 
 
 def test_bytes_and_bits_are_the_same_words() -> None:
-    words = [make_word.getrandbits(64) for make_word in [make()] for _ in range(3)]
+    stream = make()
+    words = [stream.getrandbits(64) for _ in range(3)]
     joined = b"".join(word.to_bytes(8, "little") for word in words)
     assert make().randbytes(24) == joined
     assert make().randbytes(17) == joined[:17]

@@ -40,7 +40,7 @@ def test_what_is_a_duration(given: float | str, seconds: float) -> None:
      [30], b"30s", math.nan, math.inf, "99999999999h", 10**400, "-1s", -1, -0.001, "-30"],
 )  # fmt: skip
 def test_what_is_none_is_refused_by_name(given: object) -> None:
-    with pytest.raises(UsageError, match="^graceful_stop must "):
+    with pytest.raises(UsageError, match=r"^graceful_stop must "):
         parse_duration(given, "graceful_stop")
 
 
@@ -53,7 +53,7 @@ def test_an_error_says_what_was_given_and_what_is_accepted() -> None:
     )
     with pytest.raises(UsageError, match=r'no unit: write "30s" for seconds'):
         parse_duration("30")
-    with pytest.raises(UsageError, match="must not be negative, but is -1.5"):
+    with pytest.raises(UsageError, match=r"must not be negative, but is -1\.5"):
         parse_duration(-1.5)
     with pytest.raises(UsageError, match="must be at most 9000000000 seconds"):
         parse_duration(math.inf)

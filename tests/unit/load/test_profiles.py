@@ -155,7 +155,7 @@ def test_every_problem_is_listed_at_once() -> None:
         (
             RampingVUs("2m:200"),  # type: ignore[arg-type]
             "stages must be a list of pairs of a duration and a number of users, such as "
-            "[(\"2m\", 200), (\"1m\", 0)], but is '2m:200'",
+            '[("2m", 200), ("1m", 0)], but is \'2m:200\'',
         ),
     ],
 )
