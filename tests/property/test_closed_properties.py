@@ -13,7 +13,9 @@ TWIST_NS = 137
 """Added to every iteration, so that none ends at the very instant of a step: any order is right."""
 
 STAGES = st.lists(
-    st.tuples(st.integers(0, 12_000), st.integers(0, 8)), min_size=1, max_size=5
+    st.tuples(st.one_of(st.just(0), st.integers(0, 12_000)), st.integers(0, 8)),
+    min_size=1,
+    max_size=6,
 ).filter(lambda stages: sum(ms for ms, _ in stages) > 0)
 GRACE_MS = st.one_of(st.just(0), st.integers(1, 9_000))
 

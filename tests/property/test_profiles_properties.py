@@ -9,7 +9,9 @@ from ghostcore.load import RampingVUs, profile_from_dict
 from tests.reference.closed import changes_of, planned_vus
 
 STAGES = st.lists(
-    st.tuples(st.integers(0, 20_000), st.integers(0, 12)), min_size=1, max_size=6
+    st.tuples(st.one_of(st.just(0), st.integers(0, 20_000)), st.integers(0, 12)),
+    min_size=1,
+    max_size=6,
 ).filter(lambda stages: sum(ms for ms, _ in stages) > 0)
 
 

@@ -123,13 +123,13 @@ def test_a_user_between_two_iterations_at_max_duration_loses_none_silently() -> 
 
 def test_a_pool_that_was_used_before_counts_from_where_it_stands() -> None:
     async def main() -> FakeRun:
-        fake = FakeRun(PerVUIterations(1, 3, 10), 4 * S)
+        fake = FakeRun(PerVUIterations(1, 5, 10), 4 * S)
         fake.pool.user(0).iterations_done = 100
         await fake.go()
         return fake
 
     fake = run_fake(main)
-    assert fake.dropped == []
+    assert fake.dropped == [(10 * S, 2)]
     assert fake.pool.users[0].iterations_done == 103
 
 
@@ -146,6 +146,14 @@ def test_slots_start_from_the_lowest_and_stop_from_the_highest() -> None:
     # Each has the 30 s of its ramp-down; that of slot 0 ends with the graceful stop.
     assert fake.pool.times("interrupt") == [(37 * S, 2), (38 * S, 1), (39 * S, 0)]
     assert ended_ns == 39 * S
+
+
+def test_a_jump_down_stops_all_slots_above() -> None:
+    profile = RampingVUs([(5, 4), (0, 1), (9, 1)], start_vus=4, graceful_ramp_down=2)
+    fake, _ = run(profile, lambda slot: (6 if slot == 3 else 60) * S)
+    assert sorted(fake.pool.times("interrupt")) == [(7 * S, 1), (7 * S, 2), (44 * S, 0)]
+    assert fake.pool.times("finish") == [(6 * S, 3)]
+    assert fake.planned == [(0, 4), (5 * S, 1), (14 * S, 0)]
 
 
 def test_the_graceful_stop_cuts_a_longer_ramp_down_short() -> None:
@@ -285,6 +293,27 @@ def test_a_ramp_down_goes_on_while_a_run_is_stopped() -> None:
     assert fake.pool.times("interrupt") == [(9 * S, 1), (26 * S, 0)]
 
 
+def test_a_run_that_is_stopped_and_late_starts_nobody() -> None:
+    fake = FakeRun(ConstantVUs(5, 10), S)
+    fake.control.stop("early")
+
+    async def main() -> None:
+        loop = fake_loop()
+        await run_closed(
+            fake.profile,
+            fake.pool,
+            sleep_until=loop.sleep_until,
+            now_ns=loop.now_ns,
+            start_ns=-S,
+            on_planned=lambda vus: fake.planned.append((loop.now_ns(), vus)),
+            dropped=lambda count: fake.dropped.append((loop.now_ns(), count)),
+            control=fake.control,
+        )
+
+    run_fake(main)
+    assert (fake.pool.users, fake.planned, fake.dropped) == ([], [], [])
+
+
 @pytest.mark.parametrize("seconds", [-2, -0.5])
 def test_a_run_stopped_before_its_start_starts_nobody(seconds: float) -> None:
     def stop(fake: FakeRun) -> None:
@@ -350,7 +379,7 @@ def test_an_error_leaves_nobody_running() -> None:
 
 
 def test_a_late_scheduler_catches_up_in_order() -> None:
-    """The clock is already past everything: all steps are due at once, then the end."""
+    """The clock is past everything: all steps are due at once, then the end and its deadline."""
     pool = FakePool(lambda _: 5 * S)
     planned: list[int] = []
 
@@ -366,6 +395,8 @@ def test_a_late_scheduler_catches_up_in_order() -> None:
             on_planned=planned.append,
             dropped=planned.append,
         )
+
+        assert loop.now_ns() == 100 * S
 
     run_fake(main)
     assert planned == [0, 1, 2, 3, 2, 1, 0]

@@ -28,6 +28,10 @@ def test_sleep_takes_its_time_of_the_fake_clock_only() -> None:
 def test_timers_fire_in_order_each_at_its_ns() -> None:
     fired: list[tuple[int, int]] = []
     due = [5, 3, 10**9 + 1, 10**9, 3600 * 10**9 + 7, 3600 * 10**9 + 6, 40 * 86400 * 10**9 + 1]
+    # Here 1 ns added in floats reaches beyond the next ns: a resolution of 1 ns would be too early.
+    early = 5_588_329_086_265
+    assert (early + 1) / 1e9 < early / 1e9 + 1e-9
+    due += [early, early + 1]
 
     async def sleeper(number: int, when_ns: int) -> None:
         await here().sleep_until(when_ns)
