@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ghostcore.load.control import Pool, RunControl, SleepUntil, User, first_of
-from ghostcore.load.profiles import ClosedModel
+from ghostcore.load.model import ClosedModel
 
 __all__ = ["START_BATCH", "run_closed"]
 

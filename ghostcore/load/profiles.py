@@ -1,50 +1,26 @@
-"""Load models as values: what is planned, as pure mathematics in whole ns.
+"""The closed load models: what is planned, as pure mathematics in whole ns.
 
-A profile is made from what the user wrote and holds it unchanged; making one never fails for a
-wrong *value*. :meth:`LoadModel.validate` lists everything that is wrong, so that a plan of several
-scenarios can report all its mistakes at once. Everything derived (``duration_ns``, ``steps()``)
-raises :class:`~ghostcore.errors.InvalidPlan` with that list if there is anything in it.
-
-Names and behaviour are those of k6's executors: https://grafana.com/docs/k6/latest/using-k6/scenarios/executors/
+Names and behaviour are those of k6's executors:
+https://grafana.com/docs/k6/latest/using-k6/scenarios/executors/
 """
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from ghostcore._units import Duration, format_duration, parse_duration, seconds_to_ns
-from ghostcore.errors import InvalidPlan, UsageError
+from ghostcore.errors import UsageError
+from ghostcore.load.model import ClosedModel, LoadModel, Step, count_problems, counted
 
-__all__ = [
-    "ClosedModel",
-    "ConstantVUs",
-    "LoadModel",
-    "PerVUIterations",
-    "RampingVUs",
-    "Stage",
-    "Step",
-    "profile_from_dict",
-]
+__all__ = ["ConstantVUs", "PerVUIterations", "RampingVUs", "Stage", "profile_from_dict"]
 
-MAX_COUNT = 1_000_000_000
-MAX_VUS = 1_000_000
-"""More users than any fleet of workers holds: beyond, a number is taken for a slip of the pen."""
+MAX_ITERATIONS = 1_000_000_000
 
 SHOWN_STAGES = 5
 """A description lists that many stages, and of a longer profile the first three and the last."""
-
-
-class Step(NamedTuple):
-    """From `at_ns` after the profile's start, `vus` users are planned."""
-
-    at_ns: int
-    vus: int
 
 
 class Stage(NamedTuple):
@@ -52,135 +28,6 @@ class Stage(NamedTuple):
 
     duration_ns: int
     target: int
-
-
-@dataclass(frozen=True)
-class LoadModel(ABC):
-    """What a plan and an executor need of every load model, closed or open.
-
-    :param start_time: when the profile begins, from the start of the run.
-    :param graceful_stop: how long an iteration that is under way at the end may take to finish,
-        before it is interrupted.
-    :param tags: put on every sample of the scenario.
-    :param env: laid over the environment of the run.
-    """
-
-    executor: ClassVar[str]
-    """k6's name of the model, and the key under which a plan file names it."""
-    positive_durations: ClassVar[tuple[str, ...]] = ()
-    durations: ClassVar[tuple[str, ...]] = ("start_time", "graceful_stop")
-
-    start_time: Duration = field(default=0, kw_only=True)
-    graceful_stop: Duration = field(default=30, kw_only=True)
-    tags: Mapping[str, str] = field(default_factory=dict, kw_only=True, hash=False)
-    env: Mapping[str, str] = field(default_factory=dict, kw_only=True, hash=False)
-
-    def __post_init__(self) -> None:
-        # Copies: what the caller does to its own dict later changes no plan.
-        for name in ("tags", "env"):
-            if isinstance(getattr(self, name), Mapping):
-                object.__setattr__(self, name, dict(getattr(self, name)))
-
-    def validate(self) -> list[str]:
-        """Everything that is wrong with the arguments, one sentence each; empty if nothing is."""
-        problems = [
-            problem
-            for name in (*self.positive_durations, *self.durations)
-            if (problem := self._duration_problem(name))
-        ]
-        for name in ("tags", "env"):
-            value = getattr(self, name)
-            if not isinstance(value, Mapping):
-                problems.append(f"{name} must map names to texts, but is {value!r}")
-                continue
-            problems.extend(
-                f"{name} must map names to texts, but has {key!r}: {text!r}"
-                for key, text in value.items()
-                if not isinstance(key, str) or not isinstance(text, str)
-            )
-        return problems
-
-    def _duration_problem(self, name: str) -> str:
-        value = getattr(self, name)
-        try:
-            duration_ns = seconds_to_ns(parse_duration(value, name))
-        except UsageError as error:
-            return str(error)
-        if name in self.positive_durations and duration_ns == 0:
-            return f"{name} must be more than 0, but is {value!r}"
-        return ""
-
-    def check(self) -> None:
-        """Raise :class:`InvalidPlan` with all problems if there are any."""
-        problems = self.validate()
-        if problems:
-            raise InvalidPlan([f"{type(self).__name__}: {problem}" for problem in problems])
-
-    def _ns(self, name: str) -> int:
-        self.check()
-        return seconds_to_ns(parse_duration(getattr(self, name), name))
-
-    @cached_property
-    def start_time_ns(self) -> int:
-        """``start_time`` in ns."""
-        return self._ns("start_time")
-
-    @cached_property
-    def graceful_stop_ns(self) -> int:
-        """``graceful_stop`` in ns."""
-        return self._ns("graceful_stop")
-
-    @property
-    @abstractmethod
-    def duration_ns(self) -> int:
-        """Time from the profile's start to its end, when the graceful stop begins."""
-
-    @property
-    @abstractmethod
-    def max_vus(self) -> int:
-        """The most users that can be needed at one time."""
-
-    @abstractmethod
-    def describe(self) -> str:
-        """One line for people."""
-
-    def _timing(self) -> str:
-        if self.start_time_ns == 0:
-            return ""
-        return f", from {format_duration(self.start_time_ns / 1e9)} on"
-
-    def to_dict(self) -> dict[str, Any]:
-        """The profile for a plan file: ``executor`` and the arguments as they were given."""
-        arguments = {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
-        return {"executor": self.executor, **arguments}
-
-
-class ClosedModel(LoadModel):
-    """A model that plans how many users iterate, each at its own speed."""
-
-    graceful_ramp_down_ns: int
-    """How long a user that is ramped down may take to finish its iteration."""
-
-    @property
-    def iterations_per_user(self) -> int | None:
-        """How often each user iterates; None: until it is stopped."""
-        return None
-
-    @abstractmethod
-    def steps(self) -> Sequence[Step]:
-        """The planned number of users, by growing time; the first step is at 0.
-
-        The last step holds until ``duration_ns``; then all are stopped. A step may stand at
-        ``duration_ns`` exactly (a ramp ends with its last user): one that goes down starts that
-        user's ramp-down, one that goes up comes too late to start anybody.
-        """
-
-    def planned_vus_at(self, at_ns: int) -> int:
-        """The planned number of users `at_ns` after the start; 0 before it and from the end on."""
-        if not 0 <= at_ns < self.duration_ns:
-            return 0
-        steps = self.steps()
-        return steps[bisect_right(steps, at_ns, key=_step_time) - 1].vus
 
 
 @dataclass(frozen=True)
@@ -195,11 +42,11 @@ class ConstantVUs(ClosedModel):
     duration: Duration
 
     def validate(self) -> list[str]:
-        return [*_count_problems("vus", self.vus, 1), *super().validate()]
+        return [*count_problems("vus", self.vus, 1), *super().validate()]
 
     @cached_property
     def duration_ns(self) -> int:
-        return self._ns("duration")
+        return self.to_ns("duration")
 
     @property
     def max_vus(self) -> int:
@@ -211,7 +58,7 @@ class ConstantVUs(ClosedModel):
 
     def describe(self) -> str:
         duration = format_duration(self.duration_ns / 1e9)
-        return f"{_counted(self.vus, 'user')} for {duration}{self._timing()}"
+        return f"{counted(self.vus, 'user')} for {duration}{self.timing()}"
 
 
 @dataclass(frozen=True)
@@ -231,14 +78,14 @@ class PerVUIterations(ClosedModel):
 
     def validate(self) -> list[str]:
         return [
-            *_count_problems("vus", self.vus, 1),
-            *_count_problems("iterations", self.iterations, 1, MAX_COUNT),
+            *count_problems("vus", self.vus, 1),
+            *count_problems("iterations", self.iterations, 1, MAX_ITERATIONS),
             *super().validate(),
         ]
 
     @cached_property
     def duration_ns(self) -> int:
-        return self._ns("max_duration")
+        return self.to_ns("max_duration")
 
     @property
     def max_vus(self) -> int:
@@ -255,8 +102,8 @@ class PerVUIterations(ClosedModel):
 
     def describe(self) -> str:
         duration = format_duration(self.duration_ns / 1e9)
-        users, each = _counted(self.vus, "user"), _counted(self.iterations, "iteration")
-        return f"{users}, {each} each, within {duration}{self._timing()}"
+        users, each = counted(self.vus, "user"), counted(self.iterations, "iteration")
+        return f"{users}, {each} each, within {duration}{self.timing()}"
 
 
 @dataclass(frozen=True)
@@ -288,7 +135,7 @@ class RampingVUs(ClosedModel):
             object.__setattr__(self, "stages", stages)
 
     def validate(self) -> list[str]:
-        problems = [*self._stage_problems(), *_count_problems("start_vus", self.start_vus, 0)]
+        problems = [*self._stage_problems(), *count_problems("start_vus", self.start_vus, 0)]
         if not problems:
             if sum(self._parsed_durations()) == 0:
                 problems.append("stages must last more than 0 in all")
@@ -311,7 +158,7 @@ class RampingVUs(ClosedModel):
                 parse_duration(stage[0], f"the duration of stages[{number}]")
             except UsageError as error:
                 yield str(error)
-            yield from _count_problems(f"the target of stages[{number}]", stage[1], 0)
+            yield from count_problems(f"the target of stages[{number}]", stage[1], 0)
 
     def _parsed_durations(self) -> list[int]:
         return [seconds_to_ns(parse_duration(duration)) for duration, _ in self.stages]
@@ -329,7 +176,7 @@ class RampingVUs(ClosedModel):
 
     @cached_property
     def graceful_ramp_down_ns(self) -> int:  # type: ignore[override]
-        return self._ns("graceful_ramp_down")
+        return self.to_ns("graceful_ramp_down")
 
     @cached_property
     def max_vus(self) -> int:
@@ -367,9 +214,9 @@ class RampingVUs(ClosedModel):
         if len(parts) > SHOWN_STAGES:
             parts = [*parts[:3], "...", parts[-1]]
         begin = f"from {self.start_vus} " if self.start_vus != 1 else ""
-        most = _counted(self.max_vus, "user")
+        most = counted(self.max_vus, "user")
         duration = format_duration(self.duration_ns / 1e9)
-        return f"ramp {begin}{', '.join(parts)} (up to {most}, {duration}){self._timing()}"
+        return f"ramp {begin}{', '.join(parts)} (up to {most}, {duration}){self.timing()}"
 
 
 _MODELS: dict[str, type[LoadModel]] = {
@@ -395,34 +242,3 @@ def profile_from_dict(data: Mapping[str, Any]) -> LoadModel:
         return model(**arguments)
     except TypeError as error:  # the only one that is left: a missing argument
         raise UsageError(f"{name}: {error}") from None
-
-
-def _step_time(step: Step) -> int:
-    return step.at_ns
-
-
-def _count_problems(
-    name: str, value: object, least: int, most: int = MAX_VUS
-) -> Iterator[str]:
-    if isinstance(value, bool) or not isinstance(value, int):
-        hint = ""
-        if isinstance(value, float) and math.isfinite(value) and value == int(value):
-            hint = f" (write {int(value)})"
-        yield f"{name} must be a whole number of at least {least}, but is {value!r}{hint}"
-    elif value < least:
-        yield f"{name} must be at least {least}, but is {value}"
-    elif value > most:
-        yield f"{name} must be at most {most}, but is {value}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, so that JSON gives back what it was given."""
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return dict(value)
-    return value

@@ -65,7 +65,7 @@ class FakeClockLoop(asyncio.SelectorEventLoop):
         self._spins = 0
         selector = _JumpingSelector()
         super().__init__(selector)
-        # BaseEventLoop runs timers that are due within this of now. Half a ns: never one early.
+        # BaseEventLoop runs what is due within this of now. Half a ns tells one ns from the next.
         self._clock_resolution = 0.5 / NS_PER_S
         selector.idle = self._idle
 
