@@ -36,13 +36,14 @@ def new_sid() -> str:
 
 
 class EngineConnection(Connection):
-    """One WebSocket with Engine.IO 4 on it and any number of Socket.IO clients (namespaces) on that.
+    """One WebSocket with Engine.IO 4 on it, and on that one Socket.IO client per namespace.
 
     :ivar sid: id of the Engine.IO session.
     :ivar clients: the Socket.IO clients of this connection by namespace.
     """
 
     __slots__ = (
+        "_asked_s",
         "_awaits_pong",
         "_connect_due_s",
         "_decoder",
@@ -64,6 +65,7 @@ class EngineConnection(Connection):
         self._fragment_kind = _TEXT
         self._awaits_pong = False
         self._connect_due_s = self._heartbeat_due_s = _NEVER
+        self._asked_s = _NEVER
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -80,7 +82,7 @@ class EngineConnection(Connection):
             server.max_payload_bytes,
         )
         transport.send(_TEXT, packet)
-        server.wheel.schedule(self, min(self._connect_due_s, self._heartbeat_due_s))
+        self._schedule()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         try:
@@ -93,9 +95,9 @@ class EngineConnection(Connection):
         if self.transport is None or self.closing:
             return
         super().close(code, reason)
-        self.server.wheel.schedule(self, time.monotonic() + _CLOSE_WAIT_S)
         self._connect_due_s = _NEVER
         self._heartbeat_due_s = time.monotonic() + _CLOSE_WAIT_S
+        self._schedule()
         self._leave_all("forced close")
 
     def _leave_all(self, reason: str) -> None:
@@ -103,10 +105,15 @@ class EngineConnection(Connection):
             _, client = self.clients.popitem()
             self.server.left(client, reason)
 
+    def _schedule(self) -> None:
+        """Enter the wheel (again): needed only where the next deadline has moved nearer."""
+        self._asked_s = min(self._connect_due_s, self._heartbeat_due_s)
+        self.server.wheel.schedule(self, self._asked_s)
+
     def expire(self, now_s: float) -> float | None:
         """The wheel's turn: ping, or give the peer up (Engine.IO 4, "Heartbeat")."""
-        if self.transport is None:
-            return None
+        if self.transport is None or now_s < self._asked_s:
+            return None  # gone, or asked by an entry that a nearer one has replaced
         if now_s >= self._connect_due_s:
             self.server.connect_timeouts_total += 1
             self.close()
@@ -122,7 +129,8 @@ class EngineConnection(Connection):
                 self._heartbeat_due_s = now_s + self.server.ping_timeout_s
                 self.server.pings_total += 1
                 self.transport.send(_TEXT, b"2")
-        return min(self._connect_due_s, self._heartbeat_due_s)
+        self._asked_s = min(self._connect_due_s, self._heartbeat_due_s)
+        return self._asked_s
 
     # -- frames in -------------------------------------------------------------------------------
 
@@ -184,6 +192,8 @@ class EngineConnection(Connection):
     def _pong(self) -> None:
         self._awaits_pong = False
         self._heartbeat_due_s = time.monotonic() + self.server.ping_interval_s
+        if self._heartbeat_due_s < self._asked_s:  # the interval is shorter than the time-out
+            self._schedule()
 
     def _socketio(self, kind: Literal["text", "binary"], data: bytes) -> None:
         try:
@@ -232,7 +242,7 @@ class EngineConnection(Connection):
     def send_packet(
         self, kind: int, namespace: str = "/", data: object = None, ack_id: int | None = None
     ) -> None:
-        """Send one Socket.IO packet with its attachments; nothing on a connection that has ended."""
+        """Send one Socket.IO packet with its attachments; nothing once the connection has ended."""
         self.send_frames(encode_packet(kind, namespace, data, ack_id))
 
     def send_frames(self, frames: list[str | bytes]) -> None:

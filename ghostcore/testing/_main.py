@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import os
 import resource
 import signal
 import sys
@@ -87,11 +88,11 @@ async def _serve(make: Callable[[], Servable], watch_stdin: bool) -> int:
 
 
 def _stop_at_end_of_stdin(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
-    stream = sys.stdin.buffer
+    descriptor = sys.stdin.fileno()
 
     def readable() -> None:
-        if not stream.raw.read(4096):
-            loop.remove_reader(stream.fileno())
+        if not os.read(descriptor, 4096):
+            loop.remove_reader(descriptor)
             stopped.set()
 
-    loop.add_reader(stream.fileno(), readable)
+    loop.add_reader(descriptor, readable)

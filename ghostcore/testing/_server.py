@@ -37,7 +37,7 @@ _CLOSE = WSMsgType.CLOSE
 class _NullLogger:
     """Formats nothing; passes on only what picows reports as an unhandled exception: our bug."""
 
-    def isEnabledFor(self, _level: int) -> bool:  # noqa: N802 - the name logging gave it
+    def isEnabledFor(self, _level: int) -> bool:
         return False
 
     def _drop(self, *_args: object, **_fields: object) -> None:
@@ -59,7 +59,7 @@ def close_frame(code: int | None, reason: str = "") -> bytes:
     return code.to_bytes(2, "big") + reason.encode()[:123]
 
 
-class Connection(WSListener):  # type: ignore[misc]  # picows' stub types its listener as Any
+class Connection(WSListener):
     """One accepted WebSocket. ``closing`` is set once our close frame is out."""
 
     __slots__ = ("closing", "server", "transport")

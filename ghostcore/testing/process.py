@@ -38,7 +38,7 @@ class ServerProcess:
 
     The module's first line of output must be ``listening on URL``; it must end on SIGTERM and at
     the end of its standard input (:func:`ghostcore.testing.run_server` does both), so that it never
-    outlives this process. ``with`` and ``async with`` both work; the latter does not block the loop.
+    outlives this process. ``with`` and ``async with`` both work; the latter never blocks the loop.
 
     ::
 

@@ -139,7 +139,7 @@ class SocketIOServer(WebSocketServer):
         async with server: ...    # server.url
 
     A handler is a plain function ``handler(client, *args)``. What it returns acknowledges the
-    event: None does not, a tuple gives several values (``()`` none), anything else is the one value.
+    event: None does not, a tuple gives several values (``()`` none), all else is the one value.
     What it raises is logged and counted in ``errors_total``; the client hears nothing.
 
     :param ping_interval: seconds from the open packet, and from each pong, to the next ping.

@@ -20,7 +20,7 @@ _OPEN: set[RawClient] = set()
 
 
 class Closed(NamedTuple):
-    """The end of a connection: the code of its close frame, 1005 for an empty one, 1006 for none."""
+    """The end of a connection: the code in its close frame; 1005: it had none, 1006: no frame."""
 
     code: int
 
@@ -98,7 +98,9 @@ class RawClient:
             assert str(await client.recv()).startswith('40{"sid":')
         return client
 
-    def send_frame(self, opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0) -> None:
+    def send_frame(
+        self, opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0
+    ) -> None:
         size = len(payload)
         head = bytes([fin << 7 | rsv << 4 | opcode])
         if size < 126:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 __all__ = ["Clock"]
 
@@ -25,5 +25,5 @@ class Clock:
 
 def iso(epoch_ms: int) -> str:
     """As JavaScript's ``toISOString()``: ``2026-11-22T16:12:35.395Z``."""
-    moment = datetime.fromtimestamp(epoch_ms / 1000, timezone.utc)
+    moment = datetime.fromtimestamp(epoch_ms / 1000, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{epoch_ms % 1000:03d}Z"

@@ -122,7 +122,7 @@ class GreeterState:
     # -- agents ----------------------------------------------------------------------------------
 
     def agent_login(self, socket_id: str, payload: object) -> list[Emit]:
-        """agent:login. A known agent moves to this socket; within its grace it gets its status back."""
+        """agent:login. A known agent moves to this socket; in its grace it gets its status back."""
         if not isinstance(payload, dict) or not isinstance(payload.get("profile"), dict):
             return []
         agent_id = payload.get("agentId")
@@ -137,6 +137,8 @@ class GreeterState:
                 del self._agent_of_socket[agent.socket_id]  # the old socket stays open, and deaf
             returns = self._graces.pop(agent_id, None) is not None
             agent.status = agent.status_before_offline if returns else "away"
+            if agent.status == "in_simulation" and not agent.visitors:
+                agent.status = "idle"
             agent.socket_id = socket_id
             agent.profile = profile
             agent.connected_at_ms = agent.last_activity_ms = self._clock.epoch_ms()
