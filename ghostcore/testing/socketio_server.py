@@ -1,0 +1,411 @@
+"""A Socket.IO 5 server over WebSocket. ``python -m ghostcore.testing.socketio_server --port 0``."""
+
+from __future__ import annotations
+
+import ssl as ssl_module
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from picows import WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
+
+from ghostcore._socketio import RESERVED_EVENTS, encode_event
+from ghostcore.errors import UsageError
+from ghostcore.testing._deadlines import DeadlineWheel, Ticker
+from ghostcore.testing._engineio import (
+    ACK,
+    DISCONNECT,
+    EngineConnection,
+    new_sid,
+)
+from ghostcore.testing._http import HttpRequest, HttpResponse
+from ghostcore.testing._main import run_server, server_arguments
+from ghostcore.testing._server import WebSocketServer
+
+__all__ = ["SocketIOClient", "SocketIOServer"]
+
+Handler = Callable[..., object]
+Route = Callable[[HttpRequest], "tuple[int, object] | HttpResponse"]
+H = TypeVar("H", bound=Handler)
+R = TypeVar("R", bound=Route)
+
+_MAX_TICK_S = 0.02
+_PICKED_BY_PICOWS_BYTES = 16 * 1024 * 1024
+
+
+class SocketIOClient:
+    """One client in one namespace, as handlers see it.
+
+    :ivar sid: its Socket.IO id (not that of the Engine.IO session).
+    :ivar namespace: the namespace that it connected to.
+    :ivar auth: what it sent in its connect packet, or None.
+    :ivar connected: False once it has left.
+    :ivar data: free for the handlers to use.
+    """
+
+    __slots__ = (
+        "_ack_id",
+        "_acks",
+        "_connection",
+        "_next_ack_id",
+        "auth",
+        "connected",
+        "data",
+        "namespace",
+        "sid",
+    )
+
+    def __init__(self, connection: EngineConnection, namespace: str, auth: object) -> None:
+        self.sid = new_sid()
+        self.namespace = namespace
+        self.auth = auth
+        self.connected = False
+        self.data: Any = None
+        self._connection = connection
+        self._ack_id = -1
+        self._acks: dict[int, Callable[..., object]] | None = None
+        self._next_ack_id = 0
+
+    def emit(self, name: str, *args: object, ack: Callable[..., object] | None = None) -> None:
+        """Send an event; nothing is sent to a client that has left.
+
+        :param args: JSON values, with bytes anywhere in them.
+        :param ack: called with the values of the client's acknowledgement when it comes.
+        """
+        if not self.connected:
+            return
+        ack_id: int | None = None
+        if ack is not None:
+            ack_id = self._next_ack_id
+            self._next_ack_id += 1
+            if self._acks is None:
+                self._acks = {}
+            self._acks[ack_id] = ack
+        self._connection.send_frames(encode_event(name, args, self.namespace, ack_id))
+
+    def ack(self, *values: object) -> None:
+        """Acknowledge the event that is being handled, before its handler returns.
+
+        Nothing is sent if the client asked for no acknowledgement, or has had it.
+        """
+        ack_id, self._ack_id = self._ack_id, -1
+        if ack_id >= 0 and self.connected:
+            self._connection.send_packet(ACK, self.namespace, list(values), ack_id)
+
+    def disconnect(self, *, close: bool = False) -> None:
+        """Make the client leave its namespace.
+
+        :param close: also close the connection (the client sees 1005).
+        """
+        if self.connected:
+            self._connection.send_packet(DISCONNECT, self.namespace)
+            self._connection.clients.pop(self.namespace, None)
+            self._connection.server.left(self, "server namespace disconnect")
+        if close:
+            self._connection.close()
+
+    def answered(self, ack_id: int, values: list[Any]) -> None:
+        """The client's acknowledgement has come; unknown ids are ignored."""
+        callback = self._acks.pop(ack_id, None) if self._acks else None
+        if callback is not None:
+            try:
+                callback(*values)
+            except Exception:
+                self._connection.server.failed(f"acknowledgement {ack_id}")
+
+
+class _Namespace:
+    __slots__ = ("auth", "clients", "connect", "disconnect", "handlers")
+
+    def __init__(self) -> None:
+        self.handlers: dict[object, Handler] = {}
+        self.clients: dict[str, SocketIOClient] = {}
+        self.connect: Callable[[SocketIOClient], object] | None = None
+        self.disconnect: Callable[[SocketIOClient, str], object] | None = None
+        self.auth: Callable[[SocketIOClient, Any], object] | None = None
+
+
+class SocketIOServer(WebSocketServer):
+    """Engine.IO 4 and Socket.IO 5 over WebSocket (no polling), behaving as socket.io 4.8 does.
+
+    ::
+
+        server = SocketIOServer(ping_interval=0.5)
+
+        @server.on("add")
+        def add(client, a, b):
+            return a + b          # acknowledged with the sum, if the client asked for it
+
+        async with server: ...    # server.url
+
+    A handler is a plain function ``handler(client, *args)``. What it returns acknowledges the
+    event: None does not, a tuple gives several values (``()`` none), all else is the one value.
+    What it raises is logged and counted in ``errors_total``; the client hears nothing.
+
+    :param ping_interval: seconds from the open packet, and from each pong, to the next ping.
+    :param ping_timeout: seconds that a pong may take.
+    :param max_payload: bytes a message may have; more is refused with close code 1009.
+    :param connect_timeout: seconds within which a connection must enter a namespace.
+    :param host: see :class:`WebSocketServer`, as `port` and `ssl`.
+    :ivar messages_total: messages received.
+    :ivar violations_total: connections closed since the client broke the protocol.
+    :ivar pings_total: pings sent. ``ping_timeouts_total`` and ``connect_timeouts_total`` count
+        connections closed for these reasons.
+    """
+
+    path = "/socket.io/"
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        ping_interval: float = 25.0,
+        ping_timeout: float = 20.0,
+        max_payload: int = 1_000_000,
+        connect_timeout: float = 45.0,
+        ssl: ssl_module.SSLContext | None = None,
+    ) -> None:
+        # picows refuses a frame by its header and then disconnects with the rest unread, so that
+        # the peer may see a reset and not the close code. What is not absurdly large is therefore
+        # read to its end and refused here.
+        super().__init__(host, port, ssl=ssl, max_frame_bytes=max_payload + _PICKED_BY_PICOWS_BYTES)
+        for name, value in (
+            ("ping_interval", ping_interval),
+            ("ping_timeout", ping_timeout),
+            ("max_payload", max_payload),
+            ("connect_timeout", connect_timeout),
+        ):
+            if not value > 0:
+                raise UsageError(f"{name} is {value}: expected more than 0")
+        self.ping_interval_s = ping_interval
+        self.ping_timeout_s = ping_timeout
+        self.max_payload_bytes = max_payload
+        self.connect_timeout_s = connect_timeout
+        self.messages_total = 0
+        self.violations_total = 0
+        self.pings_total = 0
+        self.ping_timeouts_total = 0
+        self.connect_timeouts_total = 0
+        shortest_s = min(ping_interval, ping_timeout, connect_timeout)
+        self._tick_s = max(0.001, min(_MAX_TICK_S, shortest_s / 20))
+        self.wheel = DeadlineWheel(self._tick_s)
+        self._ticker: Ticker | None = None
+        self._namespaces: dict[str, _Namespace] = {"/": _Namespace()}
+        self._routes: dict[str, Route] = {}
+        self._fallback: Route = _not_found
+
+    # -- what users register ---------------------------------------------------------------------
+
+    def _namespace(self, name: str) -> _Namespace:
+        if not name.startswith("/"):
+            raise UsageError(f"namespace {name!r} must begin with '/'")
+        return self._namespaces.setdefault(name, _Namespace())
+
+    @overload
+    def on(self, name: str, *, namespace: str = "/") -> Callable[[H], H]: ...
+    @overload
+    def on(self, name: str, handler: H, *, namespace: str = "/") -> H: ...
+    def on(self, name: str, handler: H | None = None, *, namespace: str = "/") -> object:
+        """Set the handler of an event; as a decorator where `handler` is left out.
+
+        A namespace exists from the first thing registered in it.
+        """
+        if name in RESERVED_EVENTS:
+            raise UsageError(f"{name!r} is reserved: use on_connect or on_disconnect")
+        handlers = self._namespace(namespace).handlers
+        if handler is None:
+
+            def register(function: H) -> H:
+                handlers[name] = function
+                return function
+
+            return register
+        handlers[name] = handler
+        return handler
+
+    def on_connect(self, handler: H, *, namespace: str = "/") -> H:
+        """Set ``handler(client)``, called when a client has entered the namespace."""
+        self._namespace(namespace).connect = handler
+        return handler
+
+    def on_disconnect(self, handler: H, *, namespace: str = "/") -> H:
+        """Set ``handler(client, reason)``, called once when a client has left the namespace.
+
+        Reasons are socket.io's: ``client namespace disconnect``, ``server namespace disconnect``,
+        ``transport close``, ``forced close``.
+        """
+        self._namespace(namespace).disconnect = handler
+        return handler
+
+    def on_auth(self, handler: H, *, namespace: str = "/") -> H:
+        """Set ``handler(client, auth)``, asked before a client enters.
+
+        None lets it in. A string (the message) or a dict (the whole payload) refuses it with a
+        CONNECT_ERROR; so does an exception, with the message "Internal server error".
+        """
+        self._namespace(namespace).auth = handler
+        return handler
+
+    @overload
+    def route(self, path: str | None) -> Callable[[R], R]: ...
+    @overload
+    def route(self, path: str | None, handler: R) -> R: ...
+    def route(self, path: str | None, handler: R | None = None) -> object:
+        """Answer HTTP GETs of `path` with what ``handler(request)`` returns: (status, body).
+
+        A str body is sent as HTML, anything else as JSON; an :class:`HttpResponse` is possible too.
+        `path` None is for every path that has no route. As a decorator without `handler`.
+        """
+        if handler is None:
+            return lambda function: self.route(path, function)
+        if path is None:
+            self._fallback = handler
+        else:
+            self._routes[path] = handler
+        return handler
+
+    def clients(self, namespace: str = "/") -> dict[str, SocketIOClient]:
+        """The clients that are in a namespace now, by sid (a copy)."""
+        return dict(self._namespace(namespace).clients)
+
+    def client(self, sid: str, namespace: str = "/") -> SocketIOClient | None:
+        """The client with this sid, None if it is not in the namespace (any more)."""
+        found = self._namespaces.get(namespace)
+        return None if found is None else found.clients.get(sid)
+
+    def client_count(self, namespace: str = "/") -> int:
+        """How many clients are in a namespace now."""
+        return len(self._namespace(namespace).clients)
+
+    # -- life ------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        await super().start()
+        self._ticker = Ticker(self.wheel, self._tick_s)
+
+    async def stop(self, *, timeout_s: float = 2.0) -> None:
+        await super().stop(timeout_s=timeout_s)
+        if self._ticker is not None:
+            self._ticker.stop()
+            self._ticker = None
+
+    def accept(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
+        asked = HttpRequest.of(request)
+        if asked.path in (self.path, self.path[:-1]):
+            problem = _engineio_problem(asked)
+            if problem is None:
+                return EngineConnection(self)
+            return HttpResponse(400, problem).to_picows()
+        answer = self._routes.get(asked.path, self._fallback)(asked)
+        if not isinstance(answer, HttpResponse):
+            answer = HttpResponse(*answer)
+        return answer.to_picows()
+
+    # -- called by connections -------------------------------------------------------------------
+
+    def admit(
+        self, connection: EngineConnection, name: str, auth: object
+    ) -> tuple[SocketIOClient | None, object]:
+        """The client that may enter, or None and the payload of the refusal."""
+        namespace = self._namespaces.get(name)
+        if namespace is None:
+            return None, {"message": "Invalid namespace"}
+        client = SocketIOClient(connection, name, auth)
+        if namespace.auth is not None:
+            try:
+                refusal = namespace.auth(client, auth)
+            except Exception:
+                self.failed(f"on_auth of {name}")
+                refusal = "Internal server error"
+            if refusal is not None:
+                return None, refusal if isinstance(refusal, dict) else {"message": str(refusal)}
+        return client, None
+
+    def entered(self, client: SocketIOClient) -> None:
+        """A client has its connect packet answered."""
+        namespace = self._namespaces[client.namespace]
+        client.connected = True
+        namespace.clients[client.sid] = client
+        if namespace.connect is not None:
+            try:
+                namespace.connect(client)
+            except Exception:
+                self.failed(f"on_connect of {client.namespace}")
+
+    def left(self, client: SocketIOClient, reason: str) -> None:
+        """A client is no longer in its namespace."""
+        namespace = self._namespaces[client.namespace]
+        client.connected = False
+        namespace.clients.pop(client.sid, None)
+        if namespace.disconnect is not None:
+            try:
+                namespace.disconnect(client, reason)
+            except Exception:
+                self.failed(f"on_disconnect of {client.namespace}")
+
+    def dispatch(self, client: SocketIOClient, name: object, args: list[Any], ack_id: int) -> None:
+        """An event has come. One that nobody handles is ignored and never acknowledged."""
+        handler = self._namespaces[client.namespace].handlers.get(name)
+        if handler is None:
+            return
+        client._ack_id = ack_id
+        try:
+            answer = handler(client, *args)
+        except Exception:
+            self.failed(f"handler of {name!r}")
+        else:
+            if answer is not None:
+                client.ack(*(answer if isinstance(answer, tuple) else (answer,)))
+        finally:
+            client._ack_id = -1
+
+
+def _not_found(request: HttpRequest) -> tuple[int, object]:
+    return 404, f"Cannot GET {request.path}"
+
+
+def _engineio_problem(request: HttpRequest) -> dict[str, object] | None:
+    """Why engine.io refuses this request: its codes and texts; None if it does not."""
+    query = request.query
+    if query.get("transport") != "websocket":
+        return {"code": 0, "message": "Transport unknown"}
+    if "sid" in query:  # there are no polling sessions that could be upgraded
+        return {"code": 1, "message": "Session ID unknown"}
+    if not request.is_upgrade:
+        return {"code": 3, "message": "Bad request"}
+    if query.get("EIO") != "4":
+        return {"code": 5, "message": "Unsupported protocol version"}
+    return None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve one event, ``echo``: it comes back as an event and as the acknowledgement.
+
+    First line of output: ``listening on ws://HOST:PORT``. Ends on SIGTERM and SIGINT.
+    """
+    parser = server_arguments(__doc__ or "")
+    parser.add_argument("--ping-interval", type=float, default=25.0, metavar="SECONDS")
+    parser.add_argument("--ping-timeout", type=float, default=20.0, metavar="SECONDS")
+    options = parser.parse_args(arguments)
+
+    def make() -> SocketIOServer:
+        server = SocketIOServer(
+            options.host,
+            options.port,
+            ping_interval=options.ping_interval,
+            ping_timeout=options.ping_timeout,
+        )
+
+        def echo(client: SocketIOClient, *args: object) -> None:
+            client.emit("echo", *args)
+            client.ack(*args)
+
+        server.on("echo", echo)
+        return server
+
+    return run_server(make, watch_stdin=options.watch_stdin)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
