@@ -1,0 +1,71 @@
+"""ghostcore: a load-testing engine for WebSocket and Socket.IO servers.
+
+Everything public is here; modules below are private unless this docstring names them:
+``ghostcore.testing`` (servers and asserts for tests) and ``ghostcore.report`` (ways to show a result).
+"""
+
+from ghostcore._codec import Message
+from ghostcore._scenario import Scenario, scenario
+from ghostcore._socketio import Event
+from ghostcore.errors import (
+    ClosedByPeer,
+    ConnectFailed,
+    EngineError,
+    ErrorReply,
+    GhostError,
+    HandshakeRejected,
+    InvalidPlan,
+    ProtocolViolation,
+    ScriptAborted,
+    TargetError,
+    Timeout,
+    UsageError,
+)
+from ghostcore.execution.result import Result
+from ghostcore.execution.runner import Progress, RunListener, run, run_async
+from ghostcore.load import ConstantVUs, PerVUIterations, RampingVUs
+from ghostcore.load.control import RunControl
+from ghostcore.metrics import Counter, Gauge, Rate, ThresholdResult, Trend
+from ghostcore.session import SocketIOSession, WebSocketSession, connect, socketio
+from ghostcore.vu import VU
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "VU",
+    "ClosedByPeer",
+    "ConnectFailed",
+    "ConstantVUs",
+    "Counter",
+    "EngineError",
+    "ErrorReply",
+    "Event",
+    "Gauge",
+    "GhostError",
+    "HandshakeRejected",
+    "InvalidPlan",
+    "Message",
+    "PerVUIterations",
+    "Progress",
+    "ProtocolViolation",
+    "RampingVUs",
+    "Rate",
+    "Result",
+    "RunControl",
+    "RunListener",
+    "Scenario",
+    "ScriptAborted",
+    "SocketIOSession",
+    "TargetError",
+    "ThresholdResult",
+    "Timeout",
+    "Trend",
+    "UsageError",
+    "WebSocketSession",
+    "__version__",
+    "connect",
+    "run",
+    "run_async",
+    "scenario",
+    "socketio",
+]

@@ -183,7 +183,7 @@ class Opening(Generic[SessionT]):
     while its user slept must not pass for one that held.
     """
 
-    __slots__ = ("_adopt", "_make", "_metric", "_observer", "_options", "_session", "_target")
+    __slots__ = ("_make", "_metric", "_observer", "_options", "_session", "_target")
 
     def __init__(
         self,
@@ -192,14 +192,12 @@ class Opening(Generic[SessionT]):
         observer: Observer,
         make: Callable[[Engine, Options, Observer, int], SessionT],
         metric: Any = None,
-        adopt: Callable[[SessionT], None] | None = None,
     ) -> None:
         self._target = target
         self._options = options
         self._observer = observer
         self._make = make
         self._metric = metric
-        self._adopt = adopt
         self._session: SessionT | None = None
 
     def __await__(self) -> Generator[Any, None, SessionT]:
@@ -249,8 +247,6 @@ class Opening(Generic[SessionT]):
             raise
         if self._metric is not None:
             observer.sample(self._metric, ready_ns - dialed_ns)
-        if self._adopt is not None:
-            self._adopt(session)
         return session
 
     def _not_ready(

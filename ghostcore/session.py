@@ -7,7 +7,6 @@ with the run's metrics) and outside of one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Self, Unpack
 
 from ghostcore import _dial
@@ -61,7 +60,6 @@ def connect(
     *,
     metric: Any = None,
     observer: Observer | None = None,
-    adopt: Callable[[WebSocketSession], None] | None = None,
     **options: Unpack[OpeningOptions],
 ) -> Opening[WebSocketSession]:
     """Open a plain WebSocket session.
@@ -69,7 +67,6 @@ def connect(
     :param url: ws:// or wss:// (http:// and https:// mean the same).
     :param metric: a Trend that records the time from dialling to the 101.
     :param observer: where the session reports to; a run gives its own.
-    :param adopt: called with the session once it is open.
     :param options: headers, subprotocols, timeout, max_message_size, ssl, insecure, local_address:
         see :class:`OpeningOptions`.
     :raises UsageError: at once, for arguments that cannot be.
@@ -81,7 +78,6 @@ def connect(
         observer or NullObserver(),
         WebSocketSession,
         metric,
-        adopt,
     )
 
 
@@ -93,7 +89,6 @@ def socketio(
     path: str = "/socket.io/",
     metric: Any = None,
     observer: Observer | None = None,
-    adopt: Callable[[SocketIOSession], None] | None = None,
     **options: Unpack[OpeningOptions],
 ) -> Opening[SocketIOSession]:
     """Open a Socket.IO session (Socket.IO 5 over Engine.IO 4, WebSocket transport only).
@@ -104,7 +99,6 @@ def socketio(
     :param path: where the server is mounted.
     :param metric: a Trend that records the time from dialling to the connect answer.
     :param observer: where the session reports to; a run gives its own.
-    :param adopt: called with the session once it is open.
     :param options: as for :func:`connect`.
     :raises UsageError: at once, for arguments that cannot be.
     :raises ConnectFailed, HandshakeRejected, Timeout: when awaited.
@@ -121,5 +115,4 @@ def socketio(
         observer or NullObserver(),
         make,
         metric,
-        adopt,
     )

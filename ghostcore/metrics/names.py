@@ -10,10 +10,12 @@ _TABLE: tuple[tuple[Declaration, str], ...] = (
     # users and iterations
     (Gauge("vus", additive=True), "users that are running an iteration"),
     (Gauge("vus_max", additive=True), "users that exist, running or not"),
+    (Counter("iterations_started"), "iterations that began"),
     (Counter("iterations"), "iterations that came to their end, by a return or by an error"),
     (Trend("iteration_duration"), "start to end of an iteration, sleeps included"),
     (Trend("iteration_lateness"), "due time to start of an iteration"),
     (Trend("iteration_response_time"), "due time to end of an iteration"),
+    (Counter("iterations_failed"), "iterations that an error of the server's ended"),
     (Counter("iterations_interrupted"), "iterations that the end of the run or of a stage cut off"),
     (Counter("dropped_iterations"), "starts that were due while no user was free"),
     (Rate("checks"), "checks that held"),

@@ -1,0 +1,91 @@
+"""Declaring a scenario: a coroutine, the load that it is put under and what must hold."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ghostcore.errors import UsageError
+from ghostcore.vu import VU
+
+__all__ = ["Scenario", "ScenarioFunction", "scenario"]
+
+ScenarioFunction = Callable[[VU], Coroutine[Any, Any, Any]]
+
+Thresholds = Mapping[Any, str | Sequence[str]]
+
+NAME = re.compile(r"[0-9a-zA-Z_-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What ``@scenario`` makes of a coroutine function. Calling it calls the function.
+
+    :ivar load: the load model; None where it is to come from the command line or ``run()``.
+    :ivar thresholds: (metric or selector, expression) in the order given.
+    :ivar metrics: declared metrics, so that those without data are reported too.
+    """
+
+    name: str
+    function: ScenarioFunction
+    load: Any = None
+    thresholds: tuple[tuple[Any, str], ...] = ()
+    metrics: tuple[Any, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self, vu: VU) -> Coroutine[Any, Any, Any]:
+        return self.function(vu)
+
+
+def scenario(
+    *,
+    load: Any = None,
+    thresholds: Thresholds | None = None,
+    metrics: Sequence[Any] = (),
+    name: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Callable[[ScenarioFunction], Scenario]:
+    """Declare a coroutine function as a scenario.
+
+    :param load: a load model, e.g. ``RampingVUs(stages=[("2m", 200), ("1m", 0)])``.
+    :param thresholds: metric (or its name, or ``name{tag:value}``) to an expression or several, e.g.
+        ``{"ws_connecting": "p(95)<3000"}``.
+    :param metrics: Trends, Counters, Rates and Gauges that the scenario records, beside those that
+        thresholds name: they stand in the summary even if nothing is recorded.
+    :param name: 1 to 64 of ``0-9 a-z A-Z _ -``; the function's name unless given.
+    :param tags: put on every sample of the scenario.
+    :param env: settings of this scenario, over those of the run.
+    :raises UsageError: not a coroutine function, or a name that cannot be. What depends on values
+        (the load model, thresholds) is checked before a run starts, all together.
+    """
+
+    def declare(function: ScenarioFunction) -> Scenario:
+        if not inspect.iscoroutinefunction(function):
+            raise UsageError(
+                f"@scenario: {getattr(function, '__name__', function)!r} must be declared with "
+                "'async def' and take one argument, the virtual user"
+            )
+        chosen = name or function.__name__
+        if not NAME.fullmatch(chosen):
+            raise UsageError(f"@scenario: name {chosen!r}: expected 1 to 64 of 0-9 a-z A-Z _ -")
+        pairs = [
+            (metric, expression)
+            for metric, given in (thresholds or {}).items()
+            for expression in ([given] if isinstance(given, str) else given)
+        ]
+        return Scenario(
+            chosen,
+            function,
+            load,
+            tuple(pairs),
+            tuple(metrics),
+            dict(tags or {}),
+            dict(env or {}),
+        )
+
+    return declare

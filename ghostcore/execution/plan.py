@@ -1,0 +1,207 @@
+"""What is to be run: scenarios, their load, thresholds and settings, checked before anything starts."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ghostcore._scenario import Scenario, ScenarioFunction
+from ghostcore.errors import InvalidPlan, UsageError
+from ghostcore.load import LoadModel
+from ghostcore.metrics import BUILTINS, Declaration, Threshold, parse, parse_selector
+
+__all__ = ["Plan", "PlannedThreshold", "ScenarioPlan", "make_plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedThreshold:
+    """A threshold on a metric or on its samples with certain tags."""
+
+    selector: str
+    threshold: Threshold
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioPlan:
+    """One scenario as it will run."""
+
+    name: str
+    function: ScenarioFunction
+    load: LoadModel
+    tags: Mapping[str, str]
+    env: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run that can start.
+
+    :ivar declarations: every metric that scenarios declared, by name.
+    :ivar allow_empty: thresholds without data pass.
+    :ivar allow_script_errors: errors of the script's own do not fail the run.
+    """
+
+    scenarios: tuple[ScenarioPlan, ...]
+    thresholds: tuple[PlannedThreshold, ...]
+    declarations: Mapping[str, Declaration]
+    seed: int
+    allow_empty: bool = False
+    allow_script_errors: bool = False
+
+    @property
+    def max_vus(self) -> int:
+        """The most users that can exist at one time."""
+        return sum(scenario.load.max_vus for scenario in self.scenarios)
+
+    @property
+    def duration_ns(self) -> int:
+        """From the start to the end of the last profile, graceful stops not included."""
+        return max(one.load.start_time_ns + one.load.duration_ns for one in self.scenarios)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as plain data. Values of env are left out: keys may be secret."""
+        return {
+            "scenarios": [
+                {
+                    "name": one.name,
+                    "load": _without_env(one.load.to_dict()),
+                    "description": one.load.describe(),
+                    "tags": dict(one.tags),
+                    "env": sorted(one.env),
+                }
+                for one in self.scenarios
+            ],
+            "thresholds": [
+                {"metric": one.selector, "expression": one.threshold.expression}
+                for one in self.thresholds
+            ],
+            "seed": self.seed,
+            "max_vus": self.max_vus,
+            "duration_s": self.duration_ns / 1e9,
+            "allow_empty": self.allow_empty,
+            "allow_script_errors": self.allow_script_errors,
+        }
+
+
+def _without_env(load: dict[str, Any]) -> dict[str, Any]:
+    return {**load, "env": sorted(load.get("env", ()))}
+
+
+@dataclass
+class _Draft:
+    """Collects a plan and all that is wrong with it."""
+
+    problems: list[str] = field(default_factory=list)
+    declarations: dict[str, Declaration] = field(default_factory=dict)
+
+    def declare(self, scenario: str, metric: object) -> None:
+        if not isinstance(metric, Declaration):
+            self.problems.append(
+                f"{scenario}: {metric!r} is no metric: expected a Trend, Counter, Rate or Gauge"
+            )
+            return
+        known = self.declarations.setdefault(metric.name, BUILTINS.get(metric.name, metric))
+        if known != metric:
+            self.problems.append(f"{scenario}: metric {metric.name} is {metric!r}, but also {known!r}")
+
+    def threshold(self, scenario: str, metric: object, expression: object) -> PlannedThreshold | None:
+        try:
+            selector = metric.name if isinstance(metric, Declaration) else str(metric)
+            name = parse_selector(selector).name
+            if not isinstance(expression, str):
+                raise UsageError(f"threshold {expression!r} on {name}: expected a text")
+            threshold = parse(expression)
+        except UsageError as error:
+            self.problems.append(f"{scenario}: {error}")
+            return None
+        declaration = self.declarations.get(name) or BUILTINS.get(name)
+        if declaration is None:
+            self.problems.append(
+                f"{scenario}: threshold {expression!r} on {name!r}, which is neither built in nor "
+                "declared: use the metric itself as the key, or name it in metrics=[...]"
+            )
+            return None
+        self.problems.extend(f"{scenario}: {text}" for text in threshold.validate(declaration))
+        return PlannedThreshold(selector, threshold)
+
+
+def make_plan(
+    scenarios: Sequence[Scenario],
+    *,
+    load: LoadModel | None = None,
+    env: Mapping[str, str] | None = None,
+    seed: int | None = None,
+    allow_empty: bool = False,
+    allow_script_errors: bool = False,
+) -> Plan:
+    """Check everything and put it together.
+
+    :param load: replaces the load model of the (one) scenario.
+    :param seed: 0 to 2**63 - 1; None draws one.
+    :raises InvalidPlan: with every problem that was found.
+    """
+    draft = _Draft()
+    planned: list[ScenarioPlan] = []
+    thresholds: list[PlannedThreshold] = []
+    if not scenarios:
+        draft.problems.append("there is no scenario to run")
+    names = [one.name for one in scenarios]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        draft.problems.append(f"two scenarios are named {name!r}: give one of them another name=")
+    if load is not None and len(scenarios) > 1:
+        draft.problems.append("a load that replaces the profile needs one scenario to apply to")
+    for scenario in scenarios:
+        for metric in scenario.metrics:
+            draft.declare(scenario.name, metric)
+        for metric, _ in scenario.thresholds:
+            if isinstance(metric, Declaration):
+                draft.declare(scenario.name, metric)
+    for scenario in scenarios:
+        one = _plan_scenario(draft, scenario, load or scenario.load, env or {})
+        if one is not None:
+            planned.append(one)
+        for metric, expression in scenario.thresholds:
+            threshold = draft.threshold(scenario.name, metric, expression)
+            if threshold is not None and threshold not in thresholds:
+                thresholds.append(threshold)
+    if seed is None:
+        seed = secrets.randbits(48)
+    elif isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        draft.problems.append(f"seed must be an int from 0 to 2**63 - 1, got {seed!r}")
+    if draft.problems:
+        raise InvalidPlan(draft.problems)
+    return Plan(
+        tuple(planned),
+        tuple(thresholds),
+        draft.declarations,
+        seed,
+        allow_empty,
+        allow_script_errors,
+    )
+
+
+def _plan_scenario(
+    draft: _Draft, scenario: Scenario, load: object, env: Mapping[str, str]
+) -> ScenarioPlan | None:
+    if load is None:
+        draft.problems.append(
+            f"{scenario.name}: no load model: pass load= to @scenario or to run(), "
+            "or -u and -d on the command line"
+        )
+        return None
+    if not isinstance(load, LoadModel):
+        draft.problems.append(f"{scenario.name}: load {load!r} is no load model")
+        return None
+    problems = load.validate()
+    draft.problems.extend(f"{scenario.name}: {text}" for text in problems)
+    if problems:
+        return None
+    return ScenarioPlan(
+        scenario.name,
+        scenario.function,
+        load,
+        {**scenario.tags, **load.tags},
+        {**env, **scenario.env, **load.env},
+    )

@@ -1,0 +1,249 @@
+"""The recorder of one scenario on one worker: from what users do to series of metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from ghostcore._engine import Session, Traffic
+from ghostcore._metrics import (
+    CounterRecorder,
+    GaugeRecorder,
+    RateRecorder,
+    TrendRecorder,
+)
+from ghostcore.errors import TargetError, UsageError
+from ghostcore.execution.result import ErrorSample
+from ghostcore.metrics.registry import AnyRecorder, Registry
+
+__all__ = ["SAMPLES_PER_KIND", "ErrorLog", "ScenarioRecorder"]
+
+SAMPLES_PER_KIND = 5
+"""Errors of a kind that are kept with their text; all are counted."""
+
+PHASES = {
+    "dns": "ws_dns",
+    "tcp": "ws_tcp",
+    "tls": "ws_tls",
+    "upgrade": "ws_upgrade",
+    "engineio_open": "engineio_open",
+    "socketio_connect": "socketio_connect",
+}
+
+
+class ErrorLog:
+    """Samples of errors of one worker, a few of each kind."""
+
+    def __init__(self, now_ns: Callable[[], int], start_ns: int) -> None:
+        self._now_ns = now_ns
+        self._start_ns = start_ns
+        self._kept: dict[tuple[str, str], int] = {}
+        self._fresh: list[ErrorSample] = []
+
+    def add(self, scenario: str, kind: str, text: str, phase: str, elapsed_ms: float) -> None:
+        """Keep an error if there are not enough of its kind yet."""
+        key = (scenario, kind)
+        kept = self._kept.get(key, 0)
+        if kept >= SAMPLES_PER_KIND:
+            return
+        self._kept[key] = kept + 1
+        at_s = (self._now_ns() - self._start_ns) / 1e9
+        self._fresh.append(ErrorSample(scenario, kind, text, phase, elapsed_ms, at_s))
+
+    def take(self) -> list[ErrorSample]:
+        """The errors kept since the last call."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
+
+
+class ScenarioRecorder:
+    """Implements ``ghostcore.vu.Recorder``: every sample carries the scenario's name and tags."""
+
+    def __init__(
+        self,
+        scenario: str,
+        tags: Mapping[str, str],
+        registry: Registry,
+        errors: ErrorLog,
+        on_abort: Callable[[str], None],
+        cancel_cause: Callable[[], str],
+    ) -> None:
+        self.scenario = scenario
+        self.traffic = Traffic()
+        self.active = 0
+        self.ever_active = 0
+        self._tags = {**tags, "scenario": scenario}
+        self._registry = registry
+        self._errors = errors
+        self._on_abort = on_abort
+        self._cancel_cause = cancel_cause
+        self._by_metric: dict[Any, AnyRecorder] = {}
+        self._phases = {phase: self._trend(metric) for phase, metric in PHASES.items()}
+        self._connecting = self._trend("ws_connecting")
+        self._duration = self._trend("ws_session_duration")
+        self._iteration_duration = self._trend("iteration_duration")
+        self._counters = {
+            name: cast(CounterRecorder, self._resolve(name))
+            for name in (
+                "ws_sessions",
+                "ws_sessions_opened",
+                "iterations",
+                "iterations_started",
+                "iterations_failed",
+                "iterations_interrupted",
+                "dropped_iterations",
+                "ws_msgs_sent",
+                "ws_msgs_received",
+                "data_sent",
+                "data_received",
+                "events_discarded",
+                "script_errors",
+            )
+        }
+        self._no_errors = cast(CounterRecorder, self._resolve("ws_errors"))
+        self._vus = cast(GaugeRecorder, self._resolve("vus"))
+        self._vus_max = cast(GaugeRecorder, self._resolve("vus_max"))
+
+    # ---- of metrics that the scenario declares ------------------------------------------------
+
+    def _resolve(self, metric: Any, extra: Mapping[str, str] | None = None) -> AnyRecorder:
+        if not extra:
+            found = self._by_metric.get(metric)
+            if found is None:
+                found = self._registry.recorder(metric, self._tags)
+                self._by_metric[metric] = found
+            return found
+        return self._registry.recorder(metric, {**self._tags, **extra})
+
+    def _trend(self, metric: Any) -> TrendRecorder:
+        found = self._resolve(metric)
+        if not isinstance(found, TrendRecorder):
+            raise UsageError(f"{metric} is no Trend: times of operations need one")
+        return found
+
+    def sample(self, metric: Any, elapsed_ns: int) -> None:
+        self._trend(metric).record_ns(elapsed_ns)
+
+    def failed(self, metric: Any) -> None:
+        self._trend(metric).fail()
+
+    def cut_off(self, metric: Any, elapsed_ns: int, cause: str) -> None:
+        self._trend(metric).cut_off_ns(elapsed_ns, cause)
+
+    def record(self, metric: Any, value: float, tags: Mapping[str, str]) -> None:
+        recorder = self._resolve(metric, tags)
+        try:
+            if isinstance(recorder, CounterRecorder):
+                recorder.add(value)
+            elif isinstance(recorder, TrendRecorder):
+                recorder.record(value)
+            elif isinstance(recorder, RateRecorder):
+                recorder.add(bool(value))
+            else:
+                recorder.set(value)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"record({metric}, {value!r}): {error}") from None
+
+    def check(self, name: str, passed: bool) -> None:
+        cast(RateRecorder, self._resolve("checks", {"check": name})).add(passed)
+
+    # ---- of sessions --------------------------------------------------------------------------
+
+    def cancel_cause(self) -> str:
+        return self._cancel_cause()
+
+    def phase(self, name: str, elapsed_ns: int) -> None:
+        self._phases[name].record_ns(elapsed_ns)
+
+    def dialing(self) -> None:
+        self._counters["ws_sessions"].add(1)
+        # From the first attempt on, "no errors" is something known, not something unmeasured.
+        self._no_errors.add(0)
+
+    def opened(self, session: Session) -> None:
+        self._counters["ws_sessions_opened"].add(1)
+        self._connecting.record_ns(session.opened_ns - session.dialed_ns)
+
+    def not_opened(self, elapsed_ns: int, cause: str | None) -> None:
+        if cause is None:
+            self._connecting.fail()
+        else:
+            self._connecting.cut_off_ns(elapsed_ns, cause)
+
+    def ended(self, session: Session) -> None:
+        self._duration.record_ns(session.closed_ns - session.dialed_ns)
+
+    # ---- of iterations ------------------------------------------------------------------------
+
+    def iteration_started(self) -> None:
+        self._counters["iterations_started"].add(1)
+
+    def iteration_ended(self, elapsed_ns: int, failed: bool) -> None:
+        self._counters["iterations"].add(1)
+        self._iteration_duration.record_ns(elapsed_ns)
+        if failed:
+            self._counters["iterations_failed"].add(1)
+
+    def iteration_interrupted(self) -> None:
+        self._counters["iterations_interrupted"].add(1)
+
+    def dropped(self, count: int) -> None:
+        """Starts that were due and will not be made."""
+        self._counters["dropped_iterations"].add(count)
+
+    def users(self, change: int) -> None:
+        self.active += change
+        self.ever_active = max(self.ever_active, self.active)
+        self._vus.set(self.active)
+        self._vus_max.set(self.ever_active)
+
+    # ---- of what went wrong -------------------------------------------------------------------
+
+    def target_error(self, error: TargetError) -> None:
+        cast(CounterRecorder, self._resolve("ws_errors", {"kind": error.kind})).add(1)
+        self._errors.add(self.scenario, error.kind, str(error), error.phase, error.elapsed_ms)
+
+    def script_error(self, error: BaseException) -> None:
+        self._counters["script_errors"].add(1)
+        if isinstance(error, asyncio.CancelledError):
+            text = "a cancellation that the script made itself left the scenario"
+        else:
+            text = f"{type(error).__name__}: {error}"
+        where = script_line(error)
+        self._errors.add(
+            self.scenario, "script_error", f"{where}: {text}" if where else text, "", float("nan")
+        )
+
+    def aborted(self, reason: str) -> None:
+        self._on_abort(reason)
+
+    # ---- once a second ------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Bring what is counted in C into the metrics."""
+        sent, received, bytes_sent, bytes_received, discarded = self.traffic.take()
+        counters = self._counters
+        for name, amount in (
+            ("ws_msgs_sent", sent),
+            ("ws_msgs_received", received),
+            ("data_sent", bytes_sent),
+            ("data_received", bytes_received),
+            ("events_discarded", discarded),
+        ):
+            if amount:
+                counters[name].add(amount)
+
+
+_OWN = str(Path(__file__).resolve().parent.parent)
+
+
+def script_line(error: BaseException) -> str:
+    """``file:line`` where an error left the script: its last frame outside of ghostcore."""
+    frames = traceback.extract_tb(error.__traceback__)
+    for frame in reversed(frames):
+        if not frame.filename.startswith(_OWN) and not frame.filename.endswith(".pyx"):
+            return f"{Path(frame.filename).name}:{frame.lineno}"
+    return ""

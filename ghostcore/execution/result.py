@@ -1,0 +1,167 @@
+"""What comes of a run: metrics, thresholds, errors, and the verdict with its reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ghostcore.errors import UsageError
+from ghostcore.execution.timeline import Timeline
+from ghostcore.metrics import SeriesKey, ThresholdResult, Totals, View, parse_selector
+
+__all__ = [
+    "EXIT_ABORTED",
+    "EXIT_INCONCLUSIVE",
+    "EXIT_INTERRUPTED",
+    "EXIT_INVALID",
+    "EXIT_OK",
+    "EXIT_SCRIPT",
+    "EXIT_THRESHOLDS",
+    "ErrorCount",
+    "ErrorSample",
+    "GeneratorSample",
+    "Metrics",
+    "Outcome",
+    "Result",
+    "RunVerdict",
+]
+
+RunVerdict = Literal["pass", "fail", "inconclusive"]
+
+EXIT_OK = 0
+EXIT_THRESHOLDS = 99
+EXIT_INVALID = 104
+EXIT_INTERRUPTED = 105
+EXIT_SCRIPT = 107
+EXIT_ABORTED = 108
+EXIT_INCONCLUSIVE = 111
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorSample:
+    """One error as it happened. ``elapsed_ms`` is NaN where no time applies."""
+
+    scenario: str
+    kind: str
+    text: str
+    phase: str
+    elapsed_ms: float
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCount:
+    """All errors of one kind, with a few samples."""
+
+    kind: str
+    count: int
+    samples: tuple[ErrorSample, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorSample:
+    """How the load generator itself did in one second.
+
+    :ivar at_s: end of the second, from the start of the run.
+    :ivar loop_lag_ms: the latest that a timer of the event loop came.
+    :ivar cpu_share: CPU time of the process per second of one core.
+    :ivar rss_bytes: resident memory. :ivar descriptors: open files.
+    """
+
+    at_s: float
+    loop_lag_ms: float
+    cpu_share: float
+    rss_bytes: int
+    descriptors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The line that every summary begins with, in iterations.
+
+    :ivar offered: starts that the load model asked for.
+    :ivar delivered: starts that were made.
+    :ivar answered: iterations that ended without an error of the server's or the script's.
+    :ivar interrupted: iterations that the end of the run or of a stage cut off.
+    """
+
+    offered: int
+    delivered: int
+    answered: int
+    interrupted: int
+
+
+class Metrics(Mapping[str, View]):
+    """The metrics of a run by name, or by ``name{tag:value}`` for the samples with that tag.
+
+    Iteration gives the names of all metrics that have data or were declared.
+    """
+
+    def __init__(self, totals: Totals, declared: tuple[str, ...] = ()) -> None:
+        self.totals = totals
+        self._declared = declared
+        self._views: dict[str, View] = {}
+
+    def __getitem__(self, selector: str) -> View:
+        found = self._views.get(selector)
+        if found is None:
+            try:
+                found = self.totals.view(selector)
+            except UsageError as error:
+                raise KeyError(str(error)) from None
+            self._views[selector] = found
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted({*self._declared, *self.totals.names()}))
+
+    def __len__(self) -> int:
+        return len({*self._declared, *self.totals.names()})
+
+    def series(self, name: str) -> list[SeriesKey]:
+        """The series of a metric: its combinations of tags."""
+        return self.totals.keys(parse_selector(name).name)
+
+    def count_of(self, selector: str) -> int:
+        """The sum of a counter as an int; 0 where nothing was counted."""
+        return int(getattr(self[selector], "count", 0))
+
+
+@dataclass
+class Result:
+    """A finished run.
+
+    :ivar verdict: ``pass``, ``fail`` or ``inconclusive``, with ``reasons`` in sentences.
+    :ivar exit_code: what a command that ran it exits with (K6's codes, and 111 for inconclusive).
+    :ivar seed: the run's seed: the same seed gives the same choices.
+    :ivar plan: what was planned, as plain data.
+    :ivar duration_s: from the start of the load to the end of the last iteration.
+    """
+
+    metrics: Metrics
+    thresholds: list[ThresholdResult]
+    errors: list[ErrorCount]
+    outcome: Outcome
+    verdict: RunVerdict
+    exit_code: int
+    reasons: list[str]
+    seed: int
+    plan: dict[str, Any]
+    timeline: Timeline
+    generator: list[GeneratorSample]
+    machine: dict[str, Any]
+    started_at: str
+    duration_s: float
+    warnings: list[str] = field(default_factory=list)
+
+    def save(self, directory: str | Path) -> Path:
+        """Write the result into a directory, which is made if need be: ``result.json``.
+
+        :returns: the path of result.json.
+        :raises OSError: it cannot be written.
+        """
+        from ghostcore.report import save  # the report package consumes results, not the reverse
+
+        return save(self, Path(directory))

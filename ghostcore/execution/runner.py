@@ -1,0 +1,269 @@
+"""run() and run_async(): from scenarios to a result."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import uvloop
+
+from ghostcore._scenario import Scenario
+from ghostcore.errors import EngineError, InvalidPlan, UsageError
+from ghostcore.execution import preflight
+from ghostcore.execution.backends.local import run_local
+from ghostcore.execution.plan import Plan, make_plan
+from ghostcore.execution.result import ErrorCount, ErrorSample, GeneratorSample, Metrics, Result
+from ghostcore.execution.timeline import Timeline
+from ghostcore.execution.verdict import judge, judge_thresholds, outcome_of
+from ghostcore.execution.worker import WorkerEnd, WorkerReport
+from ghostcore.load import LoadModel
+from ghostcore.load.control import RunControl
+from ghostcore.metrics import BUILTINS, Totals
+
+__all__ = ["Progress", "RunListener", "run", "run_async"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands: handed to listeners once a second.
+
+    :ivar totals: everything so far. :ivar timeline: second by second.
+    :ivar elapsed_s: since the start. :ivar planned_s: when the last profile ends.
+    :ivar stopping: why the run is coming to its end before that; "" if it is not.
+    """
+
+    plan: Plan
+    totals: Totals
+    timeline: Timeline
+    errors: list[ErrorSample]
+    elapsed_s: float
+    planned_s: float
+    planned_vus: int
+    active_vus: int
+    stopping: str
+
+
+class RunListener(Protocol):
+    """Follows a run: a console, a log, a test."""
+
+    def started(self, plan: Plan) -> None:
+        """The plan is valid and the load begins."""
+
+    def progressed(self, progress: Progress) -> None:
+        """Another second is over."""
+
+    def finished(self, result: Result) -> None:
+        """The run has ended and was judged."""
+
+
+class _Collector:
+    """Puts together what workers report."""
+
+    def __init__(self, plan: Plan, control: RunControl, listener: RunListener | None) -> None:
+        self._plan = plan
+        self._control = control
+        self._listener = listener
+        self.totals = Totals({**BUILTINS, **plan.declarations})
+        self.timeline = Timeline()
+        self.errors: list[ErrorSample] = []
+        self.generator: list[GeneratorSample] = []
+
+    def report(self, report: WorkerReport) -> None:
+        self.totals.add(report.snapshot)
+        self.timeline.add(report.snapshot)
+        self.errors += report.errors
+        self.generator.append(report.generator)
+        if self._listener is not None:
+            self._listener.progressed(
+                Progress(
+                    self._plan,
+                    self.totals,
+                    self.timeline,
+                    self.errors,
+                    report.snapshot.end_ns / 1e9,
+                    self._plan.duration_ns / 1e9,
+                    sum(report.planned.values()),
+                    sum(report.active.values()),
+                    self._control.reason,
+                )
+            )
+
+    def error_counts(self, metrics: Metrics) -> list[ErrorCount]:
+        """Errors by kind, the most frequent first."""
+        counts: dict[str, int] = {}
+        for key in metrics.series("ws_errors"):
+            kind = dict(key.tags).get("kind")
+            if kind is not None:
+                counts[kind] = metrics.count_of(f"ws_errors{{kind:{kind}}}")
+        script_errors = metrics.count_of("script_errors")
+        if script_errors:
+            counts["script_error"] = script_errors
+        return [
+            ErrorCount(kind, count, tuple(one for one in self.errors if one.kind == kind))
+            for kind, count in sorted(counts.items(), key=lambda pair: -pair[1])
+        ]
+
+
+async def run_async(
+    *scenarios: Scenario,
+    load: LoadModel | None = None,
+    env: Mapping[str, str] | None = None,
+    seed: int | None = None,
+    allow_empty: bool = False,
+    allow_script_errors: bool = False,
+    listener: RunListener | None = None,
+    control: RunControl | None = None,
+) -> Result:
+    """Run scenarios in the loop that runs already; arguments as for :func:`run`.
+
+    :param control: ``control.stop("reason")`` ends the run gracefully, a second one at once. If its
+        reason names a signal or a user, the result is marked interrupted.
+    """
+    plan = _check(scenarios, load, env, seed, allow_empty, allow_script_errors)
+    warnings = preflight.prepare(plan)
+    control = control or RunControl()
+    collector = _Collector(plan, control, listener)
+    if listener is not None:
+        listener.started(plan)
+    started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    end = await run_local(plan, control, collector.report)
+    result = _conclude(plan, collector, end, control, started_at, warnings)
+    if listener is not None:
+        listener.finished(result)
+    return result
+
+
+def run(
+    *scenarios: Scenario,
+    load: LoadModel | None = None,
+    env: Mapping[str, str] | None = None,
+    seed: int | None = None,
+    allow_empty: bool = False,
+    allow_script_errors: bool = False,
+    listener: RunListener | None = None,
+) -> Result:
+    """Run scenarios on uvloop and return the result.
+
+    Ctrl-C (or SIGTERM) ends the run gracefully: users finish their iterations within
+    ``graceful_stop``; a second one ends it at once. Either way there is a result.
+
+    :param scenarios: what ``@scenario`` made; several run at the same time.
+    :param load: replaces the load model of the (one) scenario.
+    :param env: settings for ``vu.env``.
+    :param seed: of everything random; drawn and told in the result if not given.
+    :param allow_empty: thresholds without data pass.
+    :param allow_script_errors: errors of the script's own do not fail the run.
+    :param listener: follows the run, e.g. ``ghostcore.report.Console()``.
+    :raises InvalidPlan: with every problem of the plan; nothing was connected.
+    """
+
+    async def main() -> Result:
+        control = RunControl()
+        with _signals(control):
+            return await run_async(
+                *scenarios,
+                load=load,
+                env=env,
+                seed=seed,
+                allow_empty=allow_empty,
+                allow_script_errors=allow_script_errors,
+                listener=listener,
+                control=control,
+            )
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return uvloop.run(main())
+    raise UsageError("run() inside a running event loop: use 'await run_async(...)' there")
+
+
+def _check(
+    scenarios: tuple[Scenario, ...],
+    load: LoadModel | None,
+    env: Mapping[str, str] | None,
+    seed: int | None,
+    allow_empty: bool,
+    allow_script_errors: bool,
+) -> Plan:
+    wrong = [one for one in scenarios if not isinstance(one, Scenario)]
+    if wrong:
+        raise InvalidPlan([f"{one!r} is no scenario: declare it with @scenario" for one in wrong])
+    return make_plan(
+        scenarios,
+        load=load,
+        env=env,
+        seed=seed,
+        allow_empty=allow_empty,
+        allow_script_errors=allow_script_errors,
+    )
+
+
+def _conclude(
+    plan: Plan,
+    collector: _Collector,
+    end: WorkerEnd,
+    control: RunControl,
+    started_at: str,
+    warnings: list[str],
+) -> Result:
+    if end.faults:
+        raise EngineError(f"the run broke: {end.faults[0]!r}") from end.faults[0]
+    metrics = Metrics(collector.totals, tuple(plan.declarations))
+    outcome = outcome_of(metrics)
+    thresholds = judge_thresholds(plan, metrics, collector.timeline)
+    stopped = control.stop_requested.is_set() and end.aborted is None
+    verdict, exit_code, reasons = judge(
+        plan,
+        metrics,
+        outcome,
+        thresholds,
+        aborted=end.aborted,
+        interrupted=control.reason or "stopped" if stopped else None,
+    )
+    return Result(
+        metrics=metrics,
+        thresholds=thresholds,
+        errors=collector.error_counts(metrics),
+        outcome=outcome,
+        verdict=verdict,
+        exit_code=exit_code,
+        reasons=reasons,
+        seed=plan.seed,
+        plan=plan.to_dict(),
+        timeline=collector.timeline,
+        generator=collector.generator,
+        machine=preflight.describe_machine(),
+        started_at=started_at,
+        duration_s=collector.totals.seconds,
+        warnings=[*warnings, *end.warnings],
+    )
+
+
+@contextmanager
+def _signals(control: RunControl) -> Iterator[None]:
+    """SIGINT and SIGTERM ask the run to end while the block runs, if this is the main thread."""
+    loop = asyncio.get_running_loop()
+    installed: list[signal.Signals] = []
+
+    def asked(name: str) -> Callable[[], None]:
+        return lambda: control.stop(name)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, asked(number.name))
+        except (ValueError, RuntimeError, NotImplementedError):
+            continue  # not the main thread: signals are somebody else's
+        installed.append(number)
+    try:
+        yield
+    finally:
+        for number in installed:
+            loop.remove_signal_handler(number)
+
+

@@ -1,0 +1,120 @@
+"""From the figures of a run to its verdict: the first rule that applies, and why."""
+
+from __future__ import annotations
+
+from ghostcore.execution.plan import Plan
+from ghostcore.execution.result import (
+    EXIT_ABORTED,
+    EXIT_INCONCLUSIVE,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_SCRIPT,
+    EXIT_THRESHOLDS,
+    Metrics,
+    Outcome,
+    RunVerdict,
+)
+from ghostcore.execution.timeline import Timeline
+from ghostcore.metrics import ThresholdResult, evaluate, view_of
+
+__all__ = ["judge", "judge_thresholds", "outcome_of"]
+
+
+def outcome_of(metrics: Metrics) -> Outcome:
+    """Offered, delivered and answered, in iterations."""
+    started = metrics.count_of("iterations_started")
+    ended = metrics.count_of("iterations")
+    return Outcome(
+        offered=started + metrics.count_of("dropped_iterations"),
+        delivered=started,
+        answered=ended - metrics.count_of("iterations_failed"),
+        interrupted=metrics.count_of("iterations_interrupted"),
+    )
+
+
+def judge_thresholds(plan: Plan, metrics: Metrics, timeline: Timeline) -> list[ThresholdResult]:
+    """Every threshold of the plan against what was measured."""
+    results = []
+    for planned in plan.thresholds:
+        window_s = planned.threshold.window_s
+        if window_s is None:
+            view = metrics[planned.selector]
+        else:
+            totals = timeline.last(window_s)
+            declaration = metrics[planned.selector].declaration
+            view = view_of(
+                declaration,
+                totals.metric(planned.selector),
+                seconds=totals.seconds,
+                name=planned.selector,
+            )
+        results.append(evaluate(planned.threshold, view, plan.allow_empty))
+    return results
+
+
+def _nothing_done(metrics: Metrics, outcome: Outcome, interrupted: bool) -> str | None:
+    """Why the run measured nothing, if that is so: the plainest of failures."""
+    attempts = metrics.count_of("ws_sessions")
+    if attempts and not metrics.count_of("ws_sessions_opened"):
+        return f"nothing was opened: {attempts} connection attempts, none succeeded"
+    failed = metrics.count_of("iterations_failed")
+    if outcome.answered == 0 and failed:
+        return f"nothing was completed: {failed} iterations ended, all of them with an error"
+    if outcome.delivered == 0 and not interrupted:
+        return "nothing was done: no iteration was started"
+    if outcome.answered == 0 and attempts == 0:
+        return f"nothing was completed: none of {outcome.delivered} iterations came to its end"
+    return None
+
+
+def judge(
+    plan: Plan,
+    metrics: Metrics,
+    outcome: Outcome,
+    thresholds: list[ThresholdResult],
+    *,
+    aborted: str | None,
+    interrupted: str | None,
+) -> tuple[RunVerdict, int, list[str]]:
+    """Verdict, exit code and reasons, in the order of precedence of the exit codes.
+
+    :param aborted: the reason that the script gave for ending the run.
+    :param interrupted: what stopped the run from outside.
+    """
+    reasons: list[str] = []
+    found: list[tuple[int, RunVerdict]] = []
+    script_errors = metrics.count_of("script_errors")
+    if script_errors and not plan.allow_script_errors:
+        found.append((EXIT_SCRIPT, "fail"))
+        reasons.append(f"{script_errors} errors in the script itself: see the samples")
+    if aborted is not None:
+        found.append((EXIT_ABORTED, "fail"))
+        reasons.append(f"the script aborted the run: {aborted or 'no reason given'}")
+    if interrupted is not None:
+        found.append((EXIT_INTERRUPTED, "inconclusive"))
+        reasons.append(f"interrupted: {interrupted}")
+    failed = [one for one in thresholds if one.verdict == "fail"]
+    nothing = _nothing_done(metrics, outcome, interrupted is not None)
+    if failed or nothing:
+        found.append((EXIT_THRESHOLDS, "fail"))
+        reasons += [nothing] if nothing else []
+        reasons += [
+            f"threshold {one.metric} {one.expression} failed: {one.reason}" for one in failed
+        ]
+    undetermined = [one for one in thresholds if one.verdict == "undetermined"]
+    if undetermined:
+        found.append((EXIT_INCONCLUSIVE, "inconclusive"))
+        reasons += [
+            f"threshold {one.metric} {one.expression} is undetermined: {one.reason}"
+            for one in undetermined
+        ]
+    if not found:
+        return "pass", EXIT_OK, [_passed(thresholds)]
+    code, verdict = found[0]
+    return verdict, code, reasons
+
+
+def _passed(thresholds: list[ThresholdResult]) -> str:
+    if not thresholds:
+        return "no thresholds were set; sessions or iterations were completed"
+    return f"all {len(thresholds)} thresholds passed on data"

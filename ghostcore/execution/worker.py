@@ -1,0 +1,172 @@
+"""One worker: runs its share of a plan on its event loop and reports a window every second."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ghostcore._engine import Engine
+from ghostcore._opening import engine_of
+from ghostcore.errors import EngineError
+from ghostcore.execution.plan import Plan, ScenarioPlan
+from ghostcore.execution.recording import ErrorLog, ScenarioRecorder
+from ghostcore.execution.result import ErrorSample, GeneratorSample
+from ghostcore.load.closed import run_closed
+from ghostcore.load.control import RunControl
+from ghostcore.load.profiles import ClosedModel
+from ghostcore.metrics import Registry, Snapshot
+from ghostcore.monitor.generator import GeneratorMonitor
+from ghostcore.vu import UserPool
+
+__all__ = ["Worker", "WorkerReport"]
+
+WINDOW_NS = 1_000_000_000
+
+
+@dataclass
+class WorkerReport:
+    """What a worker tells of one window.
+
+    :ivar planned: users that each scenario plans now. :ivar active: those that are running.
+    """
+
+    snapshot: Snapshot
+    errors: list[ErrorSample]
+    generator: GeneratorSample
+    planned: Mapping[str, int]
+    active: Mapping[str, int]
+
+
+@dataclass
+class WorkerEnd:
+    """How a worker ended: why the script aborted, faults of the engine's, warnings."""
+
+    aborted: str | None = None
+    faults: list[BaseException] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+class Worker:
+    """Runs on the loop that awaits :meth:`run`.
+
+    :param on_report: called with a WorkerReport every second, and once more at the end.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        control: RunControl,
+        on_report: Callable[[WorkerReport], None],
+    ) -> None:
+        self._plan = plan
+        self._control = control
+        self._on_report = on_report
+        self._registry = Registry(plan.declarations.values())
+        self._recorders: dict[str, ScenarioRecorder] = {}
+        self._planned: dict[str, int] = {}
+        self._end = WorkerEnd()
+        self._start_ns = 0
+        self._window_ns = 0
+
+    async def run(self) -> WorkerEnd:
+        """Run every scenario to its end."""
+        engine = engine_of(asyncio.get_running_loop())
+        self._start_ns = engine.now_ns()
+        errors = ErrorLog(engine.now_ns, self._start_ns)
+        monitor = GeneratorMonitor(engine.timers)
+        executors = [
+            self._execute(engine, scenario, errors) for scenario in self._plan.scenarios
+        ]
+        ticker = asyncio.create_task(self._tick(engine, errors, monitor))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for executor in executors:
+                    group.create_task(executor)
+            await self._sessions_gone(engine)
+        finally:
+            ticker.cancel()
+            await asyncio.gather(ticker, return_exceptions=True)
+            self._report(engine, errors, monitor)
+            monitor.close()
+        self._end.warnings += self._registry.warnings
+        return self._end
+
+    async def _execute(self, engine: Engine, scenario: ScenarioPlan, errors: ErrorLog) -> None:
+        load = scenario.load
+        recorder = ScenarioRecorder(
+            scenario.name,
+            scenario.tags,
+            self._registry,
+            errors,
+            self._abort,
+            self._cancel_cause,
+        )
+        self._recorders[scenario.name] = recorder
+        pool = UserPool(
+            engine,
+            recorder,
+            scenario.name,
+            scenario.function,
+            scenario.env,
+            self._plan.seed,
+            back_off=isinstance(load, ClosedModel),
+            on_broken=self._broken,
+        )
+
+        def planned(count: int) -> None:
+            self._planned[scenario.name] = count
+
+        if not isinstance(load, ClosedModel):
+            raise EngineError(f"no executor for {type(load).__name__}")
+        await run_closed(
+            load,
+            pool,
+            sleep_until=engine.timers.sleep_until,
+            now_ns=engine.now_ns,
+            start_ns=self._start_ns + load.start_time_ns,
+            on_planned=planned,
+            dropped=recorder.dropped,
+            control=self._control,
+        )
+
+    async def _sessions_gone(self, engine: Engine) -> None:
+        """Sessions that iterations left are being closed: give them a moment, as windows go on."""
+        deadline_ns = engine.now_ns() + 2 * WINDOW_NS
+        while engine.live_sessions and engine.now_ns() < deadline_ns:
+            await engine.timers.sleep(0.01)
+
+    def _abort(self, reason: str) -> None:
+        if self._end.aborted is None:
+            self._end.aborted = reason
+        self._control.interrupt(f"aborted by the script: {reason}".rstrip(": "))
+
+    def _broken(self, error: BaseException) -> None:
+        self._end.faults.append(error)
+        self._control.interrupt(f"ghostcore failed: {error!r}")
+
+    def _cancel_cause(self) -> str:
+        return "interrupted" if self._control.stop_requested.is_set() else "end"
+
+    async def _tick(self, engine: Engine, errors: ErrorLog, monitor: GeneratorMonitor) -> None:
+        tick = 0
+        while True:
+            tick += 1
+            await engine.timers.sleep_until(self._start_ns + tick * WINDOW_NS)
+            self._report(engine, errors, monitor)
+
+    def _report(self, engine: Engine, errors: ErrorLog, monitor: GeneratorMonitor) -> None:
+        now_ns = engine.now_ns() - self._start_ns
+        for recorder in self._recorders.values():
+            recorder.flush()
+        snapshot = self._registry.drain(self._window_ns, now_ns)
+        self._window_ns = now_ns
+        self._on_report(
+            WorkerReport(
+                snapshot,
+                errors.take(),
+                GeneratorSample(now_ns / 1e9, *monitor.sample()),
+                dict(self._planned),
+                {name: recorder.active for name, recorder in self._recorders.items()},
+            )
+        )
