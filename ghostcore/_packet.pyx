@@ -35,6 +35,7 @@ RESERVED_EVENTS = frozenset((
     "connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener",
 ))
 # A packet waits in memory for its attachments, so a peer must not announce any number of them.
+# Recent Socket.IO servers themselves take 10 a packet unless they are told otherwise.
 MAX_ATTACHMENTS = ATTACHMENTS_LIMIT
 
 cdef dict TYPE_NAMES = {
@@ -235,11 +236,11 @@ cdef bint sound_namespace(str namespace) except -1:
 cdef str prefix_of(str namespace, object ack_id):
     """What stands between the packet type and the payload."""
     cdef str prefix = ""
-    if namespace is None or not sound_namespace(namespace):
-        raise UsageError(
-            f"namespace {namespace!r}: it must begin with '/' and hold no comma, double quote or "
-            "control character")
     if namespace != "/":
+        if namespace is None or not sound_namespace(namespace):
+            raise UsageError(
+                f"namespace {namespace!r}: it must begin with '/' and hold no comma, double quote "
+                "or control character")
         prefix = namespace + ","
     if ack_id is not None:
         if type(ack_id) is not int or not 0 <= ack_id <= MAX_ACK_ID:
