@@ -84,9 +84,13 @@ cdef class Event(Packet):
 
     @property
     def name(self):
-        """The event's name; a number, which Socket.IO allows too, as its text."""
+        """The event's name; a number, which Socket.IO allows too, as JavaScript writes it."""
         name = (<list>self.data)[0]
-        return name if isinstance(name, str) else str(name)
+        if isinstance(name, str):
+            return name
+        if isinstance(name, float) and name.is_integer():
+            return str(int(name))
+        return str(name)
 
     @property
     def args(self):
