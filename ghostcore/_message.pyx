@@ -323,6 +323,11 @@ cdef class MessageReader:
         self.close_code = code
         return CLOSE
 
+    @property
+    def buffered_bytes(self):
+        """Memory that fragments take at the moment; 0 unless a message is coming in parts."""
+        return self._capacity
+
     def feed_frame(self, int opcode, bytes payload not None, bint fin=True, int reserved=0):
         """Feed one unmasked frame, as a connection would.
 
@@ -341,6 +346,6 @@ cdef class MessageReader:
             content = PyBytes_FromStringAndSize(self.data, self.size)
             self.data = NULL    # they point into `payload`, which may be gone after this call
             self.size = 0
-            if outcome == MESSAGE and self._fragment_kind == 0:
+            if outcome == MESSAGE:
                 self.release()
         return OUTCOME_NAMES[<int>outcome], content

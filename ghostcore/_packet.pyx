@@ -35,6 +35,7 @@ RESERVED_EVENTS = frozenset((
     "connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener",
 ))
 # A packet waits in memory for its attachments, so a peer must not announce any number of them.
+# Recent Socket.IO servers themselves take 10 a packet unless they are told otherwise.
 MAX_ATTACHMENTS = ATTACHMENTS_LIMIT
 
 cdef dict TYPE_NAMES = {
@@ -83,9 +84,13 @@ cdef class Event(Packet):
 
     @property
     def name(self):
-        """The event's name; a number, which Socket.IO allows too, as its text."""
+        """The event's name; a number, which Socket.IO allows too, as JavaScript writes it."""
         name = (<list>self.data)[0]
-        return name if isinstance(name, str) else str(name)
+        if isinstance(name, str):
+            return name
+        if isinstance(name, float) and name.is_integer():
+            return str(int(name))
+        return str(name)
 
     @property
     def args(self):
@@ -235,11 +240,11 @@ cdef bint sound_namespace(str namespace) except -1:
 cdef str prefix_of(str namespace, object ack_id):
     """What stands between the packet type and the payload."""
     cdef str prefix = ""
-    if namespace is None or not sound_namespace(namespace):
-        raise UsageError(
-            f"namespace {namespace!r}: it must begin with '/' and hold no comma, double quote or "
-            "control character")
     if namespace != "/":
+        if namespace is None or not sound_namespace(namespace):
+            raise UsageError(
+                f"namespace {namespace!r}: it must begin with '/' and hold no comma, double quote "
+                "or control character")
         prefix = namespace + ","
     if ack_id is not None:
         if type(ack_id) is not int or not 0 <= ack_id <= MAX_ACK_ID:

@@ -202,6 +202,8 @@ cdef class Decoder:
                 raise ValueError("a binary packet without its number of attachments")
             if not 0 <= count <= ATTACHMENTS_LIMIT:
                 raise ValueError(f"more than {ATTACHMENTS_LIMIT} attachments")
+            if count == 0:
+                raise ValueError("a binary packet of no attachments")
             at += 1
         if at < size and data[at] == 47:                    # "/"
             comma = <const char *>memchr(data + at, 44, size - at)
@@ -229,8 +231,6 @@ cdef class Decoder:
         """Keep a packet until its attachments have come."""
         cdef list slots = find_placeholders(<list>packet.data)
         check_placeholders(slots, count)
-        if count == 0:
-            return packet
         self._pending = packet
         self._slots = slots
         self._attachments = []
