@@ -16,7 +16,7 @@ from ghostcore.errors import UsageError
 __all__ = ["MessageReader", "close_payload", "valid_close_code"]
 
 cdef enum:
-    DEFAULT_MAX_MESSAGE_SIZE = 16 * 1024 * 1024
+    DEFAULT_MAX_MESSAGE_SIZE = 16777216
     MAX_CONTROL_SIZE = 125      # section 5.5
     MAX_REASON_SIZE = 123       # that, less the two bytes of the code
 
@@ -323,6 +323,11 @@ cdef class MessageReader:
         self.close_code = code
         return CLOSE
 
+    @property
+    def buffered_bytes(self):
+        """Memory that fragments take at the moment; 0 unless a message is coming in parts."""
+        return self._capacity
+
     def feed_frame(self, int opcode, bytes payload not None, bint fin=True, int reserved=0):
         """Feed one unmasked frame, as a connection would.
 
@@ -341,6 +346,6 @@ cdef class MessageReader:
             content = PyBytes_FromStringAndSize(self.data, self.size)
             self.data = NULL    # they point into `payload`, which may be gone after this call
             self.size = 0
-            if outcome == MESSAGE and self._fragment_kind == 0:
+            if outcome == MESSAGE:
                 self.release()
         return OUTCOME_NAMES[<int>outcome], content

@@ -30,11 +30,13 @@ __all__ = [
     "open_packet",
 ]
 
-# Names that Socket.IO keeps for itself (https://socket.io/docs/v4/emit-cheatsheet/#reserved-events).
+# Names that Socket.IO keeps for itself:
+# https://socket.io/docs/v4/emit-cheatsheet/#reserved-events
 RESERVED_EVENTS = frozenset((
     "connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener",
 ))
 # A packet waits in memory for its attachments, so a peer must not announce any number of them.
+# Recent Socket.IO servers themselves take 10 a packet unless they are told otherwise.
 MAX_ATTACHMENTS = ATTACHMENTS_LIMIT
 
 cdef dict TYPE_NAMES = {
@@ -83,9 +85,13 @@ cdef class Event(Packet):
 
     @property
     def name(self):
-        """The event's name; a number, which Socket.IO allows too, as its text."""
+        """The event's name; a number, which Socket.IO allows too, as JavaScript writes it."""
         name = (<list>self.data)[0]
-        return name if isinstance(name, str) else str(name)
+        if isinstance(name, str):
+            return name
+        if isinstance(name, float) and name.is_integer():
+            return str(int(name))
+        return str(name)
 
     @property
     def args(self):
@@ -125,7 +131,7 @@ cdef Packet new_packet(int packet_type, str namespace, int64_t ack_id, object da
     return packet
 
 
-# ------------------------------------------------------------------------------------------- JSON
+# -------------------------------------------------------------------------------------------- JSON
 
 
 def refuse_constant(name):
@@ -169,8 +175,8 @@ def signal_binary(value):
 
 cdef object unserializable(object value):
     return UsageError(
-        f"a value of type {type(value).__name__} cannot be sent: use dict, list, tuple, str, int, float, bool, "
-        "None, or bytes, bytearray, memoryview for a binary attachment")
+        f"a value of type {type(value).__name__} cannot be sent: use dict, list, tuple, str, int, "
+        "float, bool, None, or bytes, bytearray, memoryview for a binary attachment")
 
 
 @cython.auto_pickle(False)
@@ -235,11 +241,11 @@ cdef bint sound_namespace(str namespace) except -1:
 cdef str prefix_of(str namespace, object ack_id):
     """What stands between the packet type and the payload."""
     cdef str prefix = ""
-    if namespace is None or not sound_namespace(namespace):
-        raise UsageError(
-            f"namespace {namespace!r}: it must begin with '/' and hold no comma, double quote or "
-            "control character")
     if namespace != "/":
+        if namespace is None or not sound_namespace(namespace):
+            raise UsageError(
+                f"namespace {namespace!r}: it must begin with '/' and hold no comma, double quote "
+                "or control character")
         prefix = namespace + ","
     if ack_id is not None:
         if type(ack_id) is not int or not 0 <= ack_id <= MAX_ACK_ID:
