@@ -15,7 +15,7 @@ from ghostcore._message cimport close_payload
 
 import asyncio
 
-from picows import WSError
+from picows import WSError, WSInvalidHeaderError
 from picows.picows import WSProtocol
 
 from ghostcore.errors import EngineError, ProtocolViolation
@@ -173,6 +173,7 @@ class _UpgradeHeaders:
 
     def items(self):
         (<Session>self.session).upgrading_ns = (<Session>self.session).engine.timers.now()
+        (<Session>self.session).progress = "upgrade"
         return self.headers
 
     def __bool__(self):
@@ -180,20 +181,32 @@ class _UpgradeHeaders:
 
 
 async def open_link(Session session not None, sock, str netloc, str resource, *, ssl,
-                    str server_hostname, headers, Py_ssize_t max_frame_size):
+                    str server_hostname, headers, subprotocols, Py_ssize_t max_frame_size):
     """Upgrade a connected socket to a WebSocket for this session.
 
     :param sock: connected, non-blocking; owned by the connection from here on.
     :param netloc: for the Host header. :param resource: path and query.
     :param headers: list of (name, value) beside those that the upgrade needs.
+    :param subprotocols: those that the headers offer.
     :raises WSHandshakeError: (of picows) the server's answer was no valid upgrade.
     :returns: True when the session is open, False when the server ended the connection instead.
     """
     cdef _Listener listener = _Listener()
     listener._session = session
     loop = session.engine.loop
+
+    def accept(request, response):
+        # What picows does not check of RFC 6455 section 4.1: nothing may be chosen unasked.
+        for name, offered in (("Sec-WebSocket-Protocol", subprotocols),
+                              ("Sec-WebSocket-Extensions", ())):
+            chosen = response.headers.get(name)
+            if chosen is not None and chosen not in offered:
+                raise WSInvalidHeaderError(
+                    f"{name} {chosen!r} was not offered", name, chosen, response=response)
+        return listener
+
     protocol = WSProtocol(
-        netloc, resource, True, lambda request, response: listener, _silent,
+        netloc, resource, True, accept, _silent,
         True, None, False, 10, 10, 1, False,    # no auto-ping, and pings are answered by the session
         max_frame_size, _UpgradeHeaders(session, headers), 2048)
     transport, _ = await loop.create_connection(
