@@ -429,7 +429,7 @@ cdef class Waiter(Timer):
             self._taken = True
             raise StopIteration(self._value)
         if self._state == WAITER_CANCELLED:
-            raise CancelledError()
+            raise self._make_cancelled_error()
         if self._callback is not None:
             raise UsageError("this operation is awaited by another task already: "
                              "start one operation for each task")
@@ -475,6 +475,7 @@ cdef class Waiter(Timer):
             _live_waiters += 1
         if self._state == WAITER_PENDING:
             self._state = WAITER_CANCELLED
+            self._value = msg
             self.detach()
             self._wake()
             return True
@@ -485,6 +486,14 @@ cdef class Waiter(Timer):
             self.give_back(self._value)
         return False
 
+    # gather() asks these of what was cancelled under it; not public, but not to be done without.
+    @property
+    def _cancel_message(self):
+        return self._value if self._state == WAITER_CANCELLED else None
+
+    def _make_cancelled_error(self):
+        return CancelledError() if self._value is None else CancelledError(self._value)
+
     def cancelled(self) -> bool:
         return self._state == WAITER_CANCELLED
 
@@ -493,7 +502,7 @@ cdef class Waiter(Timer):
 
     def result(self):
         if self._state == WAITER_CANCELLED:
-            raise CancelledError()
+            raise self._make_cancelled_error()
         if self._state != WAITER_DONE:
             raise InvalidStateError("the operation is still under way")
         if self._error is not None:
@@ -503,7 +512,7 @@ cdef class Waiter(Timer):
 
     def exception(self):
         if self._state == WAITER_CANCELLED:
-            raise CancelledError()
+            raise self._make_cancelled_error()
         if self._state != WAITER_DONE:
             raise InvalidStateError("the operation is still under way")
         return self._error
