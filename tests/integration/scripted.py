@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import socket
 import struct
 import threading
@@ -36,10 +37,14 @@ def frame(payload: bytes | str, *, opcode: int | None = None, fin: bool = True) 
 
 def engineio_open(ping_interval_ms: int = 25000, ping_timeout_ms: int = 20000) -> bytes:
     """The Engine.IO open packet as a frame."""
-    return frame(
-        '0{"sid":"s1","upgrades":[],"pingInterval":%d,"pingTimeout":%d,"maxPayload":1000000}'
-        % (ping_interval_ms, ping_timeout_ms)
-    )
+    handshake = {
+        "sid": "s1",
+        "upgrades": [],
+        "pingInterval": ping_interval_ms,
+        "pingTimeout": ping_timeout_ms,
+        "maxPayload": 1_000_000,
+    }
+    return frame("0" + json.dumps(handshake))
 
 
 class Connection:
