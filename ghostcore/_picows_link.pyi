@@ -13,5 +13,6 @@ async def open_link(
     ssl: SSLContext | None,
     server_hostname: str | None,
     headers: Sequence[tuple[str, str]],
+    subprotocols: Sequence[str],
     max_frame_size: int,
 ) -> bool: ...

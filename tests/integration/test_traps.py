@@ -1,4 +1,4 @@
-"""Traps of load tests that fooled their users: time spent asleep, empty thresholds, double counts."""
+"""Traps that load tests fell into: time spent asleep, empty thresholds, double counts."""
 
 from __future__ import annotations
 
