@@ -38,7 +38,7 @@ DEFAULT_WIDTH = 100
 MARKS = {"pass": ("✓", "green"), "fail": ("✗", "bold red"), "undetermined": ("?", "bold yellow")}
 VERDICT_STYLES = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
 
-_INTERVAL = "95 % of p95"
+_INTERVAL = "p95 within"
 _FIGURES = ("avg", "min", "med", "max", "p90", "p95", _INTERVAL, "p99")
 
 
@@ -142,8 +142,9 @@ def _metric_tables(result: Result, width: int) -> Iterator[Text]:
 
 
 def label(selector: str) -> str:
-    """How a row is named: samples with tags stand indented below their metric."""
-    return f"  {clean(selector)}" if parse_selector(selector).tags else selector
+    """How a row is named: samples with tags stand by their tags alone, below their metric."""
+    name, brace, tags = selector.partition("{")
+    return f"  {clean(brace + tags)}" if brace else name
 
 
 def _heading(*cells: str) -> list[str | Text]:
@@ -158,21 +159,27 @@ def _trends(trends: list[tuple[str, TrendView]], width: int) -> Iterator[Text]:
     for name, view in trends:
         numbers = (view.count, view.failed, view.cut_off)[: len(counts)]
         rows.append([name, view.unit, *_figures(view), *(_count(number) for number in numbers)])
-    lines = table(rows, 2)
+    lines = _narrowest(rows, 2, width)
     if max(line.cell_len for line in lines) <= width:
         yield from lines
     else:
-        yield from _stacked(trends, lossy)
+        yield from _stacked(trends, lossy, width)
     if lossy:
-        note = "avg, min and max are of samples with a value; in quantiles failed ones are infinite"
-        yield from _lines(wrapped(f"({note}, cut-off ones at least as long)", width, "  "), "dim")
+        note = "(avg, min, max: of samples with a value; in quantiles, failed ones are infinite)"
+        yield from _lines(wrapped(note, width, "  "), "dim")
 
 
-def _stacked(trends: list[tuple[str, TrendView]], lossy: bool) -> Iterator[Text]:
+def _narrowest(rows: list[list[str | Text]], left: int, width: int) -> list[Text]:
+    """A table with wide gaps if it fits, else with narrow ones."""
+    lines = table(rows, left, 2)
+    return lines if max(line.cell_len for line in lines) <= width else table(rows, left, 1)
+
+
+def _stacked(trends: list[tuple[str, TrendView]], lossy: bool, width: int) -> Iterator[Text]:
     """Each Trend's name and counts on one line, its figures below."""
-    figures = table([_heading("", *_FIGURES), *(["", *_figures(view)] for _, view in trends)], 1, 1)
-    title = Text("Trends", style="bold")
-    yield title + figures[0][len(title):]
+    rows = [_heading("Trends", *_FIGURES), *(["", *_figures(view)] for _, view in trends)]
+    figures = _narrowest(rows, 1, width)
+    yield figures[0]
     for (name, view), line in zip(trends, figures[1:], strict=True):
         head = Text(f"  {name}")
         head.append(f"  {view.unit}, n {_count(view.count)}", style="dim")
@@ -222,10 +229,11 @@ def _thresholds(thresholds: list[ThresholdResult], width: int) -> Iterator[Text]
     rows: list[list[str | Text]] = []
     for one in thresholds:
         mark, style = MARKS[one.verdict]
-        rows.append([Text(mark, style=style), clean(one.metric), one.expression, one.observed_text])
+        observed = Text(one.observed_text, style=style)
+        rows.append([Text(mark, style=style), clean(one.metric), one.expression, observed])
     for one, line in zip(thresholds, table(rows, 3), strict=True):
         yield line
-        if one.verdict != "pass":
+        if one.verdict != "pass" and not one.reason.endswith(f" {one.observed_text}"):
             style = MARKS[one.verdict][1]
             yield from _lines(wrapped(clean(one.reason), width, "     "), style)
 
