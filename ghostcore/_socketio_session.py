@@ -452,7 +452,8 @@ class SocketIOSession(SessionBlock, DispatchingSession):
             self.ack(event, *values)
 
     def _on_end(self) -> None:
-        self._observer.ended(self)
+        if self.opened_ns:  # an attempt that failed was no session
+            self._observer.ended(self)
         pending: list[Reply[Any]] = []
         if self._acks:
             pending += self._acks.values()

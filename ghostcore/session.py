@@ -44,7 +44,8 @@ class WebSocketSession(SessionBlock, WebSocketBase):
         self._observer = observer
 
     def _on_end(self) -> None:
-        self._observer.ended(self)
+        if self.opened_ns:  # an attempt that failed was no session
+            self._observer.ended(self)
 
     def __aiter__(self) -> Self:
         return self
