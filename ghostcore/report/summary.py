@@ -28,6 +28,7 @@ from ghostcore.report.text import (
     share_text,
     size_text,
     table,
+    three_digits,
     wrapped,
 )
 
@@ -83,9 +84,9 @@ def _outcome(outcome: Outcome) -> Iterator[Text]:
     line.append(f" ({share_text(outcome.delivered, outcome.offered)})", style="not bold")
     line.append(" / answered ").append(f"{outcome.answered:,}")
     line.append(f" ({share_text(outcome.answered, outcome.offered)})", style="not bold")
-    if outcome.interrupted:
-        line.append(f"   {outcome.interrupted:,} interrupted", style="not bold")
     yield line
+    if outcome.interrupted:
+        yield Text(f"  {outcome.interrupted:,} of those delivered were cut off before their end")
 
 
 # ---- metrics ------------------------------------------------------------------------------------
@@ -142,9 +143,9 @@ def _metric_tables(result: Result, width: int) -> Iterator[Text]:
 
 
 def label(selector: str) -> str:
-    """How a row is named: samples with tags stand by their tags alone, below their metric."""
+    """The first cell of a row: samples with tags stand by their tags alone, below their metric."""
     name, brace, tags = selector.partition("{")
-    return f"  {clean(brace + tags)}" if brace else name
+    return f"    {clean(brace + tags)}" if brace else f"  {name}"
 
 
 def _heading(*cells: str) -> list[str | Text]:
@@ -165,7 +166,7 @@ def _trends(trends: list[tuple[str, TrendView]], width: int) -> Iterator[Text]:
     else:
         yield from _stacked(trends, lossy, width)
     if lossy:
-        note = "(avg, min, max: of samples with a value; in quantiles, failed ones are infinite)"
+        note = "(avg, min, max: samples with a value; quantiles: failed ones are infinite)"
         yield from _lines(wrapped(note, width, "  "), "dim")
 
 
@@ -181,7 +182,7 @@ def _stacked(trends: list[tuple[str, TrendView]], lossy: bool, width: int) -> It
     figures = _narrowest(rows, 1, width)
     yield figures[0]
     for (name, view), line in zip(trends, figures[1:], strict=True):
-        head = Text(f"  {name}")
+        head = Text(name)
         head.append(f"  {view.unit}, n {_count(view.count)}", style="dim")
         if lossy:
             head.append(f", failed {_count(view.failed)}, cut off {_count(view.cut_off)}")
@@ -191,10 +192,10 @@ def _stacked(trends: list[tuple[str, TrendView]], lossy: bool, width: int) -> It
 
 def _figures(view: TrendView) -> list[str | Text]:
     return [
-        compact(view.mean),
-        compact(view.min),
+        three_digits(view.mean),
+        three_digits(view.min),
         bounds_text(view.bounds(50)),
-        compact(view.max),
+        three_digits(view.max),
         bounds_text(view.bounds(90)),
         Text(bounds_text(view.bounds(95)), style="bold"),
         Text(interval_text(view, 95), style="dim"),
@@ -230,7 +231,7 @@ def _thresholds(thresholds: list[ThresholdResult], width: int) -> Iterator[Text]
     for one in thresholds:
         mark, style = MARKS[one.verdict]
         observed = Text(one.observed_text, style=style)
-        rows.append([Text(mark, style=style), clean(one.metric), one.expression, observed])
+        rows.append([Text(f"  {mark}", style=style), clean(one.metric), one.expression, observed])
     for one, line in zip(thresholds, table(rows, 3), strict=True):
         yield line
         if one.verdict != "pass" and not one.reason.endswith(f" {one.observed_text}"):
@@ -262,8 +263,8 @@ def _generator(samples: list[GeneratorSample]) -> str:
     memory = max(one.rss_bytes for one in samples)
     files = max(one.descriptors for one in samples)
     return (
-        f"generator, at most: loop lag {compact(lag)} ms, CPU {100 * cpu:.0f} % of a core, "
-        f"memory {size_text(memory)}, {files:,} open files"
+        f"generator peaks: loop lag {compact(lag)} ms, CPU {100 * cpu:.0f} % of a core, "
+        f"{size_text(memory)}, {files:,} files"
     )
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "share_text",
     "size_text",
     "table",
+    "three_digits",
     "wrapped",
 ]
 
@@ -26,14 +27,19 @@ _SIZES = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 
 def compact(value: float) -> str:
-    """Three significant digits, as many as histograms hold, but whole numbers in full."""
+    """Whole numbers in full, others with :func:`three_digits`."""
+    return f"{int(value)}" if math.isfinite(value) and value == int(value) else three_digits(value)
+
+
+def three_digits(value: float) -> str:
+    """Three significant digits, as many as histograms hold; ``-`` for NaN."""
     if math.isnan(value):
         return "-"
     if math.isinf(value):
         return "inf" if value > 0 else "-inf"
-    if value == int(value):
-        return f"{int(value)}"
     size = abs(value)
+    if size == 0:
+        return "0"
     for limit, digits in ((100, 0), (10, 1), (1, 2), (0.001, 3)):
         if size >= limit:
             return f"{value:.{digits}f}"
@@ -68,8 +74,8 @@ def share_text(part: float, whole: float) -> str:
 def bounds_text(bounds: Bounds) -> str:
     """``12.3``; ``>= 10000`` where the bounds differ; ``inf``; ``-`` where nothing was measured."""
     if math.isnan(bounds.lower) or bounds.agree:
-        return compact(bounds.lower)
-    return f">= {compact(bounds.lower)}"
+        return three_digits(bounds.lower)
+    return f">= {three_digits(bounds.lower)}"
 
 
 def interval_text(view: TrendView, percentile: float) -> str:
@@ -78,7 +84,7 @@ def interval_text(view: TrendView, percentile: float) -> str:
         return "-"
     match view.interval(percentile):
         case Interval(low, high):
-            return f"{compact(low)}..{compact(high)}"
+            return f"{three_digits(low)}..{three_digits(high)}"
         case TooFew():
             return "too few"
 
@@ -108,11 +114,10 @@ def table(rows: Sequence[Sequence[str | Text]], left: int = 1, gap: int = 2) -> 
     widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
-        line = Text(" ")
+        line = Text()
         for number, (cell, width) in enumerate(zip(row, widths, strict=True)):
             padding = " " * (width - _width(cell))
-            between = " " * (gap if number else 1)
-            line.append(between)
+            line.append(" " * gap if number else "")
             if number >= left:
                 line.append(padding)
             line.append(cell)
