@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.machinery
 import importlib.util
 import itertools
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from ghostcore.errors import InvalidPlan
 
 __all__ = ["ScriptError", "choose", "load_scenarios"]
 
-_OWN = str(Path(__file__).resolve().parent.parent)
+_OWN = str(Path(__file__).resolve().parent.parent) + os.sep
 _numbers = itertools.count(1)
 
 
@@ -98,7 +99,12 @@ def choose(scenarios: Sequence[Scenario], names: Sequence[str], script: str) -> 
                 [f"{script!r} has several scenarios: name the one to run, or several, of {known}"]
             )
         return list(scenarios)
-    unknown = [name for name in names if name not in {one.name for one in scenarios}]
-    if unknown:
-        raise InvalidPlan([f"{script!r} has no scenario {name!r}: it has {known}" for name in unknown])
+    defined = {one.name for one in scenarios}
+    problems = [
+        f"{script!r} has no scenario {name!r}: it has {known}"
+        for name in names
+        if name not in defined
+    ]
+    if problems:
+        raise InvalidPlan(problems)
     return [one for one in scenarios if one.name in names]

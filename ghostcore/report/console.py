@@ -77,8 +77,12 @@ class Console:
             atexit.register(self.close)
 
     def progressed(self, progress: Progress) -> None:
-        if not self._progress or self._gone:
-            return
+        if self._progress and not self._gone:
+            # A full disk under a log, say: the run goes on, and the summary will tell.
+            with contextlib.suppress(OSError):
+                self._show(progress)
+
+    def _show(self, progress: Progress) -> None:
         if self._live is not None:
             self._figures.take(progress)
             with self._guarded():

@@ -60,7 +60,8 @@ def test_a_stream_gets_plain_text_that_ends_with_the_summary() -> None:
     console.finished(troubled_result())
     console.saved("out/result.json")
     begin = "running shop: 5 users for 30s\nseed 7\nran 2s\n\n"
-    assert stream.getvalue() == begin + summary_text(troubled_result()) + "saved to out/result.json\n"
+    end = "saved to out/result.json\n"
+    assert stream.getvalue() == begin + summary_text(troubled_result()) + end
 
 
 def test_forcing_colors_does_not_put_escape_codes_into_a_file(
@@ -147,7 +148,7 @@ def test_an_encoding_that_lacks_a_letter_loses_only_that_letter() -> None:
 def test_a_reader_that_goes_away_does_not_end_the_run() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    with open(writing, "w", encoding="utf-8") as stream:
+    with os.fdopen(writing, "w", encoding="utf-8") as stream:
         console = Console(stream, interval_s=1)
         result = run(shop, load=ConstantVUs(1, 0.1), seed=1, listener=console)
         console.saved("out")
@@ -156,7 +157,7 @@ def test_a_reader_that_goes_away_does_not_end_the_run() -> None:
 
 def test_a_real_run_on_a_real_terminal() -> None:
     leader, follower = pty.openpty()
-    with open(follower, "w", encoding="utf-8") as stream:
+    with os.fdopen(follower, "w", encoding="utf-8") as stream:
         result = run(shop, load=ConstantVUs(2, 0.3), seed=1, listener=Console(stream))
         shown = os.read(leader, 1 << 16).decode()
     os.close(leader)

@@ -85,8 +85,8 @@ def test_the_line_for_logs() -> None:
     figures = Figures()
     figures.take(progress(2, 2.004, "SIGINT"))
     assert plain_line(figures) == (
-        "2s/30s  users 4/5  open 4  connects 3.99/s  iterations 30 (15.0/s)  p95 connecting inf ms  "
-        "errors 32 (mostly tls_failed)  stopping: SIGINT"
+        "2s/30s  users 4/5  open 4  connects 3.99/s  iterations 30 (15.0/s)  "
+        "p95 connecting inf ms  errors 32 (mostly tls_failed)  stopping: SIGINT"
     )
 
 
