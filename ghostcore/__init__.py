@@ -1,7 +1,8 @@
 """ghostcore: a load-testing engine for WebSocket and Socket.IO servers.
 
-Everything public is here; modules below are private unless this docstring names them:
-``ghostcore.testing`` (servers and asserts for tests) and ``ghostcore.report`` (ways to show a result).
+Everything public is here, in ``ghostcore.testing`` (servers and asserts for tests), in
+``ghostcore.report`` (ways to show a result) and in ``ghostcore.cli`` (its command line, for others
+to build on). All other modules are private.
 """
 
 from ghostcore._codec import Message

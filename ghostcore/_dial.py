@@ -1,4 +1,4 @@
-"""From a URL to a connected socket: parsing, names, TCP, and what went wrong in the terms of errors.py."""
+"""From a URL to a connected socket, and what went wrong on the way in the terms of errors.py."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ async def resolve(
             phase="dns",
             url=target.url,
         ) from None
-    addresses = [(family, address) for family, _, _, _, address in infos]
+    addresses: list[tuple[int, Any]] = [(family, address) for family, _, _, _, address in infos]
     names.found[key] = (now_ns, addresses)
     return addresses, True
 
@@ -217,7 +217,9 @@ def tls_context(
     context = _contexts.get(key)
     if context is None:
         if verify is not None and not Path(verify).is_file():
-            raise UsageError(f"ssl={verify!r}: no such file. Expected a PEM file of CA certificates")
+            raise UsageError(
+                f"ssl={verify!r}: no such file; expected a PEM file of CA certificates"
+            )
         try:
             context = ssl_module.create_default_context(cafile=verify)
         except ssl_module.SSLError as error:

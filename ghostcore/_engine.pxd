@@ -69,6 +69,8 @@ cdef class Session(Channel):
     cdef readonly int64_t opened_ns     # the 101 arrived
     cdef readonly int64_t closed_ns
     cdef readonly int64_t arrived_ns    # arrival of the last frame
+    cdef readonly int64_t msgs_sent     # data messages of this session, those of Engine.IO included
+    cdef readonly int64_t msgs_received
     cdef int64_t _close_sent_ns
     cdef readonly int close_code    # of the peer's close frame; 1006: none came
     cdef int _streak                # results handed out without a turn of the loop

@@ -44,6 +44,8 @@ class Session:
     closed_ns: int
     arrived_ns: int
     close_code: int
+    msgs_sent: int
+    msgs_received: int
     def __init__(
         self,
         engine: Engine,

@@ -342,6 +342,7 @@ cdef class Session(Channel):
 
     cdef int _send(self, int opcode, const char *data, Py_ssize_t size) except -1:
         self.link.send(opcode, data, size)
+        self.msgs_sent += 1
         self.traffic.msgs_sent += 1
         self.traffic.bytes_sent += size + (6 if size < 126 else 8 if size < 65536 else 14)
         return 0
@@ -371,6 +372,7 @@ cdef class Session(Channel):
             return 0
         outcome = reader.feed(opcode, fin, reserved, data, size)
         if outcome == MESSAGE:
+            self.msgs_received += 1
             self.traffic.msgs_received += 1
             self.codec.feed(self, reader.kind, reader.data, reader.size, self.arrived_ns)
         elif outcome == PING:

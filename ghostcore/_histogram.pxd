@@ -5,7 +5,6 @@ from libc.stdint cimport int64_t
 cdef enum:
     PAGE_CELLS = 128            # 1 KiB a page
     PAGES = 182                 # enough for the cell of HIGHEST_VALUE
-    CELLS = PAGES * PAGE_CELLS
 
 cdef int64_t HIGHEST_VALUE      # 3_600_000_000: one hour in us
 

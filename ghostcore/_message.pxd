@@ -1,4 +1,4 @@
-"""Above one frame (RFC 6455 sections 5.4, 5.5, 7, 8.1): fragments, UTF-8, control frames, closing."""
+"""Above one frame (RFC 6455, 5.4, 5.5, 7, 8.1): fragments, UTF-8, control frames, closing."""
 
 cdef enum Opcode:
     OP_CONTINUATION = 0x0

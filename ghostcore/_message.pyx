@@ -16,7 +16,7 @@ from ghostcore.errors import UsageError
 __all__ = ["MessageReader", "close_payload", "valid_close_code"]
 
 cdef enum:
-    DEFAULT_MAX_MESSAGE_SIZE = 16 * 1024 * 1024
+    DEFAULT_MAX_MESSAGE_SIZE = 16777216
     MAX_CONTROL_SIZE = 125      # section 5.5
     MAX_REASON_SIZE = 123       # that, less the two bytes of the code
 

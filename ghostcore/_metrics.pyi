@@ -9,9 +9,9 @@ CAUSES: tuple[str, ...]
 class State:
     """What a series measured in some span of time."""
 
-    def to_wire(self) -> list[Any]:
-        """The state as a list that msgpack carries."""
-    def __eq__(self, other: object) -> bool: ...
+    def copy(self) -> State:
+        """An independent state with the same content."""
+    def __eq__(self, other: object, /) -> bool: ...
     __hash__ = None  # type: ignore[assignment]
     def __reduce__(self) -> tuple[Any, ...]: ...
 
@@ -29,6 +29,8 @@ class CounterState(State):
     def append(self, later: CounterState) -> None:
         """Add the count of a later span."""
     def copy(self) -> CounterState: ...
+    def to_wire(self) -> list[Any]:
+        """The state as a list that msgpack carries."""
 
 @final
 class GaugeState(State):
@@ -48,6 +50,8 @@ class GaugeState(State):
     def append(self, later: GaugeState) -> None:
         """Join a later span: its value is the value now."""
     def copy(self) -> GaugeState: ...
+    def to_wire(self) -> list[Any]:
+        """The state as a list that msgpack carries."""
 
 @final
 class RateState(State):
@@ -63,6 +67,8 @@ class RateState(State):
     def append(self, later: RateState) -> None:
         """Add the counts of a later span."""
     def copy(self) -> RateState: ...
+    def to_wire(self) -> list[Any]:
+        """The state as a list that msgpack carries."""
 
 @final
 class TrendState(State):
@@ -91,6 +97,8 @@ class TrendState(State):
     def append(self, later: TrendState) -> None:
         """Add the samples of a later span."""
     def copy(self) -> TrendState: ...
+    def to_wire(self) -> list[Any]:
+        """The state as a list that msgpack carries."""
 
 AnyState = CounterState | GaugeState | RateState | TrendState
 

@@ -181,11 +181,14 @@ def state_from_wire(wire):
     try:
         kind, *fields = wire
         if kind == "c":
-            return CounterState(*fields)
+            total, samples = fields
+            return CounterState(total, samples)
         if kind == "g":
-            return GaugeState(*fields)
+            value, low, high, additive = fields
+            return GaugeState(value, low, high, additive)
         if kind == "r":
-            return RateState(*fields)
+            passes, fails = fields
+            return RateState(passes, fails)
         if kind == "t":
             resolution, hist, failed, cuts = fields
             cut_off = {cause: Histogram.from_bytes(cut) for cause, cut in cuts.items()}

@@ -7,7 +7,7 @@ import ssl as ssl_module
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypedDict, TypeVar
+from typing import Any, Generic, Protocol, Self, TypedDict, TypeVar
 
 from picows import WSHandshakeError, WSInvalidStatusError
 
@@ -23,7 +23,16 @@ from ghostcore.errors import (
     UsageError,
 )
 
-__all__ = ["NullObserver", "Observer", "Opening", "OpeningOptions", "Options", "engine_of"]
+__all__ = [
+    "NullObserver",
+    "Observer",
+    "Opening",
+    "OpeningOptions",
+    "Options",
+    "SessionBlock",
+    "engine_of",
+    "leave",
+]
 
 DEFAULT_TIMEOUT_S = 10.0
 DEFAULT_MAX_MESSAGE_SIZE = 16 * 1024 * 1024
@@ -175,13 +184,49 @@ class Options:
 SessionT = TypeVar("SessionT", bound=Session)
 
 
-class Opening(Generic[SessionT]):
-    """A session that is to be opened: await it, or enter it with ``async with``.
+async def leave(session: Session, observer: Observer, error: BaseException | None) -> None:
+    """The end of a block that had the session: say goodbye, and let no loss go unnoticed.
 
-    At the end of an ``async with`` block the session is closed. If the server had ended it meanwhile
-    and no operation has told the scenario, the block raises that error: a connection that was lost
-    while its user slept must not pass for one that held.
+    If the server ended the session meanwhile and no operation has told the scenario, that error is
+    raised: a connection that was lost while its user slept must not pass for one that held.
+
+    :param error: what ends the block, None if it came to its end.
     """
+    if session.is_open:
+        if isinstance(error, asyncio.CancelledError | GeneratorExit):
+            session.goodbye()  # what says so is out; nobody has time to wait for the answer
+        else:
+            await session.goodbye()
+    lost = session.take_unseen_error()
+    if lost is None:
+        return
+    if error is None:
+        raise lost
+    observer.target_error(lost)
+
+
+class SessionBlock:
+    """Lets an open session be used as ``async with session:``; see :func:`leave`."""
+
+    __slots__ = ()
+
+    _observer: Observer
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert isinstance(self, Session)
+        await leave(self, self._observer, error)
+
+
+class Opening(Generic[SessionT]):
+    """A session to be opened: await it, or enter it with ``async with``, which closes it."""
 
     __slots__ = ("_make", "_metric", "_observer", "_options", "_session", "_target")
 
@@ -216,17 +261,7 @@ class Opening(Generic[SessionT]):
         session = self._session
         assert session is not None
         self._session = None
-        if session.is_open:
-            if isinstance(error, asyncio.CancelledError | GeneratorExit):
-                session.goodbye()  # what says so is out; nobody has time to wait for the answer
-            else:
-                await session.goodbye()
-        lost = session.take_unseen_error()
-        if lost is None:
-            return
-        if error is None:
-            raise lost
-        self._observer.target_error(lost)
+        await leave(session, self._observer, error)
 
     async def _open(self) -> SessionT:
         loop = asyncio.get_running_loop()
@@ -249,9 +284,7 @@ class Opening(Generic[SessionT]):
             observer.sample(self._metric, ready_ns - dialed_ns)
         return session
 
-    def _not_ready(
-        self, session: SessionT, error: BaseException, elapsed_ns: int
-    ) -> BaseException:
+    def _not_ready(self, session: SessionT, error: BaseException, elapsed_ns: int) -> BaseException:
         """Record an attempt that did not come to its end; returns what to raise."""
         limit_s = self._options.timeout_s
         cause: str | None = None

@@ -2,7 +2,8 @@
 
 from libc.stdint cimport int64_t
 
-cpdef enum PacketType:      # the digits of Socket.IO 5 on the wire, 5 and 6 being 2 and 3 with attachments
+# The digits of Socket.IO 5 on the wire, where 5 and 6 are 2 and 3 with attachments.
+cpdef enum PacketType:
     CONNECT = 0
     DISCONNECT = 1
     EVENT = 2
@@ -15,7 +16,8 @@ cdef extern from *:
     """
     #define GHOSTCORE_MAX_ACK_ID ((int64_t) 9007199254740991)
     """
-    const int64_t MAX_ACK_ID "GHOSTCORE_MAX_ACK_ID"   # 2**53 - 1: beyond it JavaScript's numbers skip integers
+    # 2**53 - 1: beyond it JavaScript's numbers skip integers.
+    const int64_t MAX_ACK_ID "GHOSTCORE_MAX_ACK_ID"
 
 cdef enum:
     WIRE_BINARY_EVENT = 5   # on the wire only: in memory they are EVENT and ACK
@@ -27,8 +29,9 @@ cdef class Packet:
     cdef readonly int type
     cdef readonly str namespace
     cdef readonly int64_t ack_id    # -1: none
-    cdef readonly object data       # CONNECT, ENGINE_OPEN: dict or None; CONNECT_ERROR: dict, str or
-                                    # None; EVENT, ACK: list; DISCONNECT, ENGINE_CLOSE: None
+    # CONNECT, ENGINE_OPEN: dict or None; CONNECT_ERROR: dict, str or None; EVENT, ACK: list;
+    # DISCONNECT, ENGINE_CLOSE: None.
+    cdef readonly object data
     cdef readonly int64_t arrived_ns
 
 

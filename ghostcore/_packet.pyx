@@ -30,7 +30,8 @@ __all__ = [
     "open_packet",
 ]
 
-# Names that Socket.IO keeps for itself (https://socket.io/docs/v4/emit-cheatsheet/#reserved-events).
+# Names that Socket.IO keeps for itself:
+# https://socket.io/docs/v4/emit-cheatsheet/#reserved-events
 RESERVED_EVENTS = frozenset((
     "connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener",
 ))
@@ -130,7 +131,7 @@ cdef Packet new_packet(int packet_type, str namespace, int64_t ack_id, object da
     return packet
 
 
-# ------------------------------------------------------------------------------------------- JSON
+# -------------------------------------------------------------------------------------------- JSON
 
 
 def refuse_constant(name):
@@ -174,8 +175,8 @@ def signal_binary(value):
 
 cdef object unserializable(object value):
     return UsageError(
-        f"a value of type {type(value).__name__} cannot be sent: use dict, list, tuple, str, int, float, bool, "
-        "None, or bytes, bytearray, memoryview for a binary attachment")
+        f"a value of type {type(value).__name__} cannot be sent: use dict, list, tuple, str, int, "
+        "float, bool, None, or bytes, bytearray, memoryview for a binary attachment")
 
 
 @cython.auto_pickle(False)

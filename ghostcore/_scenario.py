@@ -53,8 +53,8 @@ def scenario(
     """Declare a coroutine function as a scenario.
 
     :param load: a load model, e.g. ``RampingVUs(stages=[("2m", 200), ("1m", 0)])``.
-    :param thresholds: metric (or its name, or ``name{tag:value}``) to an expression or several, e.g.
-        ``{"ws_connecting": "p(95)<3000"}``.
+    :param thresholds: metric (or its name, or ``name{tag:value}``) to an expression or several,
+        e.g. ``{"ws_connecting": "p(95)<3000"}``.
     :param metrics: Trends, Counters, Rates and Gauges that the scenario records, beside those that
         thresholds name: they stand in the summary even if nothing is recorded.
     :param name: 1 to 64 of ``0-9 a-z A-Z _ -``; the function's name unless given.

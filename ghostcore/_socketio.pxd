@@ -19,9 +19,9 @@ cdef class Decoder:
     cdef Py_ssize_t _missing
     cdef readonly str error         # why the last feed was refused; None if it was not
 
-    # A Socket.IO packet (the text after the Engine.IO digit 4, or a binary attachment) -> the packet
-    # when it is whole, None when attachments are missing; ValueError for what the protocol forbids,
-    # after which the decoder is as new.
+    # A Socket.IO packet (the text after the Engine.IO digit 4, or a binary attachment) -> the
+    # packet when it is whole, None when attachments are missing; ValueError for what the protocol
+    # forbids, after which the decoder is as new.
     cdef Packet text(self, const char *data, Py_ssize_t size, int64_t arrived_ns)
     cdef Packet attachment(self, const char *data, Py_ssize_t size, int64_t arrived_ns)
 

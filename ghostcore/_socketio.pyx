@@ -4,7 +4,7 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.string cimport memchr, memcpy
+from libc.string cimport memcpy
 
 from ghostcore._codec cimport KIND_BINARY, KIND_TEXT, kind_of, payload_of
 from ghostcore._packet cimport (
@@ -184,7 +184,6 @@ cdef class Decoder:
         cdef int wire_type, packet_type
         cdef int64_t count = -1, ack_id = -1
         cdef Py_ssize_t at = 1, start
-        cdef const char *comma
         cdef str namespace = "/"
         cdef object payload = None
         if self._pending is not None:
@@ -206,9 +205,9 @@ cdef class Decoder:
                 raise ValueError("a binary packet of no attachments")
             at += 1
         if at < size and data[at] == 47:                    # "/"
-            comma = <const char *>memchr(data + at, 44, size - at)
             start = at
-            at = comma - data if comma is not NULL else size
+            while at < size and data[at] != 44:             # ","
+                at += 1
             namespace = read_namespace(data + start, at - start)
             at += 1
         start = at
@@ -368,7 +367,8 @@ cdef class ClientCodec(Codec):
             return 0
         if packet.type == CONNECT and not (
                 packet.data is not None and isinstance((<dict>packet.data).get("sid"), str)):
-            return self._fail(channel, "a CONNECT from a server without a sid (a Socket.IO 2 server?)")
+            return self._fail(channel, "a CONNECT from a server without a sid "
+                              "(a Socket.IO 2 server?)")
         return channel.deliver(packet)
 
     cdef int _open(self, Channel channel, const char *data, Py_ssize_t size,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ghostcore._engine import DispatchingSession, Engine, Reply
-from ghostcore._opening import Observer, Options
+from ghostcore._opening import Observer, Options, SessionBlock
 from ghostcore._socketio import (
     ClientCodec,
     Event,
@@ -51,11 +51,11 @@ class _Awaited:
         self.reply: Reply[Event]
 
 
-class SocketIOSession(DispatchingSession):
+class SocketIOSession(SessionBlock, DispatchingSession):
     """A Socket.IO client on a connection of its own.
 
-    An event goes to the handlers of :meth:`on`, answers the oldest :meth:`request` that names it and
-    wakes each :meth:`wait_for` that does. An event without a taker is kept for a later wait_for().
+    An event goes to the handlers of :meth:`on`, answers the oldest :meth:`request` that names it
+    and wakes each :meth:`wait_for` that does. One without a taker is kept for a later wait_for().
     Names match exactly.
     """
 
@@ -95,7 +95,7 @@ class SocketIOSession(DispatchingSession):
         self._namespace = namespace
         self._next_ack = 0
         # Most users need few of these at a time: each is made when it is first needed.
-        self._acks: dict[int, Reply[list[Any]]] | None = None
+        self._acks: dict[int, Reply[Packet]] | None = None
         self._awaited: list[_Awaited] | None = None
         self._handlers: dict[tuple[str, str], list[Handler]] | None = None
         self._joining: dict[str, Reply[Packet]] | None = None
@@ -116,9 +116,7 @@ class SocketIOSession(DispatchingSession):
         self._observer.phase("socketio_connect", self.joined_ns - opened_ns)
         return self.joined_ns
 
-    async def join(
-        self, namespace: str, auth: Any = None, *, timeout: float | str = 10
-    ) -> None:
+    async def join(self, namespace: str, auth: Any = None, *, timeout: float | str = 10) -> None:
         """Connect to one more namespace on this connection.
 
         :param timeout: seconds to wait for the answer.
@@ -226,7 +224,8 @@ class SocketIOSession(DispatchingSession):
         self._require_open("request")
         waiting = self._await_event(names, space, timeout, event, exclusive=True)
         self._write(parts)
-        return await self._measured(waiting, metric, failures)
+        answer: Event = await self._measured(waiting, metric, failures)
+        return answer
 
     async def wait_for(
         self,
@@ -258,9 +257,9 @@ class SocketIOSession(DispatchingSession):
                     return event
         self._require_open("wait_for")
         what = " or ".join(sorted(names))
-        return await self._measured(
-            self._await_event(names, space, timeout, what, exclusive=False), metric
-        )
+        waiting = self._await_event(names, space, timeout, what, exclusive=False)
+        awaited: Event = await self._measured(waiting, metric)
+        return awaited
 
     def on(self, event: str, handler: Handler, *, namespace: str | None = None) -> None:
         """Call `handler(*args)` for each such event, on the loop, in the order of arrival.
@@ -280,9 +279,7 @@ class SocketIOSession(DispatchingSession):
         """
         if event.ack_id < 0:
             raise UsageError(f"ack: the server asked for no acknowledgement of {event.name!r}")
-        return self._write(
-            encode_packet(PacketType.ACK, event.namespace, list(args), event.ack_id)
-        )
+        return self._write(encode_packet(PacketType.ACK, event.namespace, list(args), event.ack_id))
 
     # ---- inside ------------------------------------------------------------------------------
 

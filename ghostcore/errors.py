@@ -5,7 +5,7 @@
     GhostError
     |-- UsageError (also ValueError)   the caller's fault: wrong argument, wrong moment
     |   `-- InvalidPlan                a run that cannot start; carries every problem found
-    |-- TargetError                    the server's fault, or the network's; counted, never a bug of ours
+    |-- TargetError                    the server's or the network's fault: counted
     |   |-- ConnectFailed              no connection: name, route, refusal, TLS
     |   |-- HandshakeRejected          connected, but not upgraded or not let in
     |   |-- ClosedByPeer               the other side closed or reset an open connection

@@ -1,8 +1,8 @@
 """The two kinds of sessions, plain WebSocket and Socket.IO, and the functions that open them.
 
 ``connect()`` and ``socketio()`` return an object that can be awaited (the open session) or entered
-(``async with``: closed at the end of the block). They work inside a run (``vu.connect()`` is the same
-with the run's metrics) and outside of one.
+(``async with``: closed at the end of the block). They work inside a run (``vu.connect()`` is the
+same with the run's metrics) and outside of one.
 """
 
 from __future__ import annotations
@@ -12,14 +12,21 @@ from typing import Any, Self, Unpack
 from ghostcore import _dial
 from ghostcore._codec import Message, PlainCodec
 from ghostcore._engine import Engine, WebSocketBase
-from ghostcore._opening import NullObserver, Observer, Opening, OpeningOptions, Options
+from ghostcore._opening import (
+    NullObserver,
+    Observer,
+    Opening,
+    OpeningOptions,
+    Options,
+    SessionBlock,
+)
 from ghostcore._socketio_session import SocketIOSession
 from ghostcore.errors import ClosedByPeer, UsageError
 
 __all__ = ["SocketIOSession", "WebSocketSession", "connect", "socketio"]
 
 
-class WebSocketSession(WebSocketBase):
+class WebSocketSession(SessionBlock, WebSocketBase):
     """A plain WebSocket: ``recv()``, ``send()``, ``ping()``, ``close()``.
 
     ``async for message in session`` hands out messages until the connection closes; it ends quietly

@@ -211,8 +211,8 @@ class VU:
     async def every(self, interval: float | str) -> AsyncIterator[int]:
         """Ticks at a fixed rate: ``async for tick in vu.every(0.5)``. The first comes at once.
 
-        Tick n is due at start + n * interval, however long the body takes; one that is late comes at
-        once.
+        Tick n is due at start + n * interval, however long the body takes; one that is late comes
+        at once.
         """
         period_ns = seconds_to_ns(parse_duration(interval, "interval"))
         if period_ns <= 0:
@@ -241,7 +241,8 @@ class VU:
 
     def timer(self, metric: Any) -> _Timer:
         """``with vu.timer(METRIC):`` records how long the block took, up to the arrival of the last
-        frame in it. A block that fails counts as infinite, one that is cut off as at least its time.
+        frame in it. A block that fails counts as infinite, one that is cut off as at least its
+        time.
         """
         return _Timer(self, metric)
 
@@ -253,8 +254,16 @@ class VU:
 class User:
     """One slot of a scenario: runs iterations one after another, as the executor says."""
 
-    __slots__ = ("_budget", "_failures", "_pool", "_task", "_vu", "_wanted",
-                 "index", "iterations_done")
+    __slots__ = (
+        "_budget",
+        "_failures",
+        "_pool",
+        "_task",
+        "_vu",
+        "_wanted",
+        "index",
+        "iterations_done",
+    )
 
     def __init__(self, pool: UserPool, index: int) -> None:
         self._pool = pool
@@ -433,5 +442,3 @@ class UserPool:
         """A user's own loop failed: a fault of ours."""
         if error is not None:
             self._on_broken(error)
-
-

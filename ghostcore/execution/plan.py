@@ -1,4 +1,4 @@
-"""What is to be run: scenarios, their load, thresholds and settings, checked before anything starts."""
+"""What is to be run: scenarios, load, thresholds and settings, checked before anything starts."""
 
 from __future__ import annotations
 
@@ -104,9 +104,13 @@ class _Draft:
             return
         known = self.declarations.setdefault(metric.name, BUILTINS.get(metric.name, metric))
         if known != metric:
-            self.problems.append(f"{scenario}: metric {metric.name} is {metric!r}, but also {known!r}")
+            self.problems.append(
+                f"{scenario}: metric {metric.name} is {metric!r}, but also {known!r}"
+            )
 
-    def threshold(self, scenario: str, metric: object, expression: object) -> PlannedThreshold | None:
+    def threshold(
+        self, scenario: str, metric: object, expression: object
+    ) -> PlannedThreshold | None:
         try:
             selector = metric.name if isinstance(metric, Declaration) else str(metric)
             name = parse_selector(selector).name

@@ -265,5 +265,3 @@ def _signals(control: RunControl) -> Iterator[None]:
     finally:
         for number in installed:
             loop.remove_signal_handler(number)
-
-

@@ -12,9 +12,9 @@ from ghostcore.errors import EngineError
 from ghostcore.execution.plan import Plan, ScenarioPlan
 from ghostcore.execution.recording import ErrorLog, ScenarioRecorder
 from ghostcore.execution.result import ErrorSample, GeneratorSample
+from ghostcore.load import ClosedModel
 from ghostcore.load.closed import run_closed
 from ghostcore.load.control import RunControl
-from ghostcore.load.profiles import ClosedModel
 from ghostcore.metrics import Registry, Snapshot
 from ghostcore.monitor.generator import GeneratorMonitor
 from ghostcore.vu import UserPool
@@ -75,9 +75,7 @@ class Worker:
         self._start_ns = engine.now_ns()
         errors = ErrorLog(engine.now_ns, self._start_ns)
         monitor = GeneratorMonitor(engine.timers)
-        executors = [
-            self._execute(engine, scenario, errors) for scenario in self._plan.scenarios
-        ]
+        executors = [self._execute(engine, scenario, errors) for scenario in self._plan.scenarios]
         ticker = asyncio.create_task(self._tick(engine, errors, monitor))
         try:
             async with asyncio.TaskGroup() as group:

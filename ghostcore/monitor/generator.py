@@ -1,4 +1,4 @@
-"""How the load generator itself is doing: a late loop or a full core makes every latency its own."""
+"""How the load generator itself is doing: a late loop or a full core shows in every latency."""
 
 from __future__ import annotations
 

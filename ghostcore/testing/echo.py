@@ -20,7 +20,7 @@ from ghostcore.testing._server import Connection, WebSocketServer
 __all__ = ["EchoServer"]
 
 _CLOSE, _PONG = WSMsgType.CLOSE, WSMsgType.PONG
-_READ_ONLY_KINDS = frozenset((_CLOSE, _PONG))
+_NEVER_RETURNED = frozenset((_CLOSE, _PONG))
 
 
 class _EchoConnection(Connection):
@@ -32,7 +32,7 @@ class _EchoConnection(Connection):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
-        if kind in _READ_ONLY_KINDS:
+        if kind in _NEVER_RETURNED:
             if kind is _CLOSE:
                 self.answer_close(frame.get_payload_as_bytes())
             return
@@ -54,9 +54,7 @@ class EchoServer(WebSocketServer):
     Parameters as in :class:`ghostcore.testing.WebSocketServer`.
     """
 
-    def __init__(self, *args: object, **options: object) -> None:
-        super().__init__(*args, **options)  # type: ignore[arg-type]
-        self._messages_of_closed = 0
+    _messages_of_closed = 0
 
     @property
     def messages(self) -> int:

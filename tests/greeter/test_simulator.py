@@ -377,7 +377,7 @@ def test_signals_close_with_1005_and_end_with_0(number: signal.Signals) -> None:
         os.kill(simulator.pid, number)
         assert await client.recv() == Closed(1005)
         client.send_frame(CLOSE)
-        ended = os.waitid(os.P_PID, simulator.pid, os.WEXITED | os.WNOWAIT)
+        ended = await asyncio.to_thread(os.waitid, os.P_PID, simulator.pid, os.WEXITED | os.WNOWAIT)
         assert ended is not None
         assert (ended.si_code, ended.si_status) == (os.CLD_EXITED, 0)
         with pytest.raises(Exception, match="ended by itself with code 0"):

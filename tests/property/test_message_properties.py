@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -34,10 +36,12 @@ frames = st.one_of(
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(edges)]
 
 
-def feed_in_parts(reader: MessageReader, opcode: int, parts: list[bytes]) -> tuple[str, bytes | None]:
+def feed_in_parts(
+    reader: MessageReader, opcode: int, parts: list[bytes]
+) -> tuple[str, bytes | None]:
     for i, part in enumerate(parts):
         last = i == len(parts) - 1
         outcome = reader.feed_frame(opcode if i == 0 else CONTINUATION, part, last)

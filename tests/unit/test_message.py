@@ -58,8 +58,8 @@ EDGES = (0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC2, 0xFF)
 
 @pytest.mark.parametrize("lead", range(0xDF, 0xF6))
 def test_utf8_of_long_sequences_at_the_edges_of_every_class(lead: int) -> None:
-    tails = [tail for n in (2, 3) for tail in product(EDGES, repeat=n)]
-    wrong = [tail for tail in tails if accepts(bytes((lead, *tail))) != is_utf8(bytes((lead, *tail)))]
+    sequences = [bytes((lead, *tail)) for n in (2, 3) for tail in product(EDGES, repeat=n)]
+    wrong = [sequence for sequence in sequences if accepts(sequence) != is_utf8(sequence)]
     assert wrong == []
 
 

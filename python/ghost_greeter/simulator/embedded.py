@@ -15,9 +15,7 @@ class EmbeddedSimulator(ServerProcess):
     :param arguments: more arguments of ``python -m ghost_greeter.simulator``.
     """
 
-    def __init__(
-        self, *arguments: str, agents: int = 0, metrics_key: str | None = None
-    ) -> None:
+    def __init__(self, *arguments: str, agents: int = 0, metrics_key: str | None = None) -> None:
         options = ["--agents", str(agents)]
         if metrics_key is not None:
             options += ["--metrics-key", metrics_key]

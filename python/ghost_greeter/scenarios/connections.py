@@ -1,0 +1,45 @@
+"""How many concurrent sockets? Connect, hold, disconnect."""
+
+from __future__ import annotations
+
+from ghost_greeter.scenarios.visit import CONNECTION_TIME, visit_s
+from ghostcore import VU, Counter, RampingVUs, Rate, TargetError, scenario
+
+__all__ = ["connections"]
+
+FAILURES = Counter("ws_connection_failures")
+SUCCESSES = Counter("ws_connection_successes")
+SUCCESS_RATE = Rate("ws_connection_success_rate")
+SENT = Counter("ws_messages_sent")
+RECEIVED = Counter("ws_messages_received")
+
+
+@scenario(
+    load=RampingVUs(stages=[("1m", 100), ("2m", 500), ("2m", 1000), ("3m", 1000), ("1m", 0)]),
+    thresholds={
+        CONNECTION_TIME: "p(95)<2000",
+        FAILURES: "count<50",
+        SUCCESS_RATE: "rate>0.95",
+        RECEIVED: "count>0",
+    },
+    metrics=[SUCCESSES, SENT],
+)
+async def connections(vu: VU) -> None:
+    """Connect within 10 s, hold for 30 to 60 s while pings are answered, disconnect, pause."""
+    try:
+        session = await vu.socketio(vu.env["SERVER_URL"], timeout="10s", metric=CONNECTION_TIME)
+    except TargetError:
+        vu.record(FAILURES, 1)
+        vu.record(SUCCESS_RATE, False)
+        raise
+    # 0 and not nothing: "no failures" must be something that was measured.
+    vu.record(FAILURES, 0)
+    vu.record(SUCCESS_RATE, True)
+    vu.record(SUCCESSES)
+    try:
+        async with session:
+            await vu.sleep(visit_s(vu, 30, 60))
+    finally:
+        vu.record(SENT, session.msgs_sent)
+        vu.record(RECEIVED, session.msgs_received)
+    await vu.sleep(vu.random.uniform(0, 2))

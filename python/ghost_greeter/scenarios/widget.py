@@ -1,0 +1,85 @@
+"""Do visitors get served? Connect, join, browse, perhaps interact, leave."""
+
+from __future__ import annotations
+
+import time
+
+from ghost_greeter.pages import PAGES
+from ghost_greeter.scenarios.visit import CONNECTION_TIME, visit_s
+from ghostcore import VU, Counter, RampingVUs, Rate, SocketIOSession, TargetError, Trend, scenario
+
+__all__ = ["join", "widget"]
+
+JOIN_TIME = Trend("widget_join_time", unit="ms")
+JOIN_SUCCESS_RATE = Rate("join_success_rate")
+ASSIGNED_RATE = Rate("agent_assigned_rate")
+ASSIGNED = Counter("agent_assigned_count")
+UNAVAILABLE = Counter("agent_unavailable_count")
+FAILURES = Counter("connection_failures")
+
+INTERACTIONS = ("click", "scroll", "mousemove")
+INTERACTION_SHARE = 0.30
+JOIN_TIMEOUT_S = 10.0
+
+
+@scenario(
+    load=RampingVUs(stages=[("2m", 200), ("5m", 200), ("1m", 0)]),
+    thresholds={
+        CONNECTION_TIME: "p(95)<3000",
+        JOIN_TIME: "p(95)<1000",
+        FAILURES: "count<20",
+        JOIN_SUCCESS_RATE: "rate>0.90",
+    },
+    metrics=[ASSIGNED, UNAVAILABLE, ASSIGNED_RATE],
+)
+async def widget(vu: VU) -> None:
+    """Connect within 15 s, join from a random page, browse for 1 to 3 min with a 30 % chance of an
+    interaction at some moment of it, disconnect."""
+    try:
+        session = await vu.socketio(vu.env["SERVER_URL"], timeout="15s", metric=CONNECTION_TIME)
+    except TargetError:
+        vu.record(FAILURES, 1)
+        raise
+    # 0 and not nothing: "no failures" must be something that was measured.
+    vu.record(FAILURES, 0)
+    async with session:
+        await join(vu, session)
+        browse_s = visit_s(vu, 60, 180)
+        if vu.random.random() < INTERACTION_SHARE:
+            before_s = vu.random.uniform(0, browse_s)
+            await vu.sleep(before_s)
+            await session.emit(
+                "visitor:interaction",
+                {
+                    "interactionType": vu.random.choice(INTERACTIONS),
+                    "timestamp": time.time_ns() // 1_000_000,
+                },
+            )
+            browse_s -= before_s
+        await vu.sleep(browse_s)
+
+
+async def join(vu: VU, session: SocketIOSession) -> bool:
+    """Join as a visitor of a random page; returns whether an agent was assigned.
+
+    The first answer counts, whatever it says; an ``error`` event is a failure. Duplicates of the
+    answer are normal and change nothing: a request takes one.
+    """
+    try:
+        answer = await session.request(
+            "visitor:join",
+            {"orgId": vu.env["ORG_ID"], "pageUrl": vu.random.choice(PAGES)},
+            reply=("agent:assigned", "agent:unavailable", "org:paused"),
+            error="error",
+            timeout=JOIN_TIMEOUT_S,
+            metric=JOIN_TIME,
+        )
+    except TargetError:
+        vu.record(JOIN_SUCCESS_RATE, False)
+        raise
+    assigned = answer.name == "agent:assigned"
+    vu.record(JOIN_SUCCESS_RATE, True)
+    vu.record(ASSIGNED_RATE, assigned)
+    vu.record(ASSIGNED, 1 if assigned else 0)
+    vu.record(UNAVAILABLE, 1 if answer.name == "agent:unavailable" else 0)
+    return assigned
