@@ -12,6 +12,7 @@ from ghostcore import VU, ConstantVUs, RampingVUs, scenario
 __all__ = ["TEXT", "ghostcore_command", "k6_command"]
 
 TEXT = "x" * 50
+IDLE_S = 86_400.0
 _K6_SCRIPTS = Path(__file__).parent / "rivals" / "k6"
 
 
@@ -25,16 +26,16 @@ async def echo(vu: VU) -> None:
 
 @scenario()
 async def idle(vu: VU) -> None:
-    """Opens a WebSocket and waits for a message that never comes."""
-    async with vu.connect(vu.env["URL"]) as ws:
-        await ws.recv()
+    """Opens a WebSocket and sits on it."""
+    async with vu.connect(vu.env["URL"]):
+        await vu.sleep(IDLE_S)
 
 
 @scenario()
 async def idle_socketio(vu: VU) -> None:
-    """Opens a Socket.IO session and waits for an event that never comes."""
-    async with vu.socketio(vu.env["URL"]) as client:
-        await client.wait_for("never")
+    """Opens a Socket.IO session and sits on it; the server's pings are answered meanwhile."""
+    async with vu.socketio(vu.env["URL"]):
+        await vu.sleep(IDLE_S)
 
 
 def ghostcore_command(
