@@ -56,7 +56,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         kinds = [("ghostcore", "idle", many), ("ghostcore", "idle_socketio", many)]
         kinds += [(rival, "idle", many if options.quick else 3000) for rival in rivals]
         report["idle"] = [
-            measure_idle(client, kind, few, top, pace, wait_s) for client, kind, top in kinds
+            measure_idle(client, kind, few=few, many=top, pace=pace, wait_s=wait_s)
+            for client, kind, top in kinds
         ]
     return report
 
@@ -66,7 +67,7 @@ def tables(report: dict[str, Any]) -> list[Table]:
     made = []
     if "echo" in report:
         echo = report["echo"]
-        table = Table("client", "round trips/s", "client CPU", "server CPU", "us of client CPU each",
+        table = Table("client", "round trips/s", "client CPU", "server CPU", "client CPU us each",
                       title=f"echo, {echo['users']} sockets, 50 bytes of text")  # fmt: skip
         for client, row in echo["medians"].items():
             table.add_row(client, f"{row['round_trips_per_s']:,.0f}", f"{row['client_share']:.0%}",

@@ -6,17 +6,28 @@ import contextlib
 import json
 import os
 import platform
-import signal
 import subprocess
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Client", "Reading", "cores", "machine", "pinned", "read", "server_state", "wait_until"]
+__all__ = [
+    "Client",
+    "Reading",
+    "cores",
+    "kernel_bytes",
+    "machine",
+    "pinned",
+    "read",
+    "server_state",
+    "wait_until",
+]
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+ROOT = Path(__file__).parent.parent
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -79,28 +90,27 @@ class Client:
         self._core = core
 
     def __enter__(self) -> Client:
+        self._stderr = tempfile.TemporaryFile()
         with pinned(self._core):
             self._process = subprocess.Popen(
-                self._command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+                self._command, stdout=subprocess.DEVNULL, stderr=self._stderr, cwd=ROOT
             )
         self.pid = self._process.pid
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:
-            # What was to be measured has been; thousands of closing handshakes are of no use.
-            self._process.send_signal(signal.SIGKILL)
-        self._process.communicate()
+        # What was to be measured has been; thousands of closing handshakes are of no use.
+        self._process.kill()
+        self._process.wait()
+        self._stderr.close()
 
     def check(self) -> None:
         """Raise if the process has ended."""
         code = self._process.poll()
         if code is not None:
-            _, stderr = self._process.communicate()
-            raise RuntimeError(
-                f"{self._command[0]} ended by itself with code {code}: "
-                f"{stderr.decode(errors='replace')[-2000:]}"
-            )
+            self._stderr.seek(0)
+            said = self._stderr.read()[-2000:].decode(errors="replace")
+            raise RuntimeError(f"{self._command[0]} ended by itself with code {code}: {said}")
 
 
 def server_state(port: int) -> tuple[int, int]:

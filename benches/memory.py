@@ -69,11 +69,11 @@ def measure_once(
 
 
 def measure_idle(
-    client: str, kind: str, few: int, many: int, connects_per_s: float, wait_s: float
+    client: str, kind: str, *, few: int, many: int, pace: float = 500, wait_s: float = 10
 ) -> dict[str, object]:
-    """The slope from `few` to `many` users."""
-    low = measure_once(client, kind, few, connects_per_s, wait_s)
-    high = measure_once(client, kind, many, connects_per_s, wait_s)
+    """The slope from `few` to `many` users, connected at that pace a second."""
+    low = measure_once(client, kind, few, pace, wait_s)
+    high = measure_once(client, kind, many, pace, wait_s)
     users = many - few
     return {
         "client": client,

@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any
 
 from picows import (
+    WSCloseCode,
     WSFrame,
     WSListener,
     WSMsgType,
@@ -42,7 +43,7 @@ class _Echo(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type is _CLOSE:
-            transport.send_close(1000)
+            transport.send_close(WSCloseCode.OK)
             transport.disconnect()
         else:
             self.server.messages += 1
