@@ -7,6 +7,8 @@ same with the run's metrics) and outside of one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, Self, Unpack
 
 from ghostcore import _dial
@@ -115,15 +117,16 @@ def socketio(
     :raises ConnectFailed, HandshakeRejected, Timeout: when awaited.
     """
 
-    def make(
-        engine: Engine, options: Options, observer: Observer, dialed_ns: int
-    ) -> SocketIOSession:
-        return SocketIOSession(engine, options, observer, dialed_ns, auth, namespace)
-
     return Opening(
         _dial.parse_target(url, socketio_path=path),
         Options.build(**options) if options else DEFAULT_OPTIONS,
         observer or NullObserver(),
-        make,
+        _socketio_maker(namespace) if auth is None else partial(SocketIOSession, auth, namespace),
         metric,
     )
+
+
+@lru_cache(maxsize=64)
+def _socketio_maker(namespace: str) -> Callable[..., SocketIOSession]:
+    """Users without a payload of their own share what makes their sessions."""
+    return partial(SocketIOSession, None, namespace)
