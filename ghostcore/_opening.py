@@ -241,6 +241,8 @@ class Opening(Generic[SessionT]):
         make: Callable[[Engine, Options, Observer, int], SessionT],
         metric: Any = None,
     ) -> None:
+        if target.secure:
+            _dial.tls_context(options.ssl, options.insecure)  # what is wrong with it is told at once
         self._target = target
         self._options = options
         self._observer = observer
@@ -301,7 +303,7 @@ class Opening(Generic[SessionT]):
                 error = Timeout(
                     f"not connected within {limit_s:g} s: {reached}",
                     kind="open_timeout" if upgraded else "connect_timeout",
-                    phase="open" if upgraded else "tcp",
+                    phase=session.progress,
                     limit_s=limit_s,
                 )
         if session.opened_ns == 0:
@@ -314,6 +316,8 @@ class Opening(Generic[SessionT]):
         session.abort()
         session.take_unseen_error()  # it is the one that we raise, or follows from it
         if isinstance(error, TargetError):
+            if error.phase == "session":  # it ended an open connection, but not yet a session
+                error.phase = session.progress
             error.url = error.url or self._target.url
             if error.elapsed_ms != error.elapsed_ms:
                 error.elapsed_ms = elapsed_ns / 1e6
@@ -354,6 +358,7 @@ class Opening(Generic[SessionT]):
                 ssl=context,
                 server_hostname=target.host if target.secure else None,
                 headers=headers,
+                subprotocols=options.subprotocols,
                 max_frame_size=options.max_message_size,
             )
         except OSError as error:
@@ -367,14 +372,6 @@ class Opening(Generic[SessionT]):
                 kind="upgrade_closed",
                 phase="upgrade",
                 url=target.url,
-            )
-        chosen = session.subprotocol
-        if chosen and chosen not in options.subprotocols:
-            raise HandshakeRejected(
-                f"the server chose the subprotocol {chosen!r}, which was not offered",
-                kind="upgrade_invalid",
-                url=target.url,
-                status=101,
             )
 
 
@@ -393,5 +390,9 @@ def _rejected(error: WSHandshakeError, url: str) -> HandshakeRejected:
             data=body,
         )
     return HandshakeRejected(
-        f"the answer to the upgrade is invalid: {error}", kind="upgrade_invalid", url=url, data=body
+        f"the answer to the upgrade is invalid: {error}",
+        kind="upgrade_invalid",
+        url=url,
+        status=int(error.response.status) if error.response is not None else 0,
+        data=body,
     )

@@ -12,5 +12,6 @@ async def open_link(
     ssl: SSLContext | None,
     server_hostname: str | None,
     headers: tuple[tuple[str, str], ...],
+    subprotocols: tuple[str, ...],
     max_frame_size: int,
 ) -> bool: ...

@@ -35,6 +35,7 @@ _EVENT = int(PacketType.EVENT)
 _ACK = int(PacketType.ACK)
 _CONNECT_ERROR = int(PacketType.CONNECT_ERROR)
 _ENGINE_CLOSE = int(PacketType.ENGINE_CLOSE)
+_ENGINE_OPEN = int(PacketType.ENGINE_OPEN)
 
 Handler = Callable[..., Any]
 
@@ -109,6 +110,8 @@ class SocketIOSession(SessionBlock, DispatchingSession):
     async def handshake(self) -> int:
         """Wait for the answer to the connect packet, which went out with the open packet."""
         if not self.sid:
+            if self.is_closed:  # the 101 and the end came in one go
+                raise self.ended_error()
             # The whole of opening has one deadline already.
             await self._expect_join(self._namespace, None)
         opened_ns = self.codec.opened_ns
@@ -363,6 +366,8 @@ class SocketIOSession(SessionBlock, DispatchingSession):
         elif kind == _DISCONNECT:
             if packet.namespace == self._namespace:
                 self._ended_by_server("the server disconnected the client from its namespace")
+        elif kind == _ENGINE_OPEN:
+            self.progress = "connect"
         elif kind == _ENGINE_CLOSE:
             self._ended_by_server("the server closed the Engine.IO session")
 

@@ -53,6 +53,7 @@ cdef class Waiter(Timer):
     cdef list _more                 # (callback, context) after the first
     cdef WaiterState _state
     cdef bint _taken                # somebody has seen the value
+    cdef bint _awaited              # by a task itself, not by way of a callback
     cdef public bint _asyncio_future_blocking
 
     # Overridden by operations:

@@ -19,6 +19,7 @@ import asyncio
 import contextvars
 import sys
 
+from ghostcore._units import MAX_SECONDS as _MAX_SECONDS
 from ghostcore.errors import EngineError, UsageError
 
 cdef extern from "<unistd.h>" nogil:
@@ -57,6 +58,8 @@ cdef dict _current_tasks = asyncio.tasks._current_tasks if sys.version_info < (3
 cdef object _copy_context = contextvars.copy_context
 cdef object CancelledError = asyncio.CancelledError
 cdef object InvalidStateError = asyncio.InvalidStateError
+
+cdef double MAX_SECONDS = _MAX_SECONDS
 
 cdef int64_t _live_waiters = 0
 
@@ -146,8 +149,8 @@ cdef class TimerQueue:
 
         ``sleep(0)`` gives the loop one turn.
         """
-        if not seconds >= 0:
-            raise UsageError(f"sleep: seconds must be >= 0, got {seconds!r}")
+        if not 0 <= seconds <= MAX_SECONDS:
+            raise UsageError(f"sleep: seconds must be from 0 to {MAX_SECONDS:g}, got {seconds!r}")
         return self.sleep_until(self.now() + <int64_t>(seconds * 1e9 + 0.5))
 
     def sleep_until(self, int64_t due_ns):
@@ -298,9 +301,11 @@ cdef class TimerQueue:
         else:
             self._handle = None
         self._armed_ns = 0
-        self._dispatch()
-        if not self.closed:
-            self._arm()
+        try:
+            self._dispatch()
+        finally:    # an interrupt must not leave the rest asleep
+            if not self.closed:
+                self._arm()
 
     cdef int _dispatch(self) except -1:
         # As many as were queued at the start, at the most: a timer that sets itself again for a time
@@ -446,6 +451,7 @@ cdef class Waiter(Timer):
             raise UsageError("this operation is awaited by another task already: "
                              "start one operation for each task")
         self._asyncio_future_blocking = True
+        self._awaited = True
         return False
 
     # -- what asyncio asks of a future --
@@ -489,12 +495,18 @@ cdef class Waiter(Timer):
             self.detach()
             self._wake()
             return True
-        if self._state == WAITER_DONE and self._error is None and not self._taken:
+        if self._state == WAITER_DONE and self._awaited and self._error is None and not self._taken:
             # The task is being cancelled between our result and its next step: what it will never
-            # see goes back to where it came from.
+            # see goes back to where it came from. Who holds us as a future may still ask for it.
             self._taken = True
             self.give_back(self._value)
         return False
+
+    # asyncio.gather() asks its futures for these two, whatever their type.
+    _cancel_message = None
+
+    def _make_cancelled_error(self):
+        return CancelledError()
 
     def cancelled(self) -> bool:
         return self._state == WAITER_CANCELLED

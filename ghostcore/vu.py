@@ -345,7 +345,8 @@ class User:
             await pool.function(vu)
         except asyncio.CancelledError as error:
             self._finish()
-            if observer.interrupting:
+            task = asyncio.current_task()
+            if observer.interrupting or (task is not None and task.cancelling()):
                 recorder.iteration_interrupted()
                 raise
             failed = True  # the script's own cancellation, which it let escape

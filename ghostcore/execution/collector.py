@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 __all__ = ["quiet_collector"]
 
-# Young objects are looked at after 50,000 more were made than freed, not 700: connecting 19,000
-# users would otherwise start hundreds of collections that find nothing. The oldest generation holds
-# every user there is, and going through it stops the loop for as long as a slow request takes; it is
-# left alone for 5 million allocations.
+# Young objects are looked at after 50,000 more were made than freed, not 700: to connect 19,000
+# users would otherwise start hundreds of collections that find nothing. The oldest generation
+# holds every user there is, and to go through it stops the loop for as long as a slow request
+# takes; it is left alone for 100 million allocations.
 THRESHOLDS = (50_000, 20, 100)
 
 
