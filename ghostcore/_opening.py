@@ -24,6 +24,7 @@ from ghostcore.errors import (
 )
 
 __all__ = [
+    "DEFAULT_OPTIONS",
     "NullObserver",
     "Observer",
     "Opening",
@@ -180,6 +181,8 @@ class Options:
             local_address,
         )
 
+
+DEFAULT_OPTIONS = Options()
 
 SessionT = TypeVar("SessionT", bound=Session)
 
@@ -345,9 +348,9 @@ class Opening(Generic[SessionT]):
     async def _upgrade(self, session: SessionT, sock: Any) -> None:
         target, options = self._target, self._options
         context = _dial.tls_context(options.ssl, options.insecure) if target.secure else None
-        headers = list(options.headers)
+        headers = options.headers
         if options.subprotocols:
-            headers.append(("Sec-WebSocket-Protocol", ", ".join(options.subprotocols)))
+            headers += (("Sec-WebSocket-Protocol", ", ".join(options.subprotocols)),)
         try:
             opened = await open_link(
                 session,

@@ -44,11 +44,17 @@ cdef extern from *:
     static int ghost_timerfd_create(void) { errno = ENOSYS; return -1; }
     static int ghost_timerfd_set(int fd, struct timespec due) { errno = ENOSYS; return -1; }
     #endif
+    static void ghost_set_am_send(PyObject *type, void *function) {
+        ((PyTypeObject *)type)->tp_as_async->am_send = (sendfunc)function;
+    }
     """
+    void ghost_set_am_send(object type, void *function)
     int ghost_timerfd_create() nogil
     int ghost_timerfd_set(int fd, timespec due) nogil
 
+# What current_task(), a Python function before 3.12, looks into; from 3.14 on there is none.
 cdef object _current_task = asyncio.current_task
+cdef dict _current_tasks = asyncio.tasks._current_tasks if sys.version_info < (3, 14) else None
 cdef object _copy_context = contextvars.copy_context
 cdef object CancelledError = asyncio.CancelledError
 cdef object InvalidStateError = asyncio.InvalidStateError
@@ -61,6 +67,11 @@ cdef int64_t _live_waiters = 0
 def live_waiters() -> int:
     """Operations that are pending now; zero when nothing is under way (the leak tests ask)."""
     return _live_waiters
+
+
+cdef inline bint _in_task(object loop) except -1:
+    """Is a task of that loop running at this moment?"""
+    return (_current_task(loop) if _current_tasks is None else _current_tasks.get(loop)) is not None
 
 
 cdef class Timer:
@@ -394,7 +405,7 @@ cdef class Waiter(Timer):
 
     cdef int _wake_one(self, object callback, object context) except -1:
         loop = self._queue.loop
-        if self._state == WAITER_CANCELLED or _current_task(loop) is not None:
+        if self._state == WAITER_CANCELLED or _in_task(loop):
             loop.call_soon(callback, self, context=context)
             return 0
         try:
@@ -421,13 +432,19 @@ cdef class Waiter(Timer):
         return self
 
     def __next__(self):
+        if self._poll():
+            raise StopIteration(self._value)
+        return self
+
+    cdef bint _poll(self) except -1:
+        """Whether the value is there; raises the error if it is that."""
         if self._state == WAITER_NEW:
             self._begin()
         if self._state == WAITER_DONE:
             if self._error is not None:
                 raise self._error
             self._taken = True
-            raise StopIteration(self._value)
+            return True
         if self._state == WAITER_CANCELLED:
             raise self._make_cancelled_error()
         if self._callback is not None:
@@ -435,7 +452,7 @@ cdef class Waiter(Timer):
                              "start one operation for each task")
         self._asyncio_future_blocking = True
         self._awaited = True
-        return self
+        return False
 
     # -- what asyncio asks of a future --
 
@@ -529,6 +546,19 @@ cdef class Sleep(Waiter):
 
     cdef int expired(self, int64_t now_ns) except -1:
         return self.complete(None)
+
+
+cdef int _waiter_send(Waiter op, object value, PyObject **result) except -1:
+    """``await`` without the StopIteration that carries a value through __next__()."""
+    cdef bint done = op._poll()
+    cdef object out = op._value if done else op
+    Py_INCREF(out)
+    result[0] = <PyObject *>out
+    return not done     # PYGEN_RETURN is 0, PYGEN_NEXT 1, PYGEN_ERROR -1
+
+
+# Cython has no name for this slot. Subclasses share the table that it stands in.
+ghost_set_am_send(Waiter, <void *>_waiter_send)
 
 
 def _reraise(error):
