@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -31,6 +32,14 @@ def run(request: pytest.FixtureRequest) -> Any:
 async def turns(count: int = 5) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Poll until the condition holds."""
+    deadline_s = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline_s
+        await asyncio.sleep(0.001)
 
 
 # ---- options ------------------------------------------------------------------------------------
@@ -132,8 +141,7 @@ async def backlog(session: Any, amount: int) -> None:
     before = session.traffic.msgs_received
     for number in range(amount):
         session.send(str(number))
-    while session.traffic.msgs_received < before + amount:
-        await asyncio.sleep(0.001)
+    await until(lambda: session.traffic.msgs_received >= before + amount)
 
 
 def test_cancelled_between_its_message_and_its_step(run: Any) -> None:
@@ -225,7 +233,7 @@ def test_operations_before_and_after_its_life(run: Any) -> None:
             session.abort()
             assert not session.is_open and session.is_closed and not session.is_linked
             assert live_sessions() == 0
-            for operation in (lambda: session.send("x"), lambda: session.ping()):
+            for operation in (lambda: session.send("x"), session.ping):
                 with pytest.raises(UsageError, match="closed by this side"):
                     operation()
 
@@ -278,8 +286,7 @@ def test_opening_is_cancelled_cleanly_at_every_moment(run: Any) -> None:
                 await turns(steps)
                 task.cancel()
                 await asyncio.wait({task})
-            while live_sessions():
-                await asyncio.sleep(0.001)
+            await until(lambda: not live_sessions())
 
     async def enter(url: str) -> None:
         async with ghostcore.socketio(url):
@@ -351,8 +358,7 @@ def test_errors_of_handlers(run: Any) -> None:
             for handler in (plain, task, ask, abort):
                 session.on(handler.__name__, handler)
             await session.request("go", reply="done")
-            while len(heard.script) + len(heard.target) < 4:
-                await asyncio.sleep(0.001)
+            await until(lambda: len(heard.script) + len(heard.target) == 4)
             assert {type(error) for error in heard.script} == {
                 ValueError, KeyError, ghostcore.ScriptAborted
             }  # fmt: skip
@@ -400,13 +406,11 @@ def test_handlers_under_way_end_with_the_session(run: Any) -> None:
 
             session.on("long", long)
             session.emit("go")
-            while not state:
-                await asyncio.sleep(0.001)
+            await until(lambda: state)
             session.emit("kick")
             with pytest.raises(ClosedByPeer):
                 await session.wait_for("never")
-            while len(state) < 2 or session.is_linked:
-                await asyncio.sleep(0.001)
+            await until(lambda: len(state) == 2 and not session.is_linked)
             assert state == ["begun", "ended"]
 
     run(main())
