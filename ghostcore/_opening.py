@@ -242,7 +242,9 @@ class Opening(Generic[SessionT]):
         metric: Any = None,
     ) -> None:
         if target.secure:
-            _dial.tls_context(options.ssl, options.insecure)  # what is wrong with it is told at once
+            _dial.tls_context(
+                options.ssl, options.insecure
+            )  # what is wrong with it is told at once
         self._target = target
         self._options = options
         self._observer = observer

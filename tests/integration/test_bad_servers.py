@@ -144,7 +144,10 @@ SCRIPTS: dict[str, tuple[Script, str, str, str]] = {
     "unasked extension": (unasked_extension, "upgrade_invalid", "upgrade", "'x-zip'"),
     "text garbage": (answer(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), "upgrade_invalid", "upgrade", "SSH"),
     "binary garbage": (
-        answer(b"\x15\x03\x03\x00\x02\x02\x46\xff\xfe\r\n\r\n"), "upgrade_invalid", "upgrade", ""
+        answer(b"\x15\x03\x03\x00\x02\x02\x46\xff\xfe\r\n\r\n"),
+        "upgrade_invalid",
+        "upgrade",
+        "",
     ),
     "endless headers": (endless_headers, "upgrade_invalid", "upgrade", "exceed"),
     "close after accept": (nothing, "upgrade_closed", "upgrade", "ended"),
@@ -156,25 +159,36 @@ SCRIPTS: dict[str, tuple[Script, str, str, str]] = {
     "reset after 101": (reset_after(after_upgrade()), "connection_lost", "session", "was lost"),
     "close in a frame": (after_upgrade(frame("hello")[:3]), "connection_lost", "session", ""),
     "reset in a frame": (
-        reset_after(after_upgrade(frame("hello")[:3])), "connection_lost", "session", "was lost"
+        reset_after(after_upgrade(frame("hello")[:3])),
+        "connection_lost",
+        "session",
+        "was lost",
     ),
     "close in a message": (
-        after_upgrade(frame("hel", fin=False)), "connection_lost", "session", ""
+        after_upgrade(frame("hel", fin=False)),
+        "connection_lost",
+        "session",
+        "",
     ),
     "reset in a message": (
-        reset_after(after_upgrade(frame("hel", fin=False))), "connection_lost", "session", ""
+        reset_after(after_upgrade(frame("hel", fin=False))),
+        "connection_lost",
+        "session",
+        "",
     ),
-    "masked frame": (
-        after_upgrade(b"\x81\x81abcdX"), "protocol_violation", "session", ""
-    ),
-    "reserved opcode": (
-        after_upgrade(frame(b"x", opcode=5)), "protocol_violation", "session", ""
-    ),
+    "masked frame": (after_upgrade(b"\x81\x81abcdX"), "protocol_violation", "session", ""),
+    "reserved opcode": (after_upgrade(frame(b"x", opcode=5)), "protocol_violation", "session", ""),
     "no UTF-8": (
-        after_upgrade(frame(b"\xc3\x28", opcode=1)), "protocol_violation", "session", "UTF-8"
+        after_upgrade(frame(b"\xc3\x28", opcode=1)),
+        "protocol_violation",
+        "session",
+        "UTF-8",
     ),
     "close frame": (
-        after_upgrade(frame(b"\x03\xe9tired", opcode=8)), "closed", "session", "1001 tired"
+        after_upgrade(frame(b"\x03\xe9tired", opcode=8)),
+        "closed",
+        "session",
+        "1001 tired",
     ),
 }
 
@@ -248,12 +262,18 @@ SOCKETIO_SCRIPTS: dict[str, tuple[Script, str, str, str]] = {
     "close in OPEN": (after_upgrade(OPEN[:20]), "connection_lost", "open", ""),
     "close after OPEN": (after_upgrade(OPEN), "connection_lost", "connect", ""),
     "close frame after OPEN": (
-        after_upgrade(OPEN, frame(b"\x03\xf3", opcode=8)), "closed", "connect", "1011"
+        after_upgrade(OPEN, frame(b"\x03\xf3", opcode=8)),
+        "closed",
+        "connect",
+        "1011",
     ),
     "Engine.IO close": (after_upgrade(OPEN, frame("1")), "closed", "connect", "Engine.IO"),
     "close after joining": (after_upgrade(OPEN, JOINED), "connection_lost", "session", ""),
     "close in an event": (
-        after_upgrade(OPEN, JOINED, frame('42["hello"]')[:5]), "connection_lost", "session", ""
+        after_upgrade(OPEN, JOINED, frame('42["hello"]')[:5]),
+        "connection_lost",
+        "session",
+        "",
     ),
     "close between attachments": (
         after_upgrade(OPEN, JOINED, frame('451-["hello",{"_placeholder":true,"num":0}]')),
@@ -266,10 +286,16 @@ SOCKETIO_SCRIPTS: dict[str, tuple[Script, str, str, str]] = {
     "bad OPEN": (after_upgrade(frame('0{"sid":""}')), "protocol_violation", "open", "sid"),
     "Socket.IO 2": (after_upgrade(OPEN, frame("40")), "protocol_violation", "connect", "sid"),
     "bad event": (
-        after_upgrade(OPEN, JOINED, frame('42{"no":"array"}')), "protocol_violation", "session", ""
+        after_upgrade(OPEN, JOINED, frame('42{"no":"array"}')),
+        "protocol_violation",
+        "session",
+        "",
     ),
     "refused": (
-        after_upgrade(OPEN, frame('44{"message":"full"}')), "connect_error", "connect", "full"
+        after_upgrade(OPEN, frame('44{"message":"full"}')),
+        "connect_error",
+        "connect",
+        "full",
     ),
 }
 
@@ -416,5 +442,3 @@ def test_the_end_in_the_segment_of_the_101() -> None:
         with ScriptedServer(hasty) as server:
             result = ghostcore.run(play, load=LOAD, env={"URL": server.url}, seed=1)
         check_failed(result, "closed", phase, "1000")
-
-

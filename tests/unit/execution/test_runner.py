@@ -271,9 +271,9 @@ def test_several_scenarios_at_once_each_with_its_own_env_and_tags() -> None:
         await vu.sleep(1)
 
     one = scenario(name="one", load=PerVUIterations(1, 1), env={"WHO": "first"})(body)
-    two = scenario(
-        name="two", load=PerVUIterations(1, 2, start_time=5), tags={"color": "red"}
-    )(body)
+    two = scenario(name="two", load=PerVUIterations(1, 2, start_time=5), tags={"color": "red"})(
+        body
+    )
     result = run_it(one, two, env={"WHO": "run"})
     assert seen == {"one": "first", "two": "run"}
     assert result.metrics["c{scenario:one}"].count == 1
