@@ -344,9 +344,9 @@ class User:
         try:
             await pool.function(vu)
         except asyncio.CancelledError as error:
-            self._finish()
             task = asyncio.current_task()
             if observer.interrupting or (task is not None and task.cancelling()):
+                self._finish()
                 recorder.iteration_interrupted()
                 raise
             failed = True  # the script's own cancellation, which it let escape

@@ -192,6 +192,21 @@ def test_an_error_in_the_script_is_named_with_its_line() -> None:
     assert run_it(one, allow_script_errors=True).exit_code == 99, "nothing was completed"
 
 
+def test_a_cancellation_that_the_script_lets_escape_is_one_iteration_and_an_error() -> None:
+    numbers = []
+
+    @scenario(load=PerVUIterations(vus=1, iterations=3))
+    async def cancels(vu: VU) -> None:
+        numbers.append(vu.iteration)
+        await vu.sleep(0.1)
+        raise asyncio.CancelledError
+
+    result = run_it(cancels, allow_script_errors=True)
+    assert numbers == [0, 1, 2]
+    assert result.metrics["iterations"].count == 3
+    assert result.metrics["script_errors"].count == 3
+
+
 def test_a_wrong_value_is_an_error_of_the_script() -> None:
     @scenario(load=PerVUIterations(1, 1))
     async def one(vu: VU) -> None:
