@@ -319,6 +319,11 @@ cdef class Session(Channel):
     def _on_end(self):
         pass
 
+    def was_held(self) -> bool:
+        """Whether the server can be said to have served this session: it sent a message, or at
+        least did not end the connection."""
+        return self.msgs_received > 0 or self.error is None
+
     # What Opening asks of a kind of session.
     async def handshake(self) -> int:
         """Wait for what must follow the 101; returns when the session was ready, in ns."""

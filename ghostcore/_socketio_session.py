@@ -20,7 +20,15 @@ from ghostcore._socketio import (
     encode_packet,
 )
 from ghostcore._units import parse_duration
-from ghostcore.errors import ClosedByPeer, ErrorReply, HandshakeRejected, Timeout, UsageError
+from ghostcore.errors import (
+    ClosedByPeer,
+    ErrorReply,
+    HandshakeRejected,
+    ScriptAborted,
+    TargetError,
+    Timeout,
+    UsageError,
+)
 
 __all__ = ["SocketIOSession"]
 
@@ -157,6 +165,10 @@ class SocketIOSession(SessionBlock, DispatchingSession):
     async def disconnect(self) -> None:
         """Leave the namespace, close the WebSocket and wait for its end."""
         await self.goodbye()
+
+    def was_held(self) -> bool:
+        """Whether the server let the session into its namespace."""
+        return bool(self.sid)
 
     # ---- sending -----------------------------------------------------------------------------
 
@@ -443,8 +455,8 @@ class SocketIOSession(SessionBlock, DispatchingSession):
             if not inspect.isawaitable(result):
                 self._answer(event, result)
                 return
-        except Exception as error:
-            self._observer.script_error(error)
+        except (Exception, ScriptAborted) as error:
+            self._handler_failed(error)
             return
         task = asyncio.ensure_future(self._finish_handler(result, event))
         if self._tasks is None:
@@ -455,7 +467,13 @@ class SocketIOSession(SessionBlock, DispatchingSession):
     async def _finish_handler(self, result: Any, event: Event) -> None:
         try:
             self._answer(event, await result)
-        except Exception as error:
+        except (Exception, ScriptAborted) as error:
+            self._handler_failed(error)
+
+    def _handler_failed(self, error: BaseException) -> None:
+        if isinstance(error, TargetError):
+            self._observer.target_error(error)
+        else:
             self._observer.script_error(error)
 
     def _answer(self, event: Event, result: Any) -> None:
@@ -477,8 +495,10 @@ class SocketIOSession(SessionBlock, DispatchingSession):
             pending += [awaited.reply for awaited in self._awaited]
             self._awaited.clear()
         if self._tasks:
+            own = asyncio.current_task(self.engine.loop)  # a handler may end its session itself
             for task in tuple(self._tasks):
-                task.cancel()
+                if task is not own:
+                    task.cancel()
         for reply in pending:
             reply.set_error(self.ended_error())
 

@@ -446,7 +446,7 @@ cdef class Waiter(Timer):
             self._taken = True
             return True
         if self._state == WAITER_CANCELLED:
-            raise CancelledError()
+            raise self._make_cancelled_error()
         if self._callback is not None:
             raise UsageError("this operation is awaited by another task already: "
                              "start one operation for each task")
@@ -492,6 +492,7 @@ cdef class Waiter(Timer):
             _live_waiters += 1
         if self._state == WAITER_PENDING:
             self._state = WAITER_CANCELLED
+            self._value = msg
             self.detach()
             self._wake()
             return True
@@ -502,11 +503,13 @@ cdef class Waiter(Timer):
             self.give_back(self._value)
         return False
 
-    # asyncio.gather() asks its futures for these two, whatever their type.
-    _cancel_message = None
+    # gather() asks these of what was cancelled under it; not public, but not to be done without.
+    @property
+    def _cancel_message(self):
+        return self._value if self._state == WAITER_CANCELLED else None
 
     def _make_cancelled_error(self):
-        return CancelledError()
+        return CancelledError() if self._value is None else CancelledError(self._value)
 
     def cancelled(self) -> bool:
         return self._state == WAITER_CANCELLED
@@ -516,7 +519,7 @@ cdef class Waiter(Timer):
 
     def result(self):
         if self._state == WAITER_CANCELLED:
-            raise CancelledError()
+            raise self._make_cancelled_error()
         if self._state != WAITER_DONE:
             raise InvalidStateError("the operation is still under way")
         if self._error is not None:
@@ -526,7 +529,7 @@ cdef class Waiter(Timer):
 
     def exception(self):
         if self._state == WAITER_CANCELLED:
-            raise CancelledError()
+            raise self._make_cancelled_error()
         if self._state != WAITER_DONE:
             raise InvalidStateError("the operation is still under way")
         return self._error

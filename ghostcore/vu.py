@@ -21,6 +21,9 @@ __all__ = ["VU", "Recorder", "User", "UserPool"]
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 5.0
 
+SESSIONS_KEPT = 16
+"""Sessions of an iteration that are remembered before those that have ended are sorted out."""
+
 # The random stream of a start is keyed by slot and iteration: the same at any number of workers.
 _START_SHIFT = 32
 
@@ -54,23 +57,41 @@ class _UserObserver:
     """What the sessions of one user report to: the scenario's recorder, and what the user itself
     must know of its sessions."""
 
-    __slots__ = ("failed_attempts", "interrupting", "opened_any", "recorder", "sessions", "traffic")
+    __slots__ = (
+        "_reported",
+        "_trim_at",
+        "failed_attempts",
+        "held_any",
+        "interrupting",
+        "recorder",
+        "sessions",
+        "traffic",
+    )
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.traffic = recorder.traffic
         self.sessions: list[Session] = []
+        self._reported: set[int] = set()
+        self._trim_at = SESSIONS_KEPT
         self.failed_attempts = 0
-        self.opened_any = False
+        self.held_any = False
         self.interrupting = False
+
+    def begin(self) -> None:
+        """An iteration begins."""
+        self.failed_attempts = 0
+        self.held_any = False
 
     def cancel_cause(self) -> str:
         return self.recorder.cancel_cause() if self.interrupting else "deadline"
 
     def opened(self, session: Session) -> None:
-        self.opened_any = True
-        if len(self.sessions) >= 16:  # a user that reconnects for ever keeps the living ones only
-            self.sessions = [one for one in self.sessions if not one.is_closed or one.error]
+        if len(self.sessions) >= self._trim_at:
+            # A user that reconnects for ever keeps those that live or have something to tell.
+            self.held_any = self.held_any or any(one.was_held() for one in self.sessions)
+            self.sessions = [one for one in self.sessions if one.is_linked or one.has_unseen_error]
+            self._trim_at = max(SESSIONS_KEPT, 2 * len(self.sessions))
         self.sessions.append(session)
         self.recorder.opened(session)
 
@@ -97,20 +118,45 @@ class _UserObserver:
         self.recorder.ended(session)
 
     def target_error(self, error: TargetError) -> None:
-        self.recorder.target_error(error)
+        # The end of a session fails every operation of it with one and the same error.
+        if id(error) not in self._reported:
+            self._reported.add(id(error))
+            self.recorder.target_error(error)
 
     def script_error(self, error: BaseException) -> None:
-        self.recorder.script_error(error)
+        if isinstance(error, ScriptAborted):
+            self.recorder.aborted(error.reason)
+        else:
+            self.recorder.script_error(error)
 
-    def settle(self) -> None:
-        """The iteration is over: close what it left open, count what it never learned of."""
+    def failed_with(self, error: BaseException) -> None:
+        """An error left the iteration: count it, or each of a group of errors, as what it is."""
+        if isinstance(error, BaseExceptionGroup):
+            for one in error.exceptions:
+                self.failed_with(one)
+        elif isinstance(error, TargetError):
+            self.target_error(error)
+        else:
+            self.script_error(error)
+
+    def settle(self) -> list[Session]:
+        """The iteration is over: close what it left open, count what it never learned of.
+
+        :returns: the sessions whose connections have not ended yet.
+        """
         for session in self.sessions:
             if not session.is_closed:
                 session.goodbye()
             lost = session.take_unseen_error()
             if lost is not None:
-                self.recorder.target_error(lost)
+                self.failed_with(lost)
+            self.held_any = self.held_any or session.was_held()
+        closing = [one for one in self.sessions if one.is_linked]
+        if self.sessions and not self.held_any:
+            self.failed_attempts += 1
         self.sessions.clear()
+        self._reported.clear()
+        return closing
 
 
 class _Timer:
@@ -336,8 +382,7 @@ class User:
         observer, recorder = vu._observer, pool.recorder
         vu.iteration = self.iterations_done
         vu.random.rekey((self.index << _START_SHIFT) + self.iterations_done)
-        observer.failed_attempts = 0
-        observer.opened_any = False
+        observer.begin()
         recorder.iteration_started()
         started_ns = pool.engine.now_ns()
         failed = False
@@ -353,20 +398,17 @@ class User:
             recorder.script_error(error)
         except ScriptAborted as abort:
             recorder.aborted(abort.reason)
-        except TargetError as error:
+        except (Exception, BaseExceptionGroup) as error:
             failed = True
-            recorder.target_error(error)
-        except Exception as error:
-            failed = True
-            recorder.script_error(error)
+            observer.failed_with(error)
         recorder.iteration_ended(pool.engine.now_ns() - started_ns, failed)
         self._finish()
 
     def _finish(self) -> None:
         observer = self._vu._observer
         self.iterations_done += 1
-        observer.settle()
-        if observer.failed_attempts and not observer.opened_any:
+        self._pool.linger(observer.settle())
+        if observer.failed_attempts and not observer.held_any:
             self._failures += 1
         else:
             self._failures = 0
@@ -374,7 +416,8 @@ class User:
     async def _wait_after_failure(self) -> None:
         """A user that cannot connect waits: 0.1 s, doubling to 5 s, each with jitter (x 0.5 to 1).
 
-        Without it a closed model turns a dead server into a hot loop of refused connections.
+        Without it a closed model turns a dead server into a hot loop of refused connections. One
+        that is let in and thrown out before it received anything has not connected either.
         """
         limit_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(self._failures - 1, 16))
         jitter = Random.keyed(
@@ -415,6 +458,8 @@ class UserPool:
         self._on_broken = on_broken
         self.context = contextvars.copy_context()
         self._users: dict[int, User] = {}
+        self._closing: list[Session] = []
+        self._closing_trim_at = SESSIONS_KEPT
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -427,6 +472,18 @@ class UserPool:
 
     async def idle(self) -> None:
         await self._idle.wait()
+
+    def linger(self, sessions: list[Session]) -> None:
+        """Sessions of iterations that are over, whose connections are still being closed."""
+        self._closing += sessions
+        if len(self._closing) >= self._closing_trim_at:
+            self._closing = [one for one in self._closing if one.is_linked]
+            self._closing_trim_at = max(SESSIONS_KEPT, 2 * len(self._closing))
+
+    def closing(self) -> list[Session]:
+        """Those of them that still are."""
+        self._closing = [one for one in self._closing if one.is_linked]
+        return self._closing
 
     @property
     def running(self) -> int:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from ghostcore._engine import Engine
+from ghostcore._engine import Engine, Session
 from ghostcore._opening import engine_of
 from ghostcore.errors import EngineError
 from ghostcore.execution.collector import quiet_collector
@@ -65,6 +65,7 @@ class Worker:
         self._on_report = on_report
         self._registry = Registry(plan.declarations.values())
         self._recorders: dict[str, ScenarioRecorder] = {}
+        self._pools: list[UserPool] = []
         self._planned: dict[str, int] = {}
         self._end = WorkerEnd()
         self._start_ns = 0
@@ -114,6 +115,8 @@ class Worker:
             on_broken=self._broken,
         )
 
+        self._pools.append(pool)
+
         def planned(count: int) -> None:
             self._planned[scenario.name] = count
 
@@ -131,10 +134,17 @@ class Worker:
         )
 
     async def _sessions_gone(self, engine: Engine) -> None:
-        """Sessions that iterations left are being closed: give them a moment, as windows go on."""
-        deadline_ns = engine.now_ns() + 2 * WINDOW_NS
-        while engine.live_sessions and engine.now_ns() < deadline_ns:
-            await engine.timers.sleep(0.01)
+        """Sessions that iterations left are being closed: give them a moment, as windows go on,
+        then cut off those whose server does not play its part."""
+        for limit_ns in (2 * WINDOW_NS, WINDOW_NS):
+            deadline_ns = engine.now_ns() + limit_ns
+            while self._closing() and engine.now_ns() < deadline_ns:
+                await engine.timers.sleep(0.01)
+            for session in self._closing():
+                session.abort()
+
+    def _closing(self) -> list[Session]:
+        return [session for pool in self._pools for session in pool.closing()]
 
     def _abort(self, reason: str) -> None:
         if self._end.aborted is None:

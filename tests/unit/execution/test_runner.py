@@ -136,7 +136,7 @@ def test_every_kind_of_metric() -> None:
         vu.record(R, True)
         vu.record(R, False)
         vu.record(G, 4)
-        assert vu.check(1 == 1, "equal")
+        assert vu.check([0], "equal")
         assert not vu.check("", "empty")
         with vu.timer(T):
             await vu.sleep(0.25)
@@ -298,8 +298,10 @@ def test_several_scenarios_at_once_each_with_its_own_env_and_tags() -> None:
 
 def test_a_listener_follows_the_run() -> None:
     class Listener:
-        events: list[str] = []
         last: Progress
+
+        def __init__(self) -> None:
+            self.events: list[str] = []
 
         def started(self, plan: Plan) -> None:
             self.events.append(f"started {plan.max_vus}")
@@ -361,5 +363,5 @@ def test_more_users_than_files_are_refused_with_the_number_that_fits() -> None:
     async def one(vu: VU) -> None:
         pytest.fail("it must not start")
 
-    with pytest.raises(InvalidPlan, match="at most [0-9]+ users fit"):
+    with pytest.raises(InvalidPlan, match=r"at most [0-9]+ users fit"):
         ghostcore.run(one)
