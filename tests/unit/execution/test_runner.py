@@ -325,6 +325,25 @@ def test_a_listener_follows_the_run() -> None:
     assert listener.last.planned_s == 3
 
 
+def test_a_listener_that_fails_ends_the_run_with_its_error() -> None:
+    class Listener:
+        def started(self, plan: Plan) -> None:
+            """Nothing."""
+
+        def progressed(self, progress: Progress) -> None:
+            raise KeyError("of the listener")
+
+        def finished(self, result: Result) -> None:
+            pytest.fail("there is no result")
+
+    @scenario(load=ConstantVUs(2, 600))
+    async def one(vu: VU) -> None:
+        await vu.sleep(0.5)
+
+    with pytest.raises(KeyError, match="of the listener"):
+        run_it(one, listener=Listener())
+
+
 def test_two_runs_in_one_process_do_not_mix() -> None:
     @scenario(load=PerVUIterations(1, 1), metrics=[C])
     async def one(vu: VU) -> None:
