@@ -44,9 +44,7 @@ class WebSocketSession(SessionBlock, WebSocketBase):
     def __init__(
         self, engine: Engine, options: Options, observer: Observer, dialed_ns: int
     ) -> None:
-        super().__init__(
-            engine, _PLAIN, observer.traffic, options.max_message_size, dialed_ns
-        )
+        super().__init__(engine, _PLAIN, observer.traffic, options.max_message_size, dialed_ns)
         self._observer = observer
 
     def _on_end(self) -> None:

@@ -393,8 +393,8 @@ class User:
         try:
             await pool.function(vu)
         except asyncio.CancelledError as error:
-            self._finish()
             if observer.interrupting or task.cancelling() > cancelled_before:
+                self._finish()
                 recorder.iteration_interrupted()
                 raise
             failed = True  # the script's own cancellation, which it let escape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -237,7 +238,7 @@ class ScenarioRecorder:
                 counters[name].add(amount)
 
 
-_OWN = str(Path(__file__).resolve().parent.parent)
+_OWN = str(Path(__file__).resolve().parent.parent) + os.sep
 
 
 def script_line(error: BaseException) -> str:

@@ -85,6 +85,7 @@ def test_the_report_is_written_and_shown(
     assert report["machine"] == machine()
     assert report["echo"]["medians"]["ghostcore"]["round_trips_per_s"] == 110
     assert report["echo"]["ratio_to_k6"] == 9  # the median of the ratios 9, 5.5 and 10
+    assert report["echo"]["cpu_ratio_to_k6"] == pytest.approx(9)
     assert "9.00 x k6" in capsys.readouterr().out
 
 
