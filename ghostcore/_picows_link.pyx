@@ -17,6 +17,7 @@ import asyncio
 
 from picows import WSError, WSInvalidHeaderError
 from picows.picows import WSProtocol
+from uvloop import Loop as UVLoop
 
 from ghostcore.errors import EngineError, ProtocolViolation
 
@@ -216,8 +217,15 @@ async def open_link(Session session not None, sock, str netloc, str resource, *,
         netloc, resource, True, upgrade, _silent,
         True, None, False, 10, 10, 1, False,    # no auto-ping, and pings are answered by the session
         max_frame_size, upgrade, 2048)
-    transport, _ = await session.engine.loop.create_connection(
-        lambda: protocol, sock=sock, ssl=ssl, server_hostname=server_hostname)
+    loop = session.engine.loop
+    try:
+        transport, _ = await loop.create_connection(
+            lambda: protocol, sock=sock, ssl=ssl, server_hostname=server_hostname)
+    finally:
+        if isinstance(loop, UVLoop):
+            # The descriptor is libuv's now. After a reset in this very moment it is closed already,
+            # and uvloop does not tell the socket, which would close whatever has its number next.
+            sock.detach()
     try:
         await protocol.wait_until_handshake_complete()
     except BaseException:
