@@ -21,6 +21,7 @@ cdef class Engine:
     cdef readonly object loop
     cdef readonly TimerQueue timers
     cdef readonly int64_t live_sessions
+    cdef public object hub          # what the epoll links share, once there is one
     cdef char *_scratch
     cdef Py_ssize_t _scratch_size
     cdef readonly bint closed

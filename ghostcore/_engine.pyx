@@ -85,6 +85,9 @@ cdef class Engine:
     def close(self):
         """Give the timer queue back. Sessions must have ended before."""
         self.closed = True
+        if self.hub is not None:
+            self.hub.close()
+            self.hub = None
         self.timers.close()
 
 

@@ -7,13 +7,14 @@ import ssl as ssl_module
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypedDict, TypeVar
+from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar
 
 from picows import WSHandshakeError, WSInvalidStatusError
 
-from ghostcore import _dial
+from ghostcore import _dial, _epoll_link
 from ghostcore._engine import Engine, Session, Traffic
 from ghostcore._picows_link import open_link
+from ghostcore._upgrade import make_request
 from ghostcore._units import parse_duration
 from ghostcore.errors import (
     ConnectFailed,
@@ -123,6 +124,8 @@ class OpeningOptions(TypedDict, total=False):
     :ivar ssl: a context, or the path of a PEM file with CA certificates; the system's unless given.
     :ivar insecure: accept any certificate.
     :ivar local_address: source address to connect from.
+    :ivar link: what carries the connection: "epoll" (ws:// on Linux, the default there) or "picows"
+        (everything).
     """
 
     headers: Mapping[str, str] | Sequence[tuple[str, str]] | None
@@ -132,6 +135,7 @@ class OpeningOptions(TypedDict, total=False):
     ssl: ssl_module.SSLContext | str | None
     insecure: bool
     local_address: str | None
+    link: Literal["epoll", "picows"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,7 @@ class Options:
     ssl: ssl_module.SSLContext | str | None = None
     insecure: bool = False
     local_address: str | None = None
+    link: str | None = None
 
     @classmethod
     def build(
@@ -156,6 +161,7 @@ class Options:
         ssl: ssl_module.SSLContext | str | None = None,
         insecure: bool = False,
         local_address: str | None = None,
+        link: str | None = None,
     ) -> Options:
         """From the keyword arguments of connect() and socketio(), checked."""
         pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers or ())
@@ -168,6 +174,8 @@ class Options:
                 raise UsageError(f"headers: line breaks are not allowed in {name!r}")
         if isinstance(subprotocols, str):
             raise UsageError("subprotocols: expected a list of names, got one str")
+        if link not in (None, "epoll", "picows"):
+            raise UsageError(f"link must be 'epoll' or 'picows', got {link!r}")
         if max_message_size < 1:
             raise UsageError(f"max_message_size must be at least 1 byte, got {max_message_size}")
         return cls(
@@ -178,6 +186,7 @@ class Options:
             ssl,
             insecure,
             local_address,
+            link,
         )
 
 
@@ -319,29 +328,75 @@ class Opening(Generic[SessionT]):
     async def _steps(
         self, loop: asyncio.AbstractEventLoop, engine: Engine, session: SessionT
     ) -> int:
-        target, options, observer = self._target, self._options, self._observer
+        target, observer = self._target, self._observer
         addresses, looked_up = await _dial.resolve(loop, target, session.dialed_ns)
         resolved_ns = engine.now_ns()
         if looked_up:
             observer.phase("dns", resolved_ns - session.dialed_ns)
         session.progress = "tcp"
-        sock = await _dial.tcp_connect(loop, target, addresses, options.local_address)
-        connected_ns = engine.now_ns()
+        if self._on_epoll(engine):
+            connected_ns = await self._open_epoll(engine, session, addresses)
+        else:
+            options = self._options
+            sock = await _dial.tcp_connect(loop, target, addresses, options.local_address)
+            connected_ns = engine.now_ns()
+            session.progress = "tls" if target.secure else "upgrade"
+            await self._upgrade(session, sock)
+        self._check_subprotocol(session)
         observer.phase("tcp", connected_ns - resolved_ns)
-        session.progress = "tls" if target.secure else "upgrade"
-        await self._upgrade(session, sock)
         if target.secure:
             observer.phase("tls", session.upgrading_ns - connected_ns)
         observer.phase("upgrade", session.opened_ns - session.upgrading_ns)
         observer.opened(session)
         return await session.handshake()
 
+    def _on_epoll(self, engine: Engine) -> bool:
+        wanted = self._options.link
+        if wanted == "picows" or self._target.secure or not _epoll_link.available():
+            if wanted == "epoll":
+                raise UsageError("link='epoll' is for ws:// on Linux: leave link out elsewhere")
+            return False
+        return True
+
+    async def _open_epoll(
+        self, engine: Engine, session: SessionT, addresses: list[tuple[int, Any]]
+    ) -> int:
+        """Connect and upgrade over the epoll link; returns when TCP was connected."""
+        target = self._target
+        if engine.hub is None:
+            engine.hub = _epoll_link.Hub(engine)
+        failure: OSError = OSError("no address to connect to")
+        for _, address in addresses:
+            request, key = make_request(target.netloc, target.resource, self._headers())
+            opening = engine.hub.open(session, address, self._options.local_address, request, key)
+            try:
+                await opening
+            except OSError as error:
+                failure = error
+            else:
+                connected_ns: int = opening.connected_ns
+                return connected_ns
+        raise _dial.connect_failed(failure, target, "tcp") from failure
+
+    def _headers(self) -> list[tuple[str, str]]:
+        headers = list(self._options.headers)
+        if self._options.subprotocols:
+            headers.append(("Sec-WebSocket-Protocol", ", ".join(self._options.subprotocols)))
+        return headers
+
+    def _check_subprotocol(self, session: SessionT) -> None:
+        chosen = session.subprotocol
+        if chosen and chosen not in self._options.subprotocols:
+            raise HandshakeRejected(
+                f"the server chose the subprotocol {chosen!r}, which was not offered",
+                kind="upgrade_invalid",
+                url=self._target.url,
+                status=101,
+            )
+
     async def _upgrade(self, session: SessionT, sock: Any) -> None:
         target, options = self._target, self._options
         context = _dial.tls_context(options.ssl, options.insecure) if target.secure else None
-        headers = list(options.headers)
-        if options.subprotocols:
-            headers.append(("Sec-WebSocket-Protocol", ", ".join(options.subprotocols)))
         try:
             opened = await open_link(
                 session,
@@ -350,7 +405,7 @@ class Opening(Generic[SessionT]):
                 target.resource,
                 ssl=context,
                 server_hostname=target.host if target.secure else None,
-                headers=headers,
+                headers=self._headers(),
                 max_frame_size=options.max_message_size,
             )
         except OSError as error:
@@ -364,14 +419,6 @@ class Opening(Generic[SessionT]):
                 kind="upgrade_closed",
                 phase="upgrade",
                 url=target.url,
-            )
-        chosen = session.subprotocol
-        if chosen and chosen not in options.subprotocols:
-            raise HandshakeRejected(
-                f"the server chose the subprotocol {chosen!r}, which was not offered",
-                kind="upgrade_invalid",
-                url=target.url,
-                status=101,
             )
 
 
