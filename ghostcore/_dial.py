@@ -8,6 +8,7 @@ import ipaddress
 import socket
 import ssl as ssl_module
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,6 +54,12 @@ def parse_target(url: str, *, socketio_path: str | None = None) -> Target:
     """
     if not isinstance(url, str) or "://" not in url:
         raise UsageError(f"not a URL: {url!r}. Expected something like ws://127.0.0.1:3001")
+    return _parse(url, socketio_path)
+
+
+@lru_cache(maxsize=256)
+def _parse(url: str, socketio_path: str | None) -> Target:
+    """Thousands of users open the same URL: they share one Target and its strings."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -101,6 +108,7 @@ class _Names:
     found: dict[tuple[str, int], tuple[int, list[tuple[int, Any]]]] = field(default_factory=dict)
 
 
+@lru_cache(maxsize=256)
 def _literal(host: str, port: int) -> tuple[int, Any] | None:
     try:
         address = ipaddress.ip_address(host.partition("%")[0])

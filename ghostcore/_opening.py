@@ -25,6 +25,7 @@ from ghostcore.errors import (
 )
 
 __all__ = [
+    "DEFAULT_OPTIONS",
     "NullObserver",
     "Observer",
     "Opening",
@@ -189,6 +190,8 @@ class Options:
             link,
         )
 
+
+DEFAULT_OPTIONS = Options()
 
 SessionT = TypeVar("SessionT", bound=Session)
 

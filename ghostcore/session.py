@@ -13,6 +13,7 @@ from ghostcore import _dial
 from ghostcore._codec import Message, PlainCodec
 from ghostcore._engine import Engine, WebSocketBase
 from ghostcore._opening import (
+    DEFAULT_OPTIONS,
     NullObserver,
     Observer,
     Opening,
@@ -24,6 +25,9 @@ from ghostcore._socketio_session import SocketIOSession
 from ghostcore.errors import ClosedByPeer, UsageError
 
 __all__ = ["SocketIOSession", "WebSocketSession", "connect", "socketio"]
+
+
+_PLAIN = PlainCodec()  # it keeps nothing of a session, so all can share it
 
 
 class WebSocketSession(SessionBlock, WebSocketBase):
@@ -39,7 +43,7 @@ class WebSocketSession(SessionBlock, WebSocketBase):
         self, engine: Engine, options: Options, observer: Observer, dialed_ns: int
     ) -> None:
         super().__init__(
-            engine, PlainCodec(), observer.traffic, options.max_message_size, dialed_ns
+            engine, _PLAIN, observer.traffic, options.max_message_size, dialed_ns
         )
         self._observer = observer
 
@@ -81,7 +85,7 @@ def connect(
     """
     return Opening(
         _dial.parse_target(url),
-        Options.build(**options),
+        Options.build(**options) if options else DEFAULT_OPTIONS,
         observer or NullObserver(),
         WebSocketSession,
         metric,
@@ -118,7 +122,7 @@ def socketio(
 
     return Opening(
         _dial.parse_target(url, socketio_path=path),
-        Options.build(**options),
+        Options.build(**options) if options else DEFAULT_OPTIONS,
         observer or NullObserver(),
         make,
         metric,
