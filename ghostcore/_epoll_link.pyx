@@ -12,7 +12,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.errno cimport EAGAIN, EINPROGRESS, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memmove, memset
+from libc.string cimport memcpy, memmove, memset
 from posix.unistd cimport close as c_close
 
 from ghostcore._engine cimport Engine, Link, Session
@@ -22,7 +22,7 @@ from ghostcore._timers cimport WAITER_PENDING, Waiter
 import os
 import sys
 
-from ghostcore._upgrade import MAX_HEAD_BYTES, check_answer, invalid
+from ghostcore._upgrade import MAX_BODY_BYTES, MAX_HEAD_BYTES
 from ghostcore.errors import ClosedByPeer, ConnectFailed, EngineError, UsageError
 
 cdef extern from *:
@@ -33,10 +33,8 @@ cdef extern from *:
     #include <endian.h>
     #include <netinet/in.h>
     #include <netinet/tcp.h>
-    #include <string.h>
     #include <sys/epoll.h>
     #include <sys/socket.h>
-    extern void *memmem(const void *, size_t, const void *, size_t);
     #else
     #error "the epoll link is for Linux: leave _epoll_link.pyx out of the build elsewhere"
     #endif
@@ -89,6 +87,7 @@ cdef extern from *:
         SO_ERROR
         IP_BIND_ADDRESS_NO_PORT
         MSG_NOSIGNAL
+        SHUT_WR
     uint16_t htons(uint16_t value) nogil
     uint16_t be16toh(uint16_t value) nogil
     uint64_t be64toh(uint64_t value) nogil
@@ -101,7 +100,7 @@ cdef extern from *:
     int getsockopt(int fd, int level, int name, void *value, unsigned int *size) nogil
     ssize_t c_send "send" (int fd, const void *data, size_t size, int flags) nogil
     ssize_t c_recv "recv" (int fd, void *data, size_t size, int flags) nogil
-    const void *memmem(const void *where, size_t size, const void *what, size_t what_size) nogil
+    int c_shutdown "shutdown" (int fd, int how) nogil
 
 cdef enum:
     RECEIVE_SIZE = 262144       # of the buffer that all links share
@@ -185,13 +184,14 @@ cdef class Hub:
         if self._epoll_fd >= 0:
             c_close(self._epoll_fd)
 
-    def open(self, Session session not None, address, local_address, bytes request not None,
-             bytes key not None):
+    def open(self, Session session not None, address, local_address, upgrade not None, sock=None):
         """Connect and upgrade; the result is awaitable and completes when the session is open.
 
         :param address: (host, port) or (host, port, flow, scope), the host as a numeral.
         :param local_address: numeral of the address to connect from, or None.
-        :param request: the upgrade request. :param key: the key in it.
+        :param upgrade: the Upgrade to ask for.
+        :param sock: a connected socket to use instead of connecting to `address`; the link takes its
+            descriptor.
         :raises OSError: the connection failed. :raises HandshakeRejected: the answer will not do.
         :raises ConnectFailed: kind ``upgrade_closed``.
         """
@@ -204,8 +204,8 @@ cdef class Hub:
         op._link = link
         op._address = address
         op._local_address = local_address
-        op._request = request
-        op._key = key
+        op._upgrade = upgrade
+        op._sock = sock
         return op
 
     def close(self) -> None:
@@ -377,10 +377,20 @@ cdef class EpollLink(Link):
             self._hub._uncork()
         if self._state >= LINK_CLOSING:
             return 0
+        self._discard()
+        self._state = LINK_CLOSING
         if self._backlog_size:
-            self._state = LINK_CLOSING
             return 0
-        return self.abort()
+        return self._end_stream()
+
+    cdef int _end_stream(self) except -1:
+        # The descriptor stays open until the peer ends its side (or the session's watchdog bites):
+        # closed with unread bytes in it, it would answer with a reset that takes our close frame
+        # away from under the peer.
+        c_shutdown(self._fd, SHUT_WR)
+        if self._watching_room:
+            self._watch(EPOLLIN)
+        return 0
 
     cdef int abort(self) except -1:
         if self._state == LINK_CLOSED:
@@ -400,6 +410,12 @@ cdef class EpollLink(Link):
         cdef sockaddr_storage target, source
         cdef int one = 1, family
         cdef unsigned int size, source_size = 0
+        if op._sock is not None:
+            op._sock.setblocking(False)
+            self._fd = op._sock.detach()
+            op._sock = None
+            setsockopt(self._fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
+            return self._hub._register(self)
         size = fill_address(&target, op._address)
         family = (<sockaddr_in *>&target).sin_family
         if op._local_address is not None:
@@ -430,8 +446,7 @@ cdef class EpollLink(Link):
         op.connected_ns = self._session.upgrading_ns = self._hub.engine.timers.now()
         self._state = LINK_UPGRADING
         self._watch(EPOLLIN)
-        request = op._request
-        op._request = None
+        request = op._upgrade.request
         try:
             return self._write(PyBytes_AS_STRING(request), PyBytes_GET_SIZE(request))
         except ClosedByPeer:
@@ -458,7 +473,8 @@ cdef class EpollLink(Link):
             got = c_recv(self._fd, into, self._partial_capacity - had, 0)
         else:
             into = self._hub._received
-            memcpy(into, self._partial, had)    # the begin of the answer to the upgrade
+            if had:
+                memcpy(into, self._partial, had)    # the begin of the answer to the upgrade
             got = c_recv(self._fd, into + had, RECEIVE_SIZE - had, 0)
         if got < 0:
             if errno == EAGAIN or errno == EINTR:
@@ -466,7 +482,7 @@ cdef class EpollLink(Link):
             return self._lost(OSError(errno, os.strerror(errno)))
         if got == 0:
             return self._lost(None)
-        if self._state == LINK_CLOSING:
+        if self._discarding:
             return 0
         if not into_partial:
             PyMem_Free(self._partial)
@@ -494,7 +510,7 @@ cdef class EpollLink(Link):
                 return self._keep(data, size, size)
         if self._state == LINK_OPEN and used < size:
             used += self._frames(data + used, size - used, &wanted)
-            if used < size and self._state == LINK_OPEN:
+            if used < size and self._state == LINK_OPEN and not self._discarding:
                 return self._keep(data + used, size - used, wanted)
         return 0
 
@@ -511,27 +527,20 @@ cdef class EpollLink(Link):
     cdef Py_ssize_t _answer(self, const char *data, Py_ssize_t size) except -1:
         """The answer to the upgrade: its size when it is whole, else 0."""
         cdef OpenWaiter op = self._opener
-        cdef const char *end
-        cdef Py_ssize_t head
-        if memcmp(data, b"HTTP/", min(size, 5)) != 0:
-            self._lost(invalid(f"it begins with {data[:min(size, 40)]!r}"))
-            return 0
-        end = <const char *>memmem(data, size, b"\r\n\r\n", 4)
-        if end == NULL:
-            if size > MAX_HEAD_BYTES:
-                self._lost(invalid(f"more than {MAX_HEAD_BYTES} bytes of headers"))
-            return 0
-        head = end - data
+        cdef Py_ssize_t shown = min(size, MAX_HEAD_BYTES + 4 + MAX_BODY_BYTES)
         try:
-            headers = check_answer(data[:head], data[head + 4:size], op._key)
+            answer = op._upgrade.read(data[:shown])
         except Exception as error:
             self._lost(error)
             return 0
+        if answer is None:
+            return 0
         self._state = LINK_OPEN
         self._opener = None
-        self._session.link_opened(self, headers.get("sec-websocket-protocol", [""])[0])
+        self._session.use_deflate(answer.deflate)
+        self._session.link_opened(self, answer.subprotocol)
         op.complete(None)
-        return head + 4
+        return answer.size
 
     cdef Py_ssize_t _frames(self, const char *data, Py_ssize_t size, Py_ssize_t *wanted) except -1:
         """Hand every whole frame to the session; returns how many bytes they took.
@@ -549,10 +558,10 @@ cdef class EpollLink(Link):
             length = at[1] & 0x7F
             head = 2
             if at[1] & 0x80:
-                self._refused(1002, "a masked frame (RFC 6455 section 5.1)", "protocol_violation")
+                self._refused("a masked frame (RFC 6455 section 5.1)")
                 break
             if length > 125 and opcode >= 8:
-                self._refused(1002, "a control frame of more than 125 bytes", "protocol_violation")
+                self._refused("a control frame of more than 125 bytes")
                 break
             if length == 126:
                 head = 4
@@ -561,7 +570,7 @@ cdef class EpollLink(Link):
                 memcpy(&short_length, at + 2, 2)
                 length = be16toh(short_length)
                 if length < 126:
-                    self._refused(1002, "a length that fits in fewer bytes", "protocol_violation")
+                    self._refused("a length that fits in fewer bytes (RFC 6455 section 5.2)")
                     break
             elif length == 127:
                 head = 10
@@ -569,14 +578,17 @@ cdef class EpollLink(Link):
                     break
                 memcpy(&length, at + 2, 8)
                 length = be64toh(length)
-                if length < 65536 or length >> 63:
-                    self._refused(1002, "a length that no frame may have", "protocol_violation")
+                if length < 65536:
+                    self._refused("a length that fits in fewer bytes (RFC 6455 section 5.2)")
                     break
-            if length > <uint64_t>session._reader.max_message_size:
-                self._refused(1009, f"a frame of {length} bytes, over the limit of "
-                              f"{session._reader.max_message_size}", "message_too_big")
-                break
+                if length >> 63:
+                    self._refused("a length of more than 63 bits (RFC 6455 section 5.2)")
+                    break
             if <uint64_t>(left - head) < length:
+                # Before room is made for the payload:
+                if session.link_head(opcode, at[0] >> 7, (at[0] >> 4) & 7, length):
+                    self._discard()
+                    break
                 head += <Py_ssize_t>length
                 break
             session.link_frame(opcode, at[0] >> 7, (at[0] >> 4) & 7, <const char *>at + head,
@@ -584,7 +596,7 @@ cdef class EpollLink(Link):
             head += <Py_ssize_t>length
             at += head
             left -= head
-            if self._state != LINK_OPEN:
+            if self._state != LINK_OPEN or self._discarding:
                 break
             head = 0
         else:
@@ -592,11 +604,17 @@ cdef class EpollLink(Link):
         wanted[0] = max(head, 2)
         return size - left
 
-    cdef int _refused(self, int code, str detail, str kind) except -1:
-        self._session._violated(code, detail, kind)
-        if self._state == LINK_OPEN:
-            self._state = LINK_CLOSING      # whatever still comes is thrown away
+    cdef int _refused(self, str detail) except -1:
+        self._session.link_violated(1002, detail)
+        self._discard()
         return 0
+
+    cdef void _discard(self) noexcept:
+        """Whatever still comes is thrown away; what we send is not affected."""
+        self._discarding = True
+        PyMem_Free(self._partial)
+        self._partial = NULL
+        self._partial_size = self._partial_capacity = 0
 
     # ---- sending -----------------------------------------------------------------------------
 
@@ -659,7 +677,7 @@ cdef class EpollLink(Link):
                 self._backlog = NULL
                 self._backlog_capacity = 0
             if self._state == LINK_CLOSING:
-                return self.abort()
+                return self._end_stream()
             self._watch(EPOLLIN)
         if self.congested and self._backlog_size < BACKLOG_LOW:
             self.congested = False
