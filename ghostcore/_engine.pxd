@@ -99,6 +99,7 @@ cdef class Session(Channel):
     cdef int _send(self, int opcode, const char *data, Py_ssize_t size) except -1
     cdef int _peer_closed(self, int code, str reason) except -1
     cdef int _violated(self, int code, str detail) except -1
+    cdef int _settle(self, object error) except -1
     cdef int _end(self, object error) except -1
     cdef object _dead(self)
 

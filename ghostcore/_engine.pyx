@@ -168,7 +168,8 @@ cdef class Session(Channel):
         return self.link is not None
 
     def close(self, int code=1000, str reason=""):
-        """Send a close frame at once; awaiting the result waits for the connection to end.
+        """Send a close frame at once; awaiting the result waits for the connection to end, also where
+        the session has ended before and the connection is still going down.
 
         A peer that does not answer the closing handshake within 5 s is cut off.
 
@@ -440,6 +441,7 @@ cdef class Session(Channel):
     cdef int link_lost(self, object error) except -1:
         """The connection is gone. `error`: a TargetError, an OSError, or None for an end of stream."""
         global _live_sessions
+        cdef Waiter op
         if self.link is None:
             return 0
         self.link = None
@@ -449,6 +451,16 @@ cdef class Session(Channel):
             self.engine.timers.remove(self._watchdog)
             self._watchdog.session = None
             self._watchdog = None
+        try:
+            return self._settle(error)
+        finally:
+            closers, self._closers = self._closers, None
+            if closers is not None:
+                for op in closers:
+                    op.complete(None)
+
+    cdef int _settle(self, object error) except -1:
+        """What the end of the connection means for the session."""
         if self._state == SESSION_CLOSED:
             return 0
         if isinstance(error, TargetError):
@@ -503,7 +515,6 @@ cdef class Session(Channel):
         receiver, self._receiver = self._receiver, None
         pings, self._pings = self._pings, None
         senders, self._senders = self._senders, None
-        closers, self._closers = self._closers, None
         self._on_end()
         if receiver is not None:
             (<Waiter>receiver).fail(self._dead())
@@ -513,9 +524,6 @@ cdef class Session(Channel):
         if senders is not None:
             for op in senders:
                 op.fail(self._dead())
-        if closers is not None:
-            for op in closers:
-                op.complete(None)
         return 0
 
     def _pong(self, bytes payload):
@@ -598,7 +606,7 @@ cdef class RoomWaiter(Waiter):
 cdef class EndWaiter(Waiter):
     cdef int begin(self) except -1:
         cdef Session session = self._session
-        if session._state == SESSION_CLOSED or session._state == SESSION_NEW:
+        if session.link is None:
             return self.complete(None)
         if session._closers is None:
             session._closers = []

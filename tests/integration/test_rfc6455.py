@@ -117,10 +117,6 @@ VIOLATIONS: dict[str, tuple[int, list[Step]]] = {
     "a masked empty frame": (1002, [frame(PING, mask=b"\0\0\0\0")]),
     "a continuation of nothing": (1002, [frame(CONTINUATION, b"x")]),
     "a last continuation of nothing": (1002, [frame(CONTINUATION, b"x", fin=False)]),
-    "a continuation after the last": (
-        1002,
-        [frame(TEXT, fin=False), frame(CONTINUATION), frame(CONTINUATION)],
-    ),
     "a message inside a message": (1002, [frame(TEXT, b"x", fin=False), frame(TEXT, b"y")]),
     "binary inside text": (1002, [frame(TEXT, b"x", fin=False), frame(BINARY, b"y", fin=False)]),
     "16 bits for 125": (1002, [frame(BINARY, b"x" * 125, length_bytes=2)]),
@@ -175,11 +171,11 @@ def test_nothing_of_one_segment_is_lost_before_a_violation(name: str, link: Link
     [
         [frame(BINARY, length=1001)],
         [frame(TEXT, length=1 << 40)],
-        [frame(BINARY, b"x" * 600, fin=False), frame(CONTINUATION, length=401, fin=False)],
+        [frame(BINARY, b"x" * 600, fin=False), frame(CONTINUATION, b"x" * 401, fin=False)],
         [frame(BINARY, b"x" * 1001)],
         [*[frame(BINARY if i == 0 else CONTINUATION, b"x" * 200, fin=False) for i in range(6)]],
     ],
-    ids=["header", "huge header", "header of a fragment", "whole", "fragments"],
+    ids=["header", "huge header", "two fragments", "whole", "fragments"],
 )
 def test_a_message_that_is_too_big(steps: list[Step], link: LinkName) -> None:
     server = HostileServer(frame(BINARY, b"x" * 1000), *steps)
@@ -187,6 +183,20 @@ def test_a_message_that_is_too_big(steps: list[Step], link: LinkName) -> None:
     assert meeting.messages == [b"x" * 1000]
     assert (violation(meeting).kind, violation(meeting).code) == ("message_too_big", 1009)
     assert server.closes == [1009]
+
+
+def test_a_fragment_that_is_too_big_is_refused_by_its_header_on_epoll() -> None:
+    """picows knows one limit for all frames: it refuses this fragment when it is whole."""
+    server = HostileServer(frame(BINARY, b"x" * 600, fin=False), frame(CONTINUATION, length=401))
+    assert violation(meet(server, "epoll", max_message_size=1000)).code == 1009
+    assert server.closes == [1009]
+
+
+@pytest.mark.parametrize("first", [frame(3, length=9), frame(PING, length=9, fin=False)])
+def test_a_bad_header_needs_no_payload_to_be_refused(first: bytes, link: LinkName) -> None:
+    server = HostileServer(first)
+    assert violation(meet(server, link)).code == 1002
+    assert server.closes == [1002]
 
 
 def test_a_flood_behind_a_violation_does_not_take_our_close_frame_away(link: LinkName) -> None:
