@@ -107,11 +107,17 @@ class DeflateOffer:
         # A limit that the offer named binds this side even if the answer is silent about it.
         client_limit = MAX_WINDOW_BITS if client_offer in (None, True) else int(client_offer or 0)
         server_limit = self.server_max_window_bits or MAX_WINDOW_BITS
+        server_bits = _window_bits(found, "server_max_window_bits", server_limit)
+        if server_bits > server_limit:
+            raise ValueError(
+                f"server_max_window_bits={server_bits} is more than the {server_limit} of the offer"
+            )
         return Deflate(
             "client_no_context_takeover" in found or self.client_no_context_takeover,
             "server_no_context_takeover" in found,
-            _window_bits(found, "client_max_window_bits", client_limit),
-            _window_bits(found, "server_max_window_bits", server_limit),
+            # The server may allow more than this side means to use (section 7.1.2.2).
+            min(_window_bits(found, "client_max_window_bits", client_limit), client_limit),
+            server_bits,
         )
 
 
@@ -131,12 +137,10 @@ def _parameters(parts: Sequence[str]) -> dict[str, str | None]:
     return found
 
 
-def _window_bits(found: Mapping[str, str | None], name: str, limit: int) -> int:
+def _window_bits(found: Mapping[str, str | None], name: str, default: int) -> int:
     if name not in found:
-        return limit
+        return default
     value = found[name]
     if value is None or _WINDOW_BITS.fullmatch(value) is None:
         raise ValueError(f"{name} must be 8 to 15, not {value}")
-    if int(value) > limit:
-        raise ValueError(f"{name}={value} is more than the {limit} of the offer")
     return int(value)

@@ -203,11 +203,12 @@ class HostileServer:
                         linger = struct.pack("ii", 1, 0)
                         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                     return
-            ended = False
+            while not self.closes:
+                if not self._receive(connection):
+                    return
+            connection.shutdown(socket.SHUT_WR)
             while self._receive(connection):
-                if self.closes and not ended:
-                    ended = True
-                    connection.shutdown(socket.SHUT_WR)
+                pass
         except (ConnectionResetError, BrokenPipeError):
             self.was_reset = True
 
