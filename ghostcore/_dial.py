@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
+import os
 import socket
 import ssl as ssl_module
 from dataclasses import dataclass, field
@@ -204,7 +205,8 @@ def connect_failed(error: OSError, target: Target, phase: str) -> TargetError:
         kind, detail = "upgrade_closed", f"the connection ended before the upgrade: {error}"
     else:
         kind = _KIND_OF_ERRNO.get(error.errno or 0, "connect_failed")
-        reason = (error.strerror or str(error)).lower()
+        # The system's words: asyncio puts "Connect call failed" in their place.
+        reason = (os.strerror(error.errno) if error.errno else str(error)).lower()
         detail = f"cannot connect to {target.host}:{target.port}: {reason}"
     return ConnectFailed(detail, kind=kind, phase=phase, url=target.url, errno=error.errno)
 
