@@ -180,7 +180,7 @@ async def _connect(stream: _Stream, proxy: Proxy, target: _dial.Target) -> None:
     if not 200 <= int(match[1]) < 300:
         phrase = (match[2] or b"").decode("latin-1")
         raise ValueError(f"HTTP {match[1].decode()} {phrase}".rstrip())
-    if rest:    # a WebSocket or TLS server speaks only when it is spoken to
+    if rest:  # a WebSocket or TLS server speaks only when it is spoken to
         raise ValueError(f"{len(rest)} bytes behind its answer, before the server was asked")
 
 
@@ -192,9 +192,7 @@ async def _socks5(stream: _Stream, proxy: Proxy, target: _dial.Target) -> None:
         raise ValueError(f"it speaks SOCKS version {version}, not 5")
     if method == 2 and proxy.user is not None:
         user, password = proxy.user.encode(), proxy.password.encode()
-        await stream.send(
-            b"\x01" + bytes([len(user)]) + user + bytes([len(password)]) + password
-        )
+        await stream.send(b"\x01" + bytes([len(user)]) + user + bytes([len(password)]) + password)
         if (await stream.read(2))[1] != 0:
             raise ValueError("it refused user and password")
     elif method != 0:

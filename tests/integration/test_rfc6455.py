@@ -98,20 +98,28 @@ def violation(meeting: Meeting) -> ProtocolViolation:
 BAD_TEXT = b"ab\xed\xa0\x80"
 
 VIOLATIONS: dict[str, tuple[int, list[Step]]] = {
-    **{f"reserved bits {bits:03b}": (1002, [frame(TEXT, b"x", reserved=bits)]) for bits in
-       range(1, 8)},
+    **{
+        f"reserved bits {bits:03b}": (1002, [frame(TEXT, b"x", reserved=bits)])
+        for bits in range(1, 8)
+    },
     "reserved bits on a ping": (1002, [frame(PING, b"x", reserved=4)]),
     "reserved bits on a continuation": (
         1002,
         [frame(TEXT, b"x", fin=False), frame(CONTINUATION, b"x", reserved=4)],
     ),
     "reserved bits on a close frame": (1002, [frame(CLOSE, b"\x03\xe8", reserved=1)]),
-    **{f"opcode {opcode}": (1002, [frame(opcode, b"x")]) for opcode in
-       (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)},
-    **{f"control frame {opcode} in fragments": (1002, [frame(opcode, b"", fin=False)]) for opcode in
-       (CLOSE, PING, PONG)},
-    **{f"control frame {opcode} of 126 bytes": (1002, [frame(opcode, b"x" * 126)]) for opcode in
-       (CLOSE, PING, PONG)},
+    **{
+        f"opcode {opcode}": (1002, [frame(opcode, b"x")])
+        for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)
+    },
+    **{
+        f"control frame {opcode} in fragments": (1002, [frame(opcode, b"", fin=False)])
+        for opcode in (CLOSE, PING, PONG)
+    },
+    **{
+        f"control frame {opcode} of 126 bytes": (1002, [frame(opcode, b"x" * 126)])
+        for opcode in (CLOSE, PING, PONG)
+    },
     "a ping of 65536 bytes, header only": (1002, [frame(PING, length=65536)]),
     "a masked frame": (1002, [frame(TEXT, b"hello", mask=b"\1\2\3\4")]),
     "a masked empty frame": (1002, [frame(PING, mask=b"\0\0\0\0")]),
@@ -135,8 +143,10 @@ VIOLATIONS: dict[str, tuple[int, list[Step]]] = {
         [frame(TEXT, "é".encode()[:1], fin=False), frame(CONTINUATION, b"z", fin=False)],
     ),
     "half a close code": (1002, [frame(CLOSE, b"\x03")]),
-    **{f"close code {code}": (1002, [close_frame(code)]) for code in
-       (0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535)},
+    **{
+        f"close code {code}": (1002, [close_frame(code)])
+        for code in (0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535)
+    },
     "a close reason that is not UTF-8": (1007, [close_frame(1000, BAD_TEXT)]),
 }
 
@@ -157,9 +167,7 @@ def test_nothing_of_one_segment_is_lost_before_a_violation(name: str, link: Link
     code, steps = VIOLATIONS[name]
     script = b"".join(step for step in steps if isinstance(step, bytes))
     tail = frame(TEXT, b"after") if "header only" not in name else b""
-    server = HostileServer(
-        frame(TEXT, b"one") + frame(BINARY, b"two") + script + tail, glued=True
-    )
+    server = HostileServer(frame(TEXT, b"one") + frame(BINARY, b"two") + script + tail, glued=True)
     meeting = meet(server, link)
     assert meeting.messages == ["one", b"two"]
     assert violation(meeting).code == code
@@ -281,7 +289,9 @@ def test_the_servers_close_frame_is_answered_with_its_code(code: int, link: Link
     meeting = meet(server, link)
     assert isinstance(meeting.error, ClosedByPeer)
     assert (meeting.error.kind, meeting.error.code, meeting.error.reason) == (
-        "closed", code, "Grüße"
+        "closed",
+        code,
+        "Grüße",
     )
     assert (meeting.close_code, meeting.close_reason) == (code, "Grüße")
     assert server.closes == [code]

@@ -8,9 +8,9 @@ One connection, one thread, plain sockets: nothing of it shares code with what i
         ...                     # a client of server.url
     assert server.closes == [1002]
 
-After the script it reads on. It ends its side of the stream when a close frame has come, as a server
-should, and goes on reading to the very end, so that what a client sends after its close frame is seen
-as well.
+After the script it reads on. It ends its side of the stream when a close frame has come, as a
+server should, and goes on reading to the very end, so that what a client sends after its close
+frame is seen as well.
 """
 
 from __future__ import annotations
@@ -255,9 +255,9 @@ class HostileServer:
         payload = data[at : at + size]
         if mask is not None and size:
             wide = (mask * (size // 4 + 1))[:size]
-            payload = (
-                int.from_bytes(payload, "big") ^ int.from_bytes(wide, "big")
-            ).to_bytes(size, "big")
+            payload = (int.from_bytes(payload, "big") ^ int.from_bytes(wide, "big")).to_bytes(
+                size, "big"
+            )
         self._buffer = data[at + size :]
         self.frames.append(
             ClientFrame(data[0] & 0x0F, payload, bool(data[0] & 0x80), data[0] >> 4 & 7, mask)
