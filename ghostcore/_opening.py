@@ -132,8 +132,8 @@ class OpeningOptions(TypedDict, total=False):
         unless given.
     :ivar ssl: a context, or the path of a PEM file with CA certificates; the system's unless given.
     :ivar insecure: accept any certificate.
-    :ivar compression: permessage-deflate (RFC 7692), off unless given: True or "deflate" to offer it
-        as browsers do, or a dict of what to offer: client_no_context_takeover and
+    :ivar compression: permessage-deflate (RFC 7692), off unless given: True or "deflate" to offer
+        it as browsers do, or a dict of what to offer: client_no_context_takeover and
         server_no_context_takeover (bool), client_max_window_bits (True or 8 to 15) and
         server_max_window_bits (8 to 15). A session that uses it takes some 300 KiB more.
     :ivar proxy: "http://host:port" (CONNECT) or "socks5://host:port", with user:password@ if need

@@ -1,13 +1,13 @@
-"""Random and mutated streams of frames, cut at random, through what parses them, beside a reference.
+"""Random and mutated streams of frames, cut at random, through our parsers and a reference.
 
 ::
 
     python -m tests.fuzz.frames --frames 10000000 --seed 1
 
-Each stream goes to a MessageReader frame by frame, and byte by byte (in random pieces, the answer to
-the upgrade included) through a socket to a session on the epoll link. Messages, pongs, the close frame
-that was sent back and the error of the session must be those of the reference. The first difference
-ends the run with the seed of its stream, which ``--seed N --only`` plays again.
+Each stream goes to a MessageReader frame by frame, and in random pieces (the answer to the upgrade
+included) through a socket to a session on the epoll link. Messages, pongs, the close frame that was
+sent back and the error of the session must be those of the reference. The first difference ends the
+run with the seed of its stream, which ``--seed N --only`` plays again.
 """
 
 from __future__ import annotations
@@ -287,7 +287,7 @@ def main() -> None:
     except Differs as error:
         sys.exit(f"differs: {error}")
     print(
-        f"{streams} streams, {arguments.frames} frames or more, seed {arguments.seed}: no difference "
+        f"{streams} streams, {arguments.frames} frames, seed {arguments.seed}: no difference "
         f"in {time.monotonic() - started_s:.0f} s"
     )
 

@@ -1,4 +1,4 @@
-"""permessage-deflate over both links: with the ws package of Node, and with a server that cheats."""
+"""permessage-deflate over both links: with Node's ws package, and with a server that cheats."""
 
 from __future__ import annotations
 
