@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import ssl as ssl_module
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -17,7 +16,7 @@ from ghostcore._extension import DeflateOffer
 from ghostcore._picows_link import open_link
 from ghostcore._proxy import Proxy, dial_through, parse_proxy
 from ghostcore._units import parse_duration
-from ghostcore._upgrade import Upgrade
+from ghostcore._upgrade import Upgrade, checked_headers, checked_subprotocols
 from ghostcore.errors import (
     ConnectFailed,
     TargetError,
@@ -39,17 +38,6 @@ __all__ = [
 
 DEFAULT_TIMEOUT_S = 10.0
 DEFAULT_MAX_MESSAGE_SIZE = 16 * 1024 * 1024
-
-_RESERVED_HEADERS = {
-    "upgrade": "belongs to the upgrade itself",
-    "connection": "belongs to the upgrade itself",
-    "sec-websocket-key": "belongs to the upgrade itself",
-    "sec-websocket-version": "belongs to the upgrade itself",
-    "sec-websocket-protocol": "is made from subprotocols=",
-    "sec-websocket-extensions": "is made from compression=",
-}
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def engine_of(loop: asyncio.AbstractEventLoop) -> Engine:
@@ -185,20 +173,13 @@ class Options:
         link: str | None = None,
     ) -> Options:
         """From the keyword arguments of connect() and socketio(), checked."""
-        if isinstance(subprotocols, str):
-            raise UsageError("subprotocols: expected a list of names, got one str")
-        if len(set(subprotocols)) != len(subprotocols):
-            raise UsageError(f"subprotocols: a name twice in {list(subprotocols)}")
-        for name in subprotocols:
-            if not isinstance(name, str) or _TOKEN.fullmatch(name) is None:
-                raise UsageError(f"subprotocols: {name!r} is no token of HTTP")
         if link not in (None, "epoll", "picows"):
             raise UsageError(f"link must be 'epoll' or 'picows', got {link!r}")
         if max_message_size < 1:
             raise UsageError(f"max_message_size must be at least 1 byte, got {max_message_size}")
         return cls(
-            _checked_headers(headers),
-            tuple(subprotocols),
+            checked_headers(headers),
+            checked_subprotocols(subprotocols),
             parse_duration(timeout, "timeout"),
             max_message_size,
             ssl,
@@ -211,23 +192,6 @@ class Options:
 
 
 DEFAULT_OPTIONS = Options()
-
-
-def _checked_headers(
-    headers: Mapping[str, str] | Sequence[tuple[str, str]] | None,
-) -> tuple[tuple[str, str], ...]:
-    pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers or ())
-    for name, value in pairs:
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise UsageError(f"headers: names and values must be str, got {name!r}: {value!r}")
-        reason = _RESERVED_HEADERS.get(name.lower())
-        if reason is not None:
-            raise UsageError(f"headers: {name} {reason}")
-        if _TOKEN.fullmatch(name) is None:
-            raise UsageError(f"headers: {name!r} is no name of a header")
-        if _CONTROL.search(value):
-            raise UsageError(f"headers: line breaks and control characters in {name!r}")
-    return pairs
 
 
 SessionT = TypeVar("SessionT", bound=Session)

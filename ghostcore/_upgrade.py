@@ -7,14 +7,22 @@ import hashlib
 import os
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from ghostcore._extension import Deflate, DeflateOffer
-from ghostcore.errors import HandshakeRejected
+from ghostcore.errors import HandshakeRejected, UsageError
 
-__all__ = ["MAX_HEAD_BYTES", "Answer", "Upgrade", "accept_of"]
+__all__ = [
+    "MAX_BODY_BYTES",
+    "MAX_HEAD_BYTES",
+    "Answer",
+    "Upgrade",
+    "accept_of",
+    "checked_headers",
+    "checked_subprotocols",
+]
 
 MAX_HEAD_BYTES = 16 * 1024
 """Of the answer's status line and headers together."""
@@ -25,6 +33,17 @@ MAX_BODY_BYTES = 512
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([0-9]{3})(?: ([^\r\n]*))?")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*?)[ \t]*")
+
+_RESERVED_HEADERS = {
+    "upgrade": "belongs to the upgrade itself",
+    "connection": "belongs to the upgrade itself",
+    "sec-websocket-key": "belongs to the upgrade itself",
+    "sec-websocket-version": "belongs to the upgrade itself",
+    "sec-websocket-protocol": "is made from subprotocols=",
+    "sec-websocket-extensions": "is made from compression=",
+}
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +60,42 @@ class Answer:
 def accept_of(key: bytes) -> bytes:
     """What the server must put into Sec-WebSocket-Accept (RFC 6455 section 4.2.2)."""
     return b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
+
+
+def checked_headers(
+    headers: Mapping[str, str] | Sequence[tuple[str, str]] | None,
+) -> tuple[tuple[str, str], ...]:
+    """The option ``headers`` of connect() as pairs.
+
+    :raises UsageError: a header that HTTP forbids, or that the upgrade makes itself.
+    """
+    pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers or ())
+    for name, value in pairs:
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise UsageError(f"headers: names and values must be str, got {name!r}: {value!r}")
+        reason = _RESERVED_HEADERS.get(name.lower())
+        if reason is not None:
+            raise UsageError(f"headers: {name} {reason}")
+        if _TOKEN.fullmatch(name) is None:
+            raise UsageError(f"headers: {name!r} is no name of a header")
+        if _CONTROL.search(value):
+            raise UsageError(f"headers: line breaks and control characters in {name!r}")
+    return pairs
+
+
+def checked_subprotocols(names: Sequence[str]) -> tuple[str, ...]:
+    """The option ``subprotocols`` of connect() (RFC 6455 section 4.1: tokens, all different).
+
+    :raises UsageError: names that cannot be offered.
+    """
+    if isinstance(names, str):
+        raise UsageError("subprotocols: expected a list of names, got one str")
+    if len(set(names)) != len(names):
+        raise UsageError(f"subprotocols: a name twice in {list(names)}")
+    for name in names:
+        if not isinstance(name, str) or _TOKEN.fullmatch(name) is None:
+            raise UsageError(f"subprotocols: {name!r} is no token of HTTP")
+    return tuple(names)
 
 
 class Upgrade:
