@@ -21,6 +21,7 @@ import sys
 import termios
 import time
 from dataclasses import dataclass
+from itertools import accumulate
 
 from ghostcore._codec import Message, PlainCodec
 from ghostcore._engine import DispatchingSession, Engine, Traffic
@@ -34,6 +35,10 @@ from tests.reference.stream_reference import Event, StreamReference
 FRAMES_A_STREAM = 60
 MAX_MESSAGE_SIZE = 3000
 _TEXTS = [text.encode() for text in ("", "a", "ghost" * 9, "é", "日本語", "😀", "x" * 200)]
+_BAD_TEXTS = (
+    *(b"\xc3", b"\x80", b"\xed\xa0\x80", b"\xed\x9f\xbf", b"\xf4\x90\x80\x80", b"\xe0\x9f\xbf"),
+    *(b"\xc1\xbf", b"\xf0\x8f\xbf\xbf", b"\xf5\x80\x80\x80", b"x" * 9 + b"\xff" + b"x" * 9),
+)
 _SIZES = (0, 1, 2, 7, 8, 9, 124, 125, 126, 127, 300, 2999, 3001)
 _CODES = (1000, 1001, 1002, 1011, 3000, 4999, 0, 999, 1004, 1005, 1006, 1015, 2999, 5000)
 
@@ -77,25 +82,43 @@ def _frames(source: random.Random, wrong: float) -> list[Frame]:
 
 
 def _odd_frame(source: random.Random) -> Frame:
+    if source.random() < 0.3:
+        return Frame(source.randrange(2), source.choice(_BAD_TEXTS), source.random() < 0.7)
     payload = source.randbytes(source.choice(_SIZES))
     reserved = source.choice((0, 0, 0, 1, 2, 4, 7))
     return Frame(source.randrange(16), payload, source.random() < 0.7, reserved)
+
+
+def _odd_length(source: random.Random) -> bytes:
+    """The header of a frame whose length is at the edge of what its form may say."""
+    first = bytes([source.choice((0x80, 0x81, 0x82, 0x02, 0x89))])
+    if source.random() < 0.5:
+        return first + b"\x7e" + source.choice((0, 124, 125, 126, 127, 3001)).to_bytes(2, "big")
+    wide = source.choice((0, 125, 126, 65534, 65535, 65536, 1 << 62, (1 << 63) - 1, 1 << 63))
+    return first + b"\x7f" + wide.to_bytes(8, "big")
 
 
 def make_stream(seed: int) -> tuple[list[Frame], bytes, random.Random]:
     """Frames, the bytes that they make (some of these changed), and the source for what is next."""
     source = random.Random(seed)
     frames = _frames(source, source.choice((0.0, 0.0, 0.01, 0.05)))
-    data = bytearray(b"".join(map(_frame, frames)))
+    parts = list(map(_frame, frames))
+    starts = [0, *accumulate(map(len, parts))]
+    data = bytearray(b"".join(parts))
     if source.random() < 0.3:
         for _ in range(source.randrange(1, 4)):
-            at = source.randrange(len(data))
-            mutation = source.randrange(4)
+            # What is put at the begin of a frame is read as a header.
+            at = min(
+                source.choice((source.choice(starts), source.randrange(len(data)))), len(data) - 1
+            )
+            mutation = source.randrange(5)
             if mutation == 0:
                 data[at] ^= 1 << source.randrange(8)
             elif mutation == 1:
                 data[at] = source.randrange(256)
             elif mutation == 2:
+                data[at:at] = _odd_length(source)
+            elif mutation == 3:
                 del data[at : at + source.randrange(1, 5)]
             else:
                 data[at:at] = source.randbytes(source.randrange(1, 5))
