@@ -88,6 +88,14 @@ def _relay(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_WR)
 
 
+def _send_last(client: socket.socket, data: bytes) -> None:
+    """Send and end the stream; what the client still sends is read, or a reset would follow."""
+    client.sendall(data)
+    client.shutdown(socket.SHUT_WR)
+    while client.recv(65536):
+        pass
+
+
 def _exactly(client: socket.socket, size: int) -> bytes:
     data = b""
     while len(data) < size:
@@ -110,8 +118,7 @@ class ConnectProxy(Proxy):
                 return None
             head += piece
         if self._reply is not None:
-            client.sendall(self._reply)
-            return None
+            return _send_last(client, self._reply)
         request, *lines = head.decode().split("\r\n")
         method, authority, _ = request.split(" ")
         headers = {name.lower(): value for name, _, value in (x.partition(": ") for x in lines)}
@@ -120,8 +127,8 @@ class ConnectProxy(Proxy):
         if self._user is not None:
             wanted = f"Basic {b64encode(self._user.encode()).decode()}"
             if headers.get("proxy-authorization") != wanted:
-                client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
-                return None
+                answer = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"
+                return _send_last(client, answer)
         host, _, port = authority.rpartition(":")
         return host.strip("[]"), int(port)
 
@@ -135,12 +142,10 @@ class SocksProxy(Proxy):
         assert version == 5
         methods = _exactly(client, count)
         if self._reply is not None:
-            client.sendall(self._reply)
-            return None
+            return _send_last(client, self._reply)
         if self._user is not None:
             if 2 not in methods:
-                client.sendall(b"\x05\xff")
-                return None
+                return _send_last(client, b"\x05\xff")
             client.sendall(b"\x05\x02")
             _, size = _exactly(client, 2)
             user = _exactly(client, size)
