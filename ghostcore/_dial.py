@@ -74,6 +74,10 @@ def _parse(url: str, socketio_path: str | None) -> Target:
         raise UsageError("credentials in a URL end up in logs: pass them with headers= or auth=")
     if any(ord(char) <= 0x20 or ord(char) == 0x7F for char in url):
         raise UsageError(f"{url!r} contains white space or control characters: escape them")
+    if parts.fragment or url.endswith("#"):
+        raise UsageError(f"{url!r}: a WebSocket URL has no fragment; write # as %23")
+    if not (parts.path + parts.query).isascii():
+        raise UsageError(f"{url!r}: path and query must be ASCII: escape them (%C3%A9)")
     secure, default_port = _SCHEMES[parts.scheme]
     path, query = parts.path, parts.query
     if socketio_path is not None:
@@ -201,7 +205,8 @@ def connect_failed(error: OSError, target: Target, phase: str) -> TargetError:
         kind, detail = "upgrade_closed", f"the connection ended before the upgrade: {error}"
     else:
         kind = _KIND_OF_ERRNO.get(error.errno or 0, "connect_failed")
-        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        # The system's words: asyncio puts "Connect call failed" in their place.
+        reason = (os.strerror(error.errno) if error.errno else str(error)).lower()
         detail = f"cannot connect to {target.host}:{target.port}: {reason}"
     return ConnectFailed(detail, kind=kind, phase=phase, url=target.url, errno=error.errno)
 

@@ -22,6 +22,7 @@ class Engine:
     loop: asyncio.AbstractEventLoop
     timers: TimerQueue
     live_sessions: int
+    hub: Any
     closed: bool
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None: ...
     def now_ns(self) -> int: ...
