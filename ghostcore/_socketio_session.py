@@ -162,6 +162,19 @@ class SocketIOSession(SessionBlock, DispatchingSession):
             self._write(encode_packet(PacketType.DISCONNECT, self._namespace))
         return self.close()
 
+    def close(self, code: int = 1000, reason: str = "") -> Any:
+        self._outlive()
+        return super().close(code, reason)
+
+    def abort(self) -> None:
+        self._outlive()
+        super().abort()
+
+    def _outlive(self) -> None:
+        """Handlers under way end with the session, but not the one that ends it."""
+        if self._tasks:
+            self._tasks.discard(asyncio.current_task(self.engine.loop))
+
     async def disconnect(self) -> None:
         """Leave the namespace, close the WebSocket and wait for its end."""
         await self.goodbye()
@@ -495,10 +508,8 @@ class SocketIOSession(SessionBlock, DispatchingSession):
             pending += [awaited.reply for awaited in self._awaited]
             self._awaited.clear()
         if self._tasks:
-            own = asyncio.current_task(self.engine.loop)  # a handler may end its session itself
             for task in tuple(self._tasks):
-                if task is not own:
-                    task.cancel()
+                task.cancel()
         for reply in pending:
             reply.set_error(self.ended_error())
 

@@ -331,6 +331,7 @@ class User:
     def start(self, iterations: int | None = None) -> None:
         self._budget = iterations
         self._wanted = True
+        self._pool.started(self)
         self._launch()
 
     def request_stop(self) -> None:
@@ -352,7 +353,6 @@ class User:
         # would make both anew, 120 bytes a user.
         pool = self._pool
         self._task = pool.engine.loop.create_task(self._run(), name=pool.scenario)
-        pool.started(self)
         self._task.add_done_callback(self._done, context=pool.context)
 
     def _done(self, task: asyncio.Task[None]) -> None:
@@ -360,10 +360,10 @@ class User:
         if not task.cancelled() and task.exception() is not None:
             self._pool.broken(task.exception())
         if self._wanted and (self._budget is None or self._budget > 0):
-            self._launch()  # resumed after an interrupt
+            self._launch()  # resumed after an interrupt: it has been running all the time
         else:
             self._wanted = False
-        self._pool.ended(self)
+            self._pool.ended(self)
 
     async def _run(self) -> None:
         while self._wanted and (self._budget is None or self._budget > 0):
@@ -386,11 +386,14 @@ class User:
         recorder.iteration_started()
         started_ns = pool.engine.now_ns()
         failed = False
+        task = self._task
+        assert task is not None
+        # Not zero for ever after a TaskGroup of Python 3.11 or 3.12 whose child failed at its end.
+        cancelled_before = task.cancelling()
         try:
             await pool.function(vu)
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if observer.interrupting or (task is not None and task.cancelling()):
+            if observer.interrupting or task.cancelling() > cancelled_before:
                 self._finish()
                 recorder.iteration_interrupted()
                 raise
