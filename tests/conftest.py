@@ -1,0 +1,16 @@
+"""Fixtures for every test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ghostcore.testing.leaks import assert_no_leaks
+
+
+@pytest.fixture
+def no_leaks() -> Iterator[None]:
+    """The test leaves no session, operation or descriptor behind, and no loop complains."""
+    with assert_no_leaks():
+        yield
