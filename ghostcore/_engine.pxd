@@ -62,7 +62,8 @@ cdef class Session(Channel):
     cdef Watchdog _watchdog
     cdef readonly object error      # why the session ended; None while it lives, or if we closed it
     cdef public str url
-    cdef public str progress        # what an attempt to open it had come to: dns, tcp, tls, upgrade, open
+    cdef public str progress        # see phase()
+    cdef public int64_t send_timeout_ns     # that awaiting a send may take; 0: for ever
     cdef readonly str subprotocol
     cdef readonly str close_reason
     cdef readonly int64_t dialed_ns
@@ -107,6 +108,7 @@ cdef class RecvWaiter(Waiter):
 
 cdef class RoomWaiter(Waiter):
     cdef Session _session
+    cdef int64_t _asked_ns
 
 
 cdef class EndWaiter(Waiter):

@@ -31,7 +31,8 @@ cdef dict _REACHED = {
     "tcp": "the TCP connection was not answered",
     "tls": "the TLS handshake did not end",
     "upgrade": "the upgrade was not answered",
-    "open": "upgraded, but the server has not let the client in",
+    "open": "upgraded, but the Engine.IO open packet did not come",
+    "connect": "the server has not let the client into its namespace",
 }
 
 cdef int64_t _live_sessions = 0
@@ -277,7 +278,14 @@ cdef class Session(Channel):
 
     def reached(self) -> str:
         """How far opening the session has come, in words."""
-        return _REACHED[self.progress]
+        return _REACHED[self.phase()]
+
+    def phase(self) -> str:
+        """How far the session has come: ``dns``, ``tcp``, ``tls``, ``upgrade``, ``open`` (upgraded)
+        or ``connect`` (the server has opened its own protocol)."""
+        if self.upgrading_ns and not self.opened_ns:
+            return "upgrade"
+        return self.progress
 
     def end_with(self, error) -> None:
         """A subclass saw the server end the session on its own level: close the connection."""
@@ -546,12 +554,23 @@ cdef class RoomWaiter(Waiter):
         if session._senders is None:
             session._senders = []
         session._senders.append(self)
+        if session.send_timeout_ns > 0:
+            self._asked_ns = self._queue.now()
+            self._queue.push(self, self._asked_ns + session.send_timeout_ns)
         return 0
 
     cdef int detach(self) except -1:
         if self._session._senders is not None and self in self._session._senders:
             self._session._senders.remove(self)
         return 0
+
+    cdef int expired(self, int64_t now_ns) except -1:
+        cdef Session session = self._session
+        cdef double limit_s = session.send_timeout_ns / 1e9
+        self.detach()
+        return self.fail(Timeout(
+            f"the server took nothing of what was sent for {limit_s:g} s", kind="send_timeout",
+            url=session.url, limit_s=limit_s, elapsed_ms=(now_ns - self._asked_ns) / 1e6))
 
 
 cdef class EndWaiter(Waiter):

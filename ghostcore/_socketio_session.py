@@ -34,6 +34,7 @@ _DISCONNECT = int(PacketType.DISCONNECT)
 _EVENT = int(PacketType.EVENT)
 _ACK = int(PacketType.ACK)
 _CONNECT_ERROR = int(PacketType.CONNECT_ERROR)
+_ENGINE_OPEN = int(PacketType.ENGINE_OPEN)
 _ENGINE_CLOSE = int(PacketType.ENGINE_CLOSE)
 
 Handler = Callable[..., Any]
@@ -363,6 +364,8 @@ class SocketIOSession(SessionBlock, DispatchingSession):
         elif kind == _DISCONNECT:
             if packet.namespace == self._namespace:
                 self._ended_by_server("the server disconnected the client from its namespace")
+        elif kind == _ENGINE_OPEN:
+            self.progress = "connect"
         elif kind == _ENGINE_CLOSE:
             self._ended_by_server("the server closed the Engine.IO session")
 
