@@ -79,8 +79,10 @@ def main() -> None:
     one = Histogram()
     for value in values:
         one.record(value)
-    print(f"memory: empty {sys.getsizeof(Histogram())} B, {count} latencies "
-          f"{sys.getsizeof(one) / 1024:.1f} KiB, wire form {len(one.to_bytes()) / 1024:.1f} KiB")
+    print(
+        f"memory: empty {sys.getsizeof(Histogram())} B, {count} latencies "
+        f"{sys.getsizeof(one) / 1024:.1f} KiB, wire form {len(one.to_bytes()) / 1024:.1f} KiB"
+    )
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
+import os
 import socket
 import ssl as ssl_module
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,6 +55,12 @@ def parse_target(url: str, *, socketio_path: str | None = None) -> Target:
     """
     if not isinstance(url, str) or "://" not in url:
         raise UsageError(f"not a URL: {url!r}. Expected something like ws://127.0.0.1:3001")
+    return _parse(url, socketio_path)
+
+
+@lru_cache(maxsize=256)
+def _parse(url: str, socketio_path: str | None) -> Target:
+    """Thousands of users open the same URL: they share one Target and its strings."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -101,6 +109,7 @@ class _Names:
     found: dict[tuple[str, int], tuple[int, list[tuple[int, Any]]]] = field(default_factory=dict)
 
 
+@lru_cache(maxsize=256)
 def _literal(host: str, port: int) -> tuple[int, Any] | None:
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
@@ -192,7 +201,7 @@ def connect_failed(error: OSError, target: Target, phase: str) -> TargetError:
         kind, detail = "upgrade_closed", f"the connection ended before the upgrade: {error}"
     else:
         kind = _KIND_OF_ERRNO.get(error.errno or 0, "connect_failed")
-        reason = (error.strerror or str(error)).lower()
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
         detail = f"cannot connect to {target.host}:{target.port}: {reason}"
     return ConnectFailed(detail, kind=kind, phase=phase, url=target.url, errno=error.errno)
 

@@ -62,7 +62,8 @@ cdef class Session(Channel):
     cdef Watchdog _watchdog
     cdef readonly object error      # why the session ended; None while it lives, or if we closed it
     cdef public str url
-    cdef public str progress        # see phase()
+    cdef public str progress        # what an attempt to open it had come to: dns, tcp, tls, upgrade,
+                                    # open, connect
     cdef public int64_t send_timeout_ns     # that awaiting a send may take; 0: for ever
     cdef readonly str subprotocol
     cdef readonly str close_reason
@@ -87,6 +88,7 @@ cdef class Session(Channel):
     cdef int link_room(self) except -1
     cdef int link_lost(self, object error) except -1
 
+    cdef int _watch(self, int64_t within_ns) except -1
     cdef int _send(self, int opcode, const char *data, Py_ssize_t size) except -1
     cdef int _peer_closed(self, int code, str reason) except -1
     cdef int _violated(self, int code, str detail, str kind) except -1
@@ -98,6 +100,7 @@ cdef class Watchdog(Timer):
     cdef Session session
     cdef int64_t deadline_ns
     cdef int64_t within_ns
+    cdef bint in_grace
 
 
 cdef class RecvWaiter(Waiter):
@@ -121,6 +124,7 @@ cdef class PingWaiter(Waiter):
     cdef bytes _payload
     cdef double _timeout_s
     cdef int64_t _sent_ns
+    cdef int64_t _pong_ns
 
 
 cdef class WebSocketBase(Session):

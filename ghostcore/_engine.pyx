@@ -19,11 +19,14 @@ from ghostcore._timers cimport WAITER_PENDING, Timer, TimerQueue, Waiter
 
 from collections import deque
 
+from ghostcore._units import MAX_SECONDS as _MAX_SECONDS, parse_duration
 from ghostcore.errors import (
     ClosedByPeer, EngineError, ProtocolViolation, TargetError, Timeout, UsageError,
 )
 
+cdef double MAX_SECONDS = _MAX_SECONDS
 cdef int64_t CLOSE_TIMEOUT_NS = 5_000_000_000   # for the peer's part of the closing handshake
+cdef int64_t PING_GRACE_NS = 20_000_000
 cdef int STREAK_MAX = 64    # queued messages handed out in a row before the loop gets a turn
 
 cdef dict _REACHED = {
@@ -31,9 +34,21 @@ cdef dict _REACHED = {
     "tcp": "the TCP connection was not answered",
     "tls": "the TLS handshake did not end",
     "upgrade": "the upgrade was not answered",
-    "open": "upgraded, but the Engine.IO open packet did not come",
-    "connect": "the server has not let the client into its namespace",
+    "open": "upgraded, but no Engine.IO open packet came",
+    "connect": "the Engine.IO session is open, but the namespace was not joined",
 }
+
+cdef double timeout_seconds(object timeout) except? -1:
+    """A deadline as a scenario gives it; None, for no deadline, becomes -1."""
+    cdef double seconds
+    if timeout is None:
+        return -1
+    if type(timeout) is float:
+        seconds = timeout
+        if 0 <= seconds <= MAX_SECONDS:
+            return seconds
+    return parse_duration(timeout, "timeout")
+
 
 cdef int64_t _live_sessions = 0
 
@@ -125,6 +140,11 @@ cdef class Watchdog(Timer):
             # Moved on since it was queued: one re-queue a period instead of one a ping.
             return session.engine.timers.push(self, self.deadline_ns)
         if session._state == SESSION_OPEN:
+            if not self.in_grace:
+                # If it was this process that was busy, the ping may have been waiting in the socket:
+                # it is read before the deadline passes for a second time.
+                self.in_grace = True
+                return session.engine.timers.push(self, now_ns + PING_GRACE_NS)
             session._state = SESSION_CLOSING
             session._end(Timeout(
                 f"no Engine.IO ping from the server for {self.within_ns / 1e9:g} s",
@@ -181,7 +201,7 @@ cdef class Session(Channel):
             self._state = SESSION_CLOSING
             self._close_sent_ns = self.engine.timers.now()
             self.link.send_close(code, reason)
-            self.watchdog(CLOSE_TIMEOUT_NS)
+            self._watch(CLOSE_TIMEOUT_NS)
         cdef EndWaiter op = EndWaiter.__new__(EndWaiter)
         op._queue = self.engine.timers
         op._session = self
@@ -192,10 +212,10 @@ cdef class Session(Channel):
         if self._state < SESSION_CLOSED:
             self._state = SESSION_CLOSING
             self._close_sent_ns = self.engine.timers.now()
-            if self.link is not None:
-                self.link.abort()
-            else:
-                self._end(None)
+        if self.link is not None:
+            self.link.abort()
+        else:
+            self._end(None)
 
     def ping(self, bytes payload=b"", timeout=None):
         """Send a WebSocket ping at once; awaiting the result gives the round trip in ms.
@@ -210,11 +230,13 @@ cdef class Session(Channel):
             self._pings = {}
         if not payload:
             payload = b"%016x" % (self.engine.timers.now() + len(self._pings))
+        elif payload in self._pings:
+            raise UsageError(f"ping: one with the payload {payload!r} is under way already")
         cdef PingWaiter op = PingWaiter.__new__(PingWaiter)
         op._queue = self.engine.timers
         op._session = self
         op._payload = payload
-        op._timeout_s = -1 if timeout is None else timeout
+        op._timeout_s = timeout_seconds(timeout)
         op._sent_ns = self.engine.timers.now()
         self._pings[payload] = op
         self.link.send(OP_PING, PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
@@ -269,6 +291,11 @@ cdef class Session(Channel):
         """What an operation that was waiting when the session ended raises."""
         return self._dead()
 
+    @property
+    def has_unseen_error(self) -> bool:
+        """True if an error ended the session and no operation has raised it yet."""
+        return self.error is not None and not self._error_seen
+
     def take_unseen_error(self):
         """The error that ended the session if no operation has raised it yet, else None."""
         if self.error is None or self._error_seen:
@@ -278,21 +305,14 @@ cdef class Session(Channel):
 
     def reached(self) -> str:
         """How far opening the session has come, in words."""
-        return _REACHED[self.phase()]
-
-    def phase(self) -> str:
-        """How far the session has come: ``dns``, ``tcp``, ``tls``, ``upgrade``, ``open`` (upgraded)
-        or ``connect`` (the server has opened its own protocol)."""
-        if self.upgrading_ns and not self.opened_ns:
-            return "upgrade"
-        return self.progress
+        return _REACHED[self.progress]
 
     def end_with(self, error) -> None:
         """A subclass saw the server end the session on its own level: close the connection."""
         if self._state == SESSION_OPEN:
             self._state = SESSION_CLOSING
             self.link.send_close(1000, "")
-            self.watchdog(CLOSE_TIMEOUT_NS)
+            self._watch(CLOSE_TIMEOUT_NS)
             self._end(error)
 
     # For subclasses written in Python: items are handed to _on_item(), the end to _on_end().
@@ -324,7 +344,7 @@ cdef class Session(Channel):
             self._on_item(item)
             return 0
         receiver = self._receiver
-        if receiver is not None:
+        if receiver is not None and not self._inbox:    # else it waits for _pump(): no overtaking
             self._receiver = None
             if receiver._state == WAITER_PENDING:
                 return receiver.complete(item)
@@ -337,6 +357,11 @@ cdef class Session(Channel):
         return self._violated(1002, detail, "protocol_violation")
 
     cdef int watchdog(self, int64_t within_ns) except -1:
+        if self._state != SESSION_OPEN:
+            return 0    # the deadline of closing stands, whatever the server goes on to send
+        return self._watch(within_ns)
+
+    cdef int _watch(self, int64_t within_ns) except -1:
         cdef Watchdog dog = self._watchdog
         if within_ns == 0:
             if dog is not None:
@@ -346,6 +371,7 @@ cdef class Session(Channel):
             dog = self._watchdog = Watchdog()
             dog.session = self
         dog.within_ns = within_ns
+        dog.in_grace = False
         dog.deadline_ns = self.engine.timers.now() + within_ns
         if dog._slot < 0 or dog.deadline_ns < dog.due_ns:
             self.engine.timers.push(dog, dog.deadline_ns)
@@ -447,7 +473,7 @@ cdef class Session(Channel):
             url=self.url, code=code, reason=reason, age_s=age_s)
         self._state = SESSION_CLOSING
         self.link.send_close(code, "")
-        self.watchdog(CLOSE_TIMEOUT_NS)
+        self._watch(CLOSE_TIMEOUT_NS)
         return self._end(self.error)
 
     cdef int _violated(self, int code, str detail, str kind) except -1:
@@ -456,7 +482,7 @@ cdef class Session(Channel):
         self._state = SESSION_CLOSING
         self.link.send_close(code, detail)
         self.link.close()
-        self.watchdog(CLOSE_TIMEOUT_NS)
+        self._watch(CLOSE_TIMEOUT_NS)
         return self._end(ProtocolViolation(detail, kind=kind, url=self.url, code=code))
 
     cdef int _end(self, object error) except -1:
@@ -467,7 +493,9 @@ cdef class Session(Channel):
         self._state = SESSION_CLOSED
         self.error = error
         self.closed_ns = self.engine.timers.now()
-        receiver, self._receiver = self._receiver, None
+        receiver = None
+        if not self._inbox:     # else _pump() serves it: what had come is handed out first
+            receiver, self._receiver = self._receiver, None
         pings, self._pings = self._pings, None
         senders, self._senders = self._senders, None
         closers, self._closers = self._closers, None
@@ -491,7 +519,8 @@ cdef class Session(Channel):
             return
         op = self._pings.pop(payload, None)
         if op is not None:
-            op.complete((self.arrived_ns - op._sent_ns) / 1e6)
+            op._pong_ns = self.arrived_ns
+            op.complete((op._pong_ns - op._sent_ns) / 1e6)
 
     def _pump(self):
         """Hand a queued item to the receiver that gave the loop a turn first."""
@@ -504,6 +533,8 @@ cdef class Session(Channel):
 cdef class RecvWaiter(Waiter):
     cdef int begin(self) except -1:
         cdef Session session = self._session
+        if session._receiver is not None:
+            raise UsageError("recv: another task is receiving from this session already")
         if session._inbox:
             session._streak += 1
             if session._streak < STREAK_MAX:
@@ -516,8 +547,6 @@ cdef class RecvWaiter(Waiter):
             return self.fail(session._dead())
         if session._state == SESSION_NEW:
             raise UsageError("recv: the session is not connected yet: await it first")
-        if session._receiver is not None:
-            raise UsageError("recv: another task is receiving from this session already")
         session._streak = 0
         session._receiver = self
         if self._timeout_s >= 0:
@@ -531,9 +560,14 @@ cdef class RecvWaiter(Waiter):
         return 0
 
     cdef int give_back(self, object value) except -1:
-        if self._session._inbox is None:
-            self._session._inbox = deque()
-        self._session._inbox.appendleft(value)
+        cdef Session session = self._session
+        cdef Waiter receiver = session._receiver
+        if receiver is not None:    # another task began to wait meanwhile: it is the next in turn
+            session._receiver = None
+            return receiver.complete(value)
+        if session._inbox is None:
+            session._inbox = deque()
+        session._inbox.appendleft(value)
         return 0
 
     cdef int expired(self, int64_t now_ns) except -1:
@@ -547,7 +581,7 @@ cdef class RecvWaiter(Waiter):
 cdef class RoomWaiter(Waiter):
     cdef int begin(self) except -1:
         cdef Session session = self._session
-        if session.link is None:
+        if session.link is None or session._state == SESSION_CLOSED:
             return self.fail(session._dead())
         if not session.link.congested:
             return self.complete(None)
@@ -591,17 +625,16 @@ cdef class EndWaiter(Waiter):
 
 cdef class PingWaiter(Waiter):
     cdef int begin(self) except -1:
-        if self._session._pings is None or self._session._pings.get(self._payload) is not self:
-            # Answered, or ended, before anybody waited.
-            if self._session._state == SESSION_CLOSED:
-                return self.fail(self._session._dead())
-            return self.complete((self._session.arrived_ns - self._sent_ns) / 1e6)
+        if self._pong_ns:   # answered before anybody waited
+            return self.complete((self._pong_ns - self._sent_ns) / 1e6)
+        if self._session._state == SESSION_CLOSED:
+            return self.fail(self._session._dead())
         if self._timeout_s >= 0:
             self._queue.push(self, self._sent_ns + <int64_t>(self._timeout_s * 1e9))
         return 0
 
     cdef int detach(self) except -1:
-        if self._session._pings is not None:
+        if self._session._pings is not None and not self._pong_ns:
             self._session._pings.pop(self._payload, None)
         return 0
 
@@ -632,7 +665,7 @@ cdef class Reply(Waiter):
     def __init__(self, Session session not None, timeout, str kind, str what, forget):
         self._session = session
         self._queue = session.engine.timers
-        self._timeout_s = -1 if timeout is None else timeout
+        self._timeout_s = timeout_seconds(timeout)
         self._kind = kind
         self._what = what
         self._forget = forget
@@ -675,7 +708,7 @@ cdef class WebSocketBase(Session):
         cdef RecvWaiter op = RecvWaiter.__new__(RecvWaiter)
         op._queue = self.engine.timers
         op._session = self
-        op._timeout_s = -1 if timeout is None else timeout
+        op._timeout_s = timeout_seconds(timeout)
         return op
 
     def send(self, data):

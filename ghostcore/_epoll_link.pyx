@@ -429,6 +429,7 @@ cdef class EpollLink(Link):
             return self._lost(OSError(failure, os.strerror(failure)))
         op.connected_ns = self._session.upgrading_ns = self._hub.engine.timers.now()
         self._state = LINK_UPGRADING
+        self._session.progress = "upgrade"
         self._watch(EPOLLIN)
         request = op._request
         op._request = None

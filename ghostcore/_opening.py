@@ -25,6 +25,7 @@ from ghostcore.errors import (
 )
 
 __all__ = [
+    "DEFAULT_OPTIONS",
     "NullObserver",
     "Observer",
     "Opening",
@@ -197,6 +198,8 @@ class Options:
         )
 
 
+DEFAULT_OPTIONS = Options()
+
 SessionT = TypeVar("SessionT", bound=Session)
 
 
@@ -254,6 +257,8 @@ class Opening(Generic[SessionT]):
         make: Callable[[Engine, Options, Observer, int], SessionT],
         metric: Any = None,
     ) -> None:
+        if target.secure:
+            _dial.tls_context(options.ssl, options.insecure)  # what is wrong with it is told at once
         self._target = target
         self._options = options
         self._observer = observer
@@ -315,7 +320,7 @@ class Opening(Generic[SessionT]):
                 error = Timeout(
                     f"not connected within {limit_s:g} s: {reached}",
                     kind="open_timeout" if upgraded else "connect_timeout",
-                    phase=session.phase(),
+                    phase=session.progress,
                     limit_s=limit_s,
                 )
         if session.opened_ns == 0:
@@ -328,8 +333,8 @@ class Opening(Generic[SessionT]):
         session.abort()
         session.take_unseen_error()  # it is the one that we raise, or follows from it
         if isinstance(error, TargetError):
-            if session.opened_ns != 0 and error.phase == "session":
-                error.phase = session.phase()  # it had not been let in yet
+            if error.phase == "session":  # it ended an open connection, but not yet a session
+                error.phase = session.progress
             error.url = error.url or self._target.url
             if error.elapsed_ms != error.elapsed_ms:
                 error.elapsed_ms = elapsed_ns / 1e6
@@ -415,7 +420,8 @@ class Opening(Generic[SessionT]):
                 target.resource,
                 ssl=context,
                 server_hostname=target.host if target.secure else None,
-                headers=self._headers(),
+                headers=options.headers,
+                subprotocols=options.subprotocols,
                 max_frame_size=options.max_message_size,
             )
         except OSError as error:
@@ -447,5 +453,9 @@ def _rejected(error: WSHandshakeError, url: str) -> HandshakeRejected:
             data=body,
         )
     return HandshakeRejected(
-        f"the answer to the upgrade is invalid: {error}", kind="upgrade_invalid", url=url, data=body
+        f"the answer to the upgrade is invalid: {error}",
+        kind="upgrade_invalid",
+        url=url,
+        status=int(error.response.status) if error.response is not None else 0,
+        data=body,
     )

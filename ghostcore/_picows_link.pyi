@@ -1,5 +1,4 @@
 import socket
-from collections.abc import Sequence
 from ssl import SSLContext
 
 from ghostcore._engine import Session
@@ -12,6 +11,7 @@ async def open_link(
     *,
     ssl: SSLContext | None,
     server_hostname: str | None,
-    headers: Sequence[tuple[str, str]],
+    headers: tuple[tuple[str, str], ...],
+    subprotocols: tuple[str, ...],
     max_frame_size: int,
 ) -> bool: ...

@@ -15,7 +15,7 @@ from ghostcore._message cimport close_payload
 
 import asyncio
 
-from picows import WSError
+from picows import WSError, WSInvalidHeaderError
 from picows.picows import WSProtocol
 
 from ghostcore.errors import EngineError, ProtocolViolation
@@ -161,42 +161,62 @@ cdef class _Listener(WSListener):
                 (<PicowsLink>link)._listener = None
 
 
-class _UpgradeHeaders:
-    """The extra headers of one upgrade. picows asks for them when it writes the request, which on
-    wss:// is the moment when the TLS handshake is done: the session takes its stamp here."""
-
-    __slots__ = ("headers", "session")
-
-    def __init__(self, session, headers):
-        self.session = session
-        self.headers = headers
+cdef class _Upgrade:
+    """What picows asks for in the course of one upgrade: more headers for the request, later the
+    listener. Its protocol keeps this object for as long as the connection lives, so it lets go of
+    what it has handed out; closures would keep all the locals of open_link() alive.
+    """
+    cdef _Listener _listener
+    cdef tuple _headers
+    cdef tuple _subprotocols
 
     def items(self):
-        (<Session>self.session).upgrading_ns = (<Session>self.session).engine.timers.now()
-        return self.headers
+        # Asked for when the request is written, which on wss:// is the moment when the TLS handshake
+        # is done: the session takes its stamp here.
+        cdef Session session = self._listener._session
+        session.upgrading_ns = session.engine.timers.now()
+        session.progress = "upgrade"
+        headers, self._headers = self._headers, None
+        return headers
 
     def __bool__(self):
         return True
 
+    def __call__(self, request, response):
+        # What picows does not check of RFC 6455 section 4.1: nothing may be chosen unasked.
+        for name, offered in (("Sec-WebSocket-Protocol", self._subprotocols),
+                              ("Sec-WebSocket-Extensions", ())):
+            chosen = response.headers.get(name)
+            if chosen is not None and chosen not in offered:
+                raise WSInvalidHeaderError(
+                    f"{name} {chosen!r} was not offered", name, chosen, response=response)
+        listener, self._listener = self._listener, None
+        self._subprotocols = None
+        return listener
+
 
 async def open_link(Session session not None, sock, str netloc, str resource, *, ssl,
-                    str server_hostname, headers, Py_ssize_t max_frame_size):
+                    str server_hostname, tuple headers, tuple subprotocols,
+                    Py_ssize_t max_frame_size):
     """Upgrade a connected socket to a WebSocket for this session.
 
     :param sock: connected, non-blocking; owned by the connection from here on.
     :param netloc: for the Host header. :param resource: path and query.
-    :param headers: list of (name, value) beside those that the upgrade needs.
+    :param headers: tuple of (name, value) beside those that the upgrade needs.
+    :param subprotocols: those that the headers offer.
     :raises WSHandshakeError: (of picows) the server's answer was no valid upgrade.
     :returns: True when the session is open, False when the server ended the connection instead.
     """
-    cdef _Listener listener = _Listener()
-    listener._session = session
-    loop = session.engine.loop
+    cdef _Upgrade upgrade = _Upgrade.__new__(_Upgrade)
+    upgrade._listener = _Listener.__new__(_Listener)
+    upgrade._listener._session = session
+    upgrade._headers = headers
+    upgrade._subprotocols = subprotocols
     protocol = WSProtocol(
-        netloc, resource, True, lambda request, response: listener, _silent,
+        netloc, resource, True, upgrade, _silent,
         True, None, False, 10, 10, 1, False,    # no auto-ping, and pings are answered by the session
-        max_frame_size, _UpgradeHeaders(session, headers), 2048)
-    transport, _ = await loop.create_connection(
+        max_frame_size, upgrade, 2048)
+    transport, _ = await session.engine.loop.create_connection(
         lambda: protocol, sock=sock, ssl=ssl, server_hostname=server_hostname)
     try:
         await protocol.wait_until_handshake_complete()

@@ -77,12 +77,12 @@ class SocketIOSession(SessionBlock, DispatchingSession):
 
     def __init__(
         self,
+        auth: Any,
+        namespace: str,
         engine: Engine,
         options: Options,
         observer: Observer,
         dialed_ns: int,
-        auth: Any,
-        namespace: str,
     ) -> None:
         super().__init__(
             engine,
@@ -110,6 +110,8 @@ class SocketIOSession(SessionBlock, DispatchingSession):
     async def handshake(self) -> int:
         """Wait for the answer to the connect packet, which went out with the open packet."""
         if not self.sid:
+            if self.is_closed:  # the 101 and the end came in one go
+                raise self.ended_error()
             # The whole of opening has one deadline already.
             await self._expect_join(self._namespace, None)
         opened_ns = self.codec.opened_ns
@@ -373,9 +375,16 @@ class SocketIOSession(SessionBlock, DispatchingSession):
         if packet.namespace == self._namespace and not self.sid:
             self.sid = packet.data["sid"]
             self.joined_ns = packet.arrived_ns
-        reply = self._joining.pop(packet.namespace, None) if self._joining else None
+        reply = self._joined(packet.namespace)
         if reply is not None:
             reply.set_result(packet)
+
+    def _joined(self, namespace: str) -> Reply[Packet] | None:
+        """Whoever waits to join it. Most users join once: no empty dict is kept for them."""
+        reply = self._joining.pop(namespace, None) if self._joining else None
+        if not self._joining:
+            self._joining = None
+        return reply
 
     def _on_refused(self, packet: Packet) -> None:
         said = packet.data.get("message", packet.data) if packet.data else "no reason given"
@@ -386,7 +395,7 @@ class SocketIOSession(SessionBlock, DispatchingSession):
             url=self.url,
             data=packet.data,
         )
-        reply = self._joining.pop(packet.namespace, None) if self._joining else None
+        reply = self._joined(packet.namespace)
         if reply is not None:
             reply.set_error(error)
         elif packet.namespace == self._namespace:
@@ -455,7 +464,8 @@ class SocketIOSession(SessionBlock, DispatchingSession):
             self.ack(event, *values)
 
     def _on_end(self) -> None:
-        self._observer.ended(self)
+        if self.opened_ns:  # an attempt that failed was no session
+            self._observer.ended(self)
         pending: list[Reply[Any]] = []
         if self._acks:
             pending += self._acks.values()

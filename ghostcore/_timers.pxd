@@ -53,6 +53,7 @@ cdef class Waiter(Timer):
     cdef list _more                 # (callback, context) after the first
     cdef WaiterState _state
     cdef bint _taken                # somebody has seen the value
+    cdef bint _awaited              # by a task itself, not by way of a callback
     cdef public bint _asyncio_future_blocking
 
     # Overridden by operations:
@@ -62,6 +63,7 @@ cdef class Waiter(Timer):
     cdef int expired(self, int64_t now_ns) except -1    # the deadline passed
 
     cdef int _begin(self) except -1
+    cdef bint _poll(self) except -1
     cdef int complete(self, object value) except -1
     cdef int fail(self, object error) except -1
     cdef int _wake(self) except -1

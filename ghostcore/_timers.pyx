@@ -19,6 +19,7 @@ import asyncio
 import contextvars
 import sys
 
+from ghostcore._units import MAX_SECONDS as _MAX_SECONDS
 from ghostcore.errors import EngineError, UsageError
 
 cdef extern from "<unistd.h>" nogil:
@@ -43,14 +44,22 @@ cdef extern from *:
     static int ghost_timerfd_create(void) { errno = ENOSYS; return -1; }
     static int ghost_timerfd_set(int fd, struct timespec due) { errno = ENOSYS; return -1; }
     #endif
+    static void ghost_set_am_send(PyObject *type, void *function) {
+        ((PyTypeObject *)type)->tp_as_async->am_send = (sendfunc)function;
+    }
     """
+    void ghost_set_am_send(object type, void *function)
     int ghost_timerfd_create() nogil
     int ghost_timerfd_set(int fd, timespec due) nogil
 
+# What current_task(), a Python function before 3.12, looks into; from 3.14 on there is none.
 cdef object _current_task = asyncio.current_task
+cdef dict _current_tasks = asyncio.tasks._current_tasks if sys.version_info < (3, 14) else None
 cdef object _copy_context = contextvars.copy_context
 cdef object CancelledError = asyncio.CancelledError
 cdef object InvalidStateError = asyncio.InvalidStateError
+
+cdef double MAX_SECONDS = _MAX_SECONDS
 
 cdef int64_t _live_waiters = 0
 
@@ -58,6 +67,11 @@ cdef int64_t _live_waiters = 0
 def live_waiters() -> int:
     """Operations that are pending now; zero when nothing is under way (the leak tests ask)."""
     return _live_waiters
+
+
+cdef inline bint _in_task(object loop) except -1:
+    """Is a task of that loop running at this moment?"""
+    return (_current_task(loop) if _current_tasks is None else _current_tasks.get(loop)) is not None
 
 
 cdef class Timer:
@@ -135,8 +149,8 @@ cdef class TimerQueue:
 
         ``sleep(0)`` gives the loop one turn.
         """
-        if not seconds >= 0:
-            raise UsageError(f"sleep: seconds must be >= 0, got {seconds!r}")
+        if not 0 <= seconds <= MAX_SECONDS:
+            raise UsageError(f"sleep: seconds must be from 0 to {MAX_SECONDS:g}, got {seconds!r}")
         return self.sleep_until(self.now() + <int64_t>(seconds * 1e9 + 0.5))
 
     def sleep_until(self, int64_t due_ns):
@@ -287,9 +301,11 @@ cdef class TimerQueue:
         else:
             self._handle = None
         self._armed_ns = 0
-        self._dispatch()
-        if not self.closed:
-            self._arm()
+        try:
+            self._dispatch()
+        finally:    # an interrupt must not leave the rest asleep
+            if not self.closed:
+                self._arm()
 
     cdef int _dispatch(self) except -1:
         # As many as were queued at the start, at the most: a timer that sets itself again for a time
@@ -389,7 +405,7 @@ cdef class Waiter(Timer):
 
     cdef int _wake_one(self, object callback, object context) except -1:
         loop = self._queue.loop
-        if self._state == WAITER_CANCELLED or _current_task(loop) is not None:
+        if self._state == WAITER_CANCELLED or _in_task(loop):
             loop.call_soon(callback, self, context=context)
             return 0
         try:
@@ -416,20 +432,27 @@ cdef class Waiter(Timer):
         return self
 
     def __next__(self):
+        if self._poll():
+            raise StopIteration(self._value)
+        return self
+
+    cdef bint _poll(self) except -1:
+        """Whether the value is there; raises the error if it is that."""
         if self._state == WAITER_NEW:
             self._begin()
         if self._state == WAITER_DONE:
             if self._error is not None:
                 raise self._error
             self._taken = True
-            raise StopIteration(self._value)
+            return True
         if self._state == WAITER_CANCELLED:
             raise CancelledError()
         if self._callback is not None:
             raise UsageError("this operation is awaited by another task already: "
                              "start one operation for each task")
         self._asyncio_future_blocking = True
-        return self
+        self._awaited = True
+        return False
 
     # -- what asyncio asks of a future --
 
@@ -472,12 +495,18 @@ cdef class Waiter(Timer):
             self.detach()
             self._wake()
             return True
-        if self._state == WAITER_DONE and self._error is None and not self._taken:
+        if self._state == WAITER_DONE and self._awaited and self._error is None and not self._taken:
             # The task is being cancelled between our result and its next step: what it will never
-            # see goes back to where it came from.
+            # see goes back to where it came from. Who holds us as a future may still ask for it.
             self._taken = True
             self.give_back(self._value)
         return False
+
+    # asyncio.gather() asks its futures for these two, whatever their type.
+    _cancel_message = None
+
+    def _make_cancelled_error(self):
+        return CancelledError()
 
     def cancelled(self) -> bool:
         return self._state == WAITER_CANCELLED
@@ -514,6 +543,19 @@ cdef class Sleep(Waiter):
 
     cdef int expired(self, int64_t now_ns) except -1:
         return self.complete(None)
+
+
+cdef int _waiter_send(Waiter op, object value, PyObject **result) except -1:
+    """``await`` without the StopIteration that carries a value through __next__()."""
+    cdef bint done = op._poll()
+    cdef object out = op._value if done else op
+    Py_INCREF(out)
+    result[0] = <PyObject *>out
+    return not done     # PYGEN_RETURN is 0, PYGEN_NEXT 1, PYGEN_ERROR -1
+
+
+# Cython has no name for this slot. Subclasses share the table that it stands in.
+ghost_set_am_send(Waiter, <void *>_waiter_send)
 
 
 def _reraise(error):

@@ -7,12 +7,15 @@ same with the run's metrics) and outside of one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, Self, Unpack
 
 from ghostcore import _dial
 from ghostcore._codec import Message, PlainCodec
 from ghostcore._engine import Engine, WebSocketBase
 from ghostcore._opening import (
+    DEFAULT_OPTIONS,
     NullObserver,
     Observer,
     Opening,
@@ -24,6 +27,9 @@ from ghostcore._socketio_session import SocketIOSession
 from ghostcore.errors import ClosedByPeer, UsageError
 
 __all__ = ["SocketIOSession", "WebSocketSession", "connect", "socketio"]
+
+
+_PLAIN = PlainCodec()  # it keeps nothing of a session, so all can share it
 
 
 class WebSocketSession(SessionBlock, WebSocketBase):
@@ -39,12 +45,13 @@ class WebSocketSession(SessionBlock, WebSocketBase):
         self, engine: Engine, options: Options, observer: Observer, dialed_ns: int
     ) -> None:
         super().__init__(
-            engine, PlainCodec(), observer.traffic, options.max_message_size, dialed_ns
+            engine, _PLAIN, observer.traffic, options.max_message_size, dialed_ns
         )
         self._observer = observer
 
     def _on_end(self) -> None:
-        self._observer.ended(self)
+        if self.opened_ns:  # an attempt that failed was no session
+            self._observer.ended(self)
 
     def __aiter__(self) -> Self:
         return self
@@ -81,7 +88,7 @@ def connect(
     """
     return Opening(
         _dial.parse_target(url),
-        Options.build(**options),
+        Options.build(**options) if options else DEFAULT_OPTIONS,
         observer or NullObserver(),
         WebSocketSession,
         metric,
@@ -111,15 +118,16 @@ def socketio(
     :raises ConnectFailed, HandshakeRejected, Timeout: when awaited.
     """
 
-    def make(
-        engine: Engine, options: Options, observer: Observer, dialed_ns: int
-    ) -> SocketIOSession:
-        return SocketIOSession(engine, options, observer, dialed_ns, auth, namespace)
-
     return Opening(
         _dial.parse_target(url, socketio_path=path),
-        Options.build(**options),
+        Options.build(**options) if options else DEFAULT_OPTIONS,
         observer or NullObserver(),
-        make,
+        _socketio_maker(namespace) if auth is None else partial(SocketIOSession, auth, namespace),
         metric,
     )
+
+
+@lru_cache(maxsize=64)
+def _socketio_maker(namespace: str) -> Callable[..., SocketIOSession]:
+    """Users without a payload of their own share what makes their sessions."""
+    return partial(SocketIOSession, None, namespace)

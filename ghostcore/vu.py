@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from types import TracebackType
@@ -301,9 +302,12 @@ class User:
 
     def _launch(self) -> None:
         self._vu._observer.interrupting = False
-        self._task = self._pool.engine.loop.create_task(self._run())
-        self._pool.started(self)
-        self._task.add_done_callback(self._done)
+        # A name that all share and a context that is there already: for the task alone asyncio
+        # would make both anew, 120 bytes a user.
+        pool = self._pool
+        self._task = pool.engine.loop.create_task(self._run(), name=pool.scenario)
+        pool.started(self)
+        self._task.add_done_callback(self._done, context=pool.context)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._task = None
@@ -341,7 +345,8 @@ class User:
             await pool.function(vu)
         except asyncio.CancelledError as error:
             self._finish()
-            if observer.interrupting:
+            task = asyncio.current_task()
+            if observer.interrupting or (task is not None and task.cancelling()):
                 recorder.iteration_interrupted()
                 raise
             failed = True  # the script's own cancellation, which it let escape
@@ -408,6 +413,7 @@ class UserPool:
         self.seed = seed
         self.back_off = back_off
         self._on_broken = on_broken
+        self.context = contextvars.copy_context()
         self._users: dict[int, User] = {}
         self._running = 0
         self._idle = asyncio.Event()

@@ -54,6 +54,7 @@ ALLOWED: dict[str, set[str]] = {
         "execution.result",
         "execution.timeline",
     },
+    "execution.collector": set(),
     "execution.recording": {"_engine", "_metrics", "metrics", "execution.result"},
     "execution.worker": {
         "_engine",
@@ -62,6 +63,7 @@ ALLOWED: dict[str, set[str]] = {
         "vu",
         "metrics",
         "monitor",
+        "execution.collector",
         "execution.plan",
         "execution.recording",
         "execution.result",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ghostcore._engine import Engine
 from ghostcore._opening import engine_of
 from ghostcore.errors import EngineError
+from ghostcore.execution.collector import quiet_collector
 from ghostcore.execution.plan import Plan, ScenarioPlan
 from ghostcore.execution.recording import ErrorLog, ScenarioRecorder
 from ghostcore.execution.result import ErrorSample, GeneratorSample
@@ -78,10 +79,11 @@ class Worker:
         executors = [self._execute(engine, scenario, errors) for scenario in self._plan.scenarios]
         ticker = asyncio.create_task(self._tick(engine, errors, monitor))
         try:
-            async with asyncio.TaskGroup() as group:
-                for executor in executors:
-                    group.create_task(executor)
-            await self._sessions_gone(engine)
+            with quiet_collector():
+                async with asyncio.TaskGroup() as group:
+                    for executor in executors:
+                        group.create_task(executor)
+                await self._sessions_gone(engine)
         finally:
             ticker.cancel()
             await asyncio.gather(ticker, return_exceptions=True)

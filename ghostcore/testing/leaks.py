@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,9 +63,9 @@ def open_descriptors() -> dict[int, str]:
     """
     found = {}
     if _DESCRIPTORS.is_dir():
-        for name in os.listdir(_DESCRIPTORS):
+        for path in _DESCRIPTORS.iterdir():
             try:
-                found[int(name)] = os.readlink(_DESCRIPTORS / name)
+                found[int(path.name)] = str(path.readlink())
             except OSError:
                 continue  # the one that the listing itself had open
     return found

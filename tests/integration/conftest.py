@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+import asyncio
+from collections.abc import Coroutine, Iterator
+from typing import Any
 
 import pytest
 import trustme
+import uvloop
 from node_servers import NodeServers
 
 from ghostcore.testing.leaks import assert_no_leaks
@@ -45,3 +47,13 @@ def no_leaks() -> Iterator[None]:
     """Each test of this folder leaves nothing behind."""
     with assert_no_leaks():
         yield
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def run(request: pytest.FixtureRequest) -> Any:
+    """Runs a coroutine to its end on each kind of loop."""
+
+    def execute(main: Coroutine[Any, Any, Any]) -> Any:
+        return uvloop.run(main) if request.param == "uvloop" else asyncio.run(main)
+
+    return execute

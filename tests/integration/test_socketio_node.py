@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-import uvloop
 from node_servers import NodeServers
+from waiting import gone, wait_until
 
 import ghostcore
-from ghostcore import ClosedByPeer, ErrorReply, HandshakeRejected, SocketIOSession, Timeout
-
-
-@pytest.fixture(params=["uvloop", "asyncio"])
-def run(request: pytest.FixtureRequest) -> Any:
-    """Runs a coroutine to its end on each kind of loop."""
-
-    def execute(main: Coroutine[Any, Any, Any]) -> Any:
-        return uvloop.run(main) if request.param == "uvloop" else asyncio.run(main)
-
-    return execute
+from ghostcore import ClosedByPeer, ErrorReply, HandshakeRejected, Timeout
 
 
 def test_events_both_ways(node: NodeServers, run: Any) -> None:
@@ -193,14 +181,6 @@ def test_disconnected_by_the_server(node: NodeServers, run: Any, verb: str) -> N
     run(main())
 
 
-async def gone(session: SocketIOSession) -> None:
-    """Wait until the connection under an ended session is down too."""
-    deadline_s = time.monotonic() + 10
-    while session.is_linked and time.monotonic() < deadline_s:
-        await asyncio.sleep(0.005)
-    assert not session.is_linked
-
-
 def test_server_sees_a_proper_goodbye(node: NodeServers, run: Any) -> None:
     async def main() -> None:
         before = len(node.seen("socketio")["reasons"])
@@ -261,13 +241,6 @@ def test_pings_keep_a_session_alive_while_it_sleeps_and_computes(
             assert node.seen("pinging")["pongs"] - before >= answered - 1
 
     run(main())
-
-
-async def wait_until(condition: Any) -> None:
-    deadline_s = time.monotonic() + 30
-    while not condition() and time.monotonic() < deadline_s:
-        await asyncio.sleep(0.01)
-    assert condition()
 
 
 def test_requests_waits_and_duplicates(node: NodeServers, run: Any) -> None:

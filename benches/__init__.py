@@ -1,0 +1,1 @@
+"""Benchmarks: ``python -m benches``. Method and figures are in README.md."""

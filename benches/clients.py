@@ -1,0 +1,81 @@
+"""The load generators, as commands: ghostcore scenarios (this module, run as a program) and k6."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import ghostcore
+from ghostcore import VU, ConstantVUs, RampingVUs, scenario
+
+__all__ = ["TEXT", "ghostcore_command", "k6_command"]
+
+TEXT = "x" * 50
+IDLE_S = 86_400.0
+_K6_SCRIPTS = Path(__file__).parent / "rivals" / "k6"
+
+
+@scenario()
+async def echo(vu: VU) -> None:
+    async with vu.connect(vu.env["URL"]) as ws:
+        while True:
+            await ws.send(TEXT)
+            await ws.recv()
+
+
+@scenario()
+async def idle(vu: VU) -> None:
+    """Opens a WebSocket and sits on it."""
+    async with vu.connect(vu.env["URL"]):
+        await vu.sleep(IDLE_S)
+
+
+@scenario()
+async def idle_socketio(vu: VU) -> None:
+    """Opens a Socket.IO session and sits on it; the server's pings are answered meanwhile."""
+    async with vu.socketio(vu.env["URL"]):
+        await vu.sleep(IDLE_S)
+
+
+def ghostcore_command(
+    kind: str, url: str, users: int, duration_s: float, ramp_s: float = 0
+) -> list[str]:
+    """The command of a ghostcore scenario: `kind` is echo, idle or idle_socketio."""
+    return [sys.executable, "-m", "benches.clients", kind, url, "--users", str(users),
+            "--duration", str(duration_s), "--ramp", str(ramp_s)]  # fmt: skip
+
+
+def k6_command(kind: str, url: str, users: int, duration_s: float, ramp_s: float = 0) -> list[str]:
+    """The same of k6: `kind` is echo or idle."""
+    settings = {"URL": url, "USERS": users, "DURATION": f"{duration_s:g}s", "RAMP": f"{ramp_s:g}s"}
+    command = [str(Path(sys.executable).with_name("k6")), "run", "--quiet", "--no-usage-report"]
+    for name, value in settings.items():
+        command += ["-e", f"{name}={value}"]
+    return [*command, str(_K6_SCRIPTS / f"{kind}.js")]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=("echo", "idle", "idle_socketio"))
+    parser.add_argument("url")
+    parser.add_argument("--users", type=int, required=True)
+    parser.add_argument("--duration", type=float, required=True, help="seconds after the ramp")
+    parser.add_argument(
+        "--ramp", type=float, default=0, help="seconds to start all users; 0: at once"
+    )
+    options = parser.parse_args(arguments)
+    load: ConstantVUs | RampingVUs
+    if options.ramp:
+        stages = [(options.ramp, options.users), (options.duration, options.users)]
+        load = RampingVUs(stages, start_vus=0, graceful_stop=0)
+    else:
+        load = ConstantVUs(options.users, options.duration, graceful_stop=0)
+    chosen = {"echo": echo, "idle": idle, "idle_socketio": idle_socketio}[options.kind]
+    result = ghostcore.run(chosen, load=load, env={"URL": options.url}, seed=1)
+    print(result.verdict, *result.reasons, sep="\n")
+    return result.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""Round trips a second of closed echo loops, counted at the server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from statistics import median
+
+from benches.clients import ghostcore_command, k6_command
+from benches.measure import Client, cores, pinned, read, server_state, wait_until
+from ghostcore.testing import ServerProcess
+
+__all__ = ["EchoFigures", "measure_echo"]
+
+SETTLE_S = 1.0
+START_TIMEOUT_S = 60.0
+
+CLIENTS: dict[str, Callable[..., list[str]]] = {"ghostcore": ghostcore_command, "k6": k6_command}
+
+
+@dataclass(frozen=True)
+class EchoFigures:
+    """One measurement. The shares are of one core each.
+
+    :ivar client_us: CPU time of the client for each round trip.
+    """
+
+    client: str
+    users: int
+    round_trips_per_s: float
+    client_share: float
+    server_share: float
+    client_us: float
+
+
+def measure_once(client: str, users: int, seconds: float) -> EchoFigures:
+    """Start server and client anew, let them settle, measure for so long."""
+    server_core, client_core = cores()
+    with pinned(server_core):
+        server = ServerProcess("benches.servers")
+        server.start()
+    try:
+        command = CLIENTS[client]("echo", server.url, users, START_TIMEOUT_S + seconds)
+        with Client(command, client_core) as process:
+
+            def connected() -> bool:
+                process.check()
+                return server_state(server.port)[0] == users
+
+            wait_until(connected, START_TIMEOUT_S, f"{client}: {users} connections")
+            time.sleep(SETTLE_S)
+            before, server_before = read(process.pid), read(server.pid)
+            _, messages_before = server_state(server.port)
+            time.sleep(seconds)
+            after, server_after = read(process.pid), read(server.pid)
+            connections, messages = server_state(server.port)
+            if connections != users:
+                raise RuntimeError(f"{client}: {users - connections} connections were lost")
+    finally:
+        server.stop()
+    elapsed_s = after.at_s - before.at_s
+    round_trips = messages - messages_before
+    return EchoFigures(
+        client,
+        users,
+        round_trips / elapsed_s,
+        (after.cpu_s - before.cpu_s) / elapsed_s,
+        (server_after.cpu_s - server_before.cpu_s) / elapsed_s,
+        (after.cpu_s - before.cpu_s) / round_trips * 1e6,
+    )
+
+
+def measure_echo(
+    clients: tuple[str, ...], users: int, seconds: float, repeats: int
+) -> dict[str, object]:
+    """The clients in turns, so that a noisy minute hits all of them; medians of the runs."""
+    runs = [measure_once(client, users, seconds) for _ in range(repeats) for client in clients]
+    medians = {
+        client: {
+            name: median(asdict(run)[name] for run in runs if run.client == client)
+            for name in ("round_trips_per_s", "client_share", "server_share", "client_us")
+        }
+        for client in clients
+    }
+    ratios = [
+        ours.round_trips_per_s / theirs.round_trips_per_s
+        for ours, theirs in zip(
+            (run for run in runs if run.client == "ghostcore"),
+            (run for run in runs if run.client == "k6"),
+            strict=False,
+        )
+    ]
+    return {
+        "users": users,
+        "medians": medians,
+        "ratio_to_k6": median(ratios) if ratios else None,
+        "runs": [asdict(run) for run in runs],
+    }

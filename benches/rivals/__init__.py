@@ -1,0 +1,1 @@
+"""What ghostcore is measured against."""

@@ -1,0 +1,36 @@
+"""The command line of ghostcore, and the pieces of it that other command lines are built from.
+
+=============================  =====================================================================
+:func:`main`                   the program ``ghostcore``
+:func:`load_options`           decorator: -u, -d, -i and -s
+:func:`load_from_options`      a load model from these four
+:func:`run_options`            decorator: -e, --seed, --out, --allow-..., --quiet
+:func:`settings_from_options`  what -e says, as a mapping
+:func:`run_and_report`         runs scenarios, prints, saves; gives the exit code
+:func:`invoke`                 runs a click command with ghostcore's exit codes
+=============================  =====================================================================
+"""
+
+from __future__ import annotations
+
+from ghostcore.cli.common import (
+    invoke,
+    load_from_options,
+    load_options,
+    print_problems,
+    run_and_report,
+    run_options,
+    settings_from_options,
+)
+from ghostcore.cli.program import main
+
+__all__ = [
+    "invoke",
+    "load_from_options",
+    "load_options",
+    "main",
+    "print_problems",
+    "run_and_report",
+    "run_options",
+    "settings_from_options",
+]

@@ -1,0 +1,251 @@
+"""Pieces of command lines that run scenarios: options, load, running and printing, exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ghostcore._scenario import Scenario
+from ghostcore._units import parse_duration
+from ghostcore.errors import InvalidPlan, UsageError
+from ghostcore.execution.result import EXIT_INTERRUPTED, EXIT_INVALID
+from ghostcore.execution.runner import run
+from ghostcore.load import ConstantVUs, LoadModel, RampingVUs
+from ghostcore.report import Console
+
+__all__ = [
+    "EXIT_NOT_SAVED",
+    "invoke",
+    "load_from_options",
+    "load_options",
+    "print_problems",
+    "run_and_report",
+    "run_options",
+    "settings_from_options",
+]
+
+EXIT_NOT_SAVED = 1
+"""The run passed, but its result could not be written where it was asked for."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def load_options(command: Function) -> Function:
+    """Options of a command that replace a load: ``vus``, ``duration``, ``iterations``, ``stages``.
+
+    Hand them to :func:`load_from_options`.
+    """
+    options = (
+        click.option("-u", "--vus", type=int, metavar="N", help="Virtual users."),
+        click.option("-d", "--duration", metavar="TIME", help="For how long, e.g. 2m or 1m30s."),
+        click.option("-i", "--iterations", type=int, metavar="N", help="Iterations in all."),
+        click.option(
+            "-s",
+            "--stage",
+            "stages",
+            multiple=True,
+            metavar="TIME:USERS",
+            help="Ramp to that many users within that time, e.g. 30s:100. Repeat for more stages.",
+        ),
+    )
+    return _decorated(command, options)
+
+
+def run_options(command: Function) -> Function:
+    """Options of a command that runs scenarios: ``settings`` (see :func:`settings_from_options`),
+    ``seed``, ``out``, ``allow_empty``, ``allow_script_errors``, ``quiet``."""
+    options = (
+        click.option(
+            "-e",
+            "--env",
+            "settings",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="A setting for the script: vu.env[KEY].",
+        ),
+        click.option("--seed", type=int, metavar="N", help="Of everything random."),
+        click.option(
+            "--out",
+            type=click.Path(file_okay=False, path_type=Path),
+            metavar="DIR",
+            help="Save the result there: result.json.",
+        ),
+        click.option("--allow-empty", is_flag=True, help="Thresholds without data pass."),
+        click.option(
+            "--allow-script-errors", is_flag=True, help="Errors of the script do not fail the run."
+        ),
+        click.option("--quiet", is_flag=True, help="No progress, only the summary."),
+    )
+    return _decorated(command, options)
+
+
+def _decorated(command: Function, options: Sequence[Callable[[Any], Any]]) -> Function:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def load_from_options(
+    vus: int | None = None,
+    duration: str | None = None,
+    iterations: int | None = None,
+    stages: Sequence[str] = (),
+) -> LoadModel | None:
+    """The load model that options ask for; None if they ask for none.
+
+    A duration makes constant users (one unless `vus` says more), stages make a ramp that starts
+    with `vus` users (1 unless given).
+
+    :raises InvalidPlan: options that contradict each other or cannot be read; with all problems.
+    """
+    problems: list[str] = []
+    if stages and duration is not None:
+        problems.append("-s and -d contradict each other: each stage has its own duration")
+    if iterations is not None or (vus is not None and duration is None and not stages):
+        problems.append(_shared_iterations(vus, iterations))
+    parsed = [_stage(stage, problems) for stage in stages]
+    if problems:
+        raise InvalidPlan(problems)
+    load: LoadModel | None = None
+    if stages:
+        load = RampingVUs(parsed, start_vus=1 if vus is None else vus)
+    elif duration is not None:
+        load = ConstantVUs(1 if vus is None else vus, duration)
+    problems = [] if load is None else load.validate()
+    if problems:
+        raise InvalidPlan(problems)
+    return load
+
+
+def _shared_iterations(vus: int | None, iterations: int | None) -> str:
+    """Why the load model that -i, or -u alone, stands for in k6 is refused."""
+    given = " and ".join(
+        text
+        for text, value in ((f"-u {vus}", vus), (f"-i {iterations}", iterations))
+        if value is not None
+    )
+    return (
+        f"{given} would share a number of iterations among the users, a load model that ghostcore "
+        "does not have: use -u USERS -d DURATION, -s DURATION:USERS (repeatable), or "
+        "load=PerVUIterations(vus, iterations) in the script"
+    )
+
+
+def _stage(text: str, problems: list[str]) -> tuple[str, int]:
+    duration, colon, users = text.rpartition(":")
+    try:
+        if not colon or not users.strip().isascii() or not users.strip().isdigit():
+            raise UsageError("expected DURATION:USERS, such as 30s:100")
+        parse_duration(duration, "its duration")
+    except UsageError as error:
+        problems.append(f"stage {text!r}: {error}")
+        return "0", 0
+    return duration, int(users)
+
+
+def settings_from_options(pairs: Sequence[str]) -> dict[str, str]:
+    """``KEY=VALUE`` texts as a mapping; the last one of a key wins.
+
+    :raises InvalidPlan: with every text that is none.
+    """
+    problems = [
+        f"-e {pair!r}: expected KEY=VALUE" for pair in pairs if not pair.partition("=")[0].strip()
+        or "=" not in pair
+    ]
+    if problems:
+        raise InvalidPlan(problems)
+    return {key.strip(): value for key, _, value in (pair.partition("=") for pair in pairs)}
+
+
+def run_and_report(
+    *scenarios: Scenario,
+    load: LoadModel | None = None,
+    env: Mapping[str, str] | None = None,
+    seed: int | None = None,
+    out: str | Path | None = None,
+    console: Console | None = None,
+    allow_empty: bool = False,
+    allow_script_errors: bool = False,
+) -> int:
+    """Run scenarios, print how it goes and what came of it, save the result.
+
+    Problems of the plan are printed to standard error. Other arguments as for ``ghostcore.run``.
+
+    :param out: a directory for the result; None saves nothing.
+    :param console: where to print; standard output unless given.
+    :returns: the exit code: that of the result, or 104 for a plan that cannot start.
+    """
+    console = console or Console()
+    problem = _unwritable(out)
+    if problem:
+        return print_problems([problem])
+    try:
+        result = run(
+            *scenarios,
+            load=load,
+            env=env,
+            seed=seed,
+            allow_empty=allow_empty,
+            allow_script_errors=allow_script_errors,
+            listener=console,
+        )
+    except UsageError as error:
+        return print_problems(problems_of(error))
+    finally:
+        console.close()
+    if out is not None:
+        try:
+            console.saved(result.save(out))
+        except OSError as error:
+            click.echo(f"The result could not be saved: {error}", err=True)
+            return result.exit_code or EXIT_NOT_SAVED
+    return result.exit_code
+
+
+def _unwritable(out: str | Path | None) -> str:
+    """Why results cannot be saved there: better known before a run of an hour than after it."""
+    if out is None:
+        return ""
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return f"results cannot be saved in {str(out)!r}: {error.strerror or error}"
+    return ""
+
+
+def problems_of(error: UsageError) -> Sequence[str]:
+    """Each problem of an InvalidPlan; the message of another error."""
+    return error.problems if isinstance(error, InvalidPlan) else [str(error)]
+
+
+def print_problems(problems: Sequence[str]) -> int:
+    """Print what keeps a run from starting, to standard error; returns the exit code, 104."""
+    click.echo("This run cannot start:", err=True)
+    for problem in problems:
+        click.echo(f"  - {problem}", err=True)
+    return EXIT_INVALID
+
+
+def invoke(command: click.Command, arguments: Sequence[str] | None = None, *, name: str) -> int:
+    """Run a click command that returns an exit code.
+
+    :param arguments: those of the program unless given.
+    :param name: the program's name, for messages.
+    :returns: the command's exit code; 104 for wrong arguments, 105 for Ctrl-C outside of a run.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        code = command.main(given, prog_name=name, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return EXIT_INVALID
+    except UsageError as error:
+        return print_problems(problems_of(error))
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return EXIT_INTERRUPTED
+    return code if isinstance(code, int) else 0

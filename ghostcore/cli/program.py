@@ -1,0 +1,107 @@
+"""The program ``ghostcore``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from ghostcore import __version__
+from ghostcore.cli.common import (
+    invoke,
+    load_from_options,
+    load_options,
+    run_and_report,
+    run_options,
+    settings_from_options,
+)
+from ghostcore.cli.scripts import ScriptError, choose, load_scenarios
+from ghostcore.execution.result import EXIT_SCRIPT
+from ghostcore.report import Console
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def cli() -> None:
+    """Load tests for WebSocket and Socket.IO servers."""
+
+
+@cli.command("run", short_help="Run the scenarios of a script.")
+@click.argument("script")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@load_options
+@run_options
+def run_command(
+    script: str,
+    names: tuple[str, ...],
+    vus: int | None,
+    duration: str | None,
+    iterations: int | None,
+    stages: tuple[str, ...],
+    settings: tuple[str, ...],
+    seed: int | None,
+    out: Path | None,
+    allow_empty: bool,
+    allow_script_errors: bool,
+    quiet: bool,
+) -> int:
+    """Run the scenario NAME of SCRIPT, or several at the same time. A script with one scenario
+    needs no NAME.
+
+    -u and -d replace the load of the scenario by that many users for that time, -s by a ramp
+    (with -u: from that many users).
+
+    \b
+    Exit codes:
+        0  every threshold passed
+       99  a threshold failed, or nothing was opened or completed
+      104  invalid options, script or plan: nothing was connected
+      105  interrupted (Ctrl-C); a second one ends the run at once
+      107  errors in the script
+      108  aborted by the script
+      111  inconclusive
+    """
+    load = load_from_options(vus, duration, iterations, stages)
+    env = settings_from_options(settings)
+    try:
+        scenarios = choose(load_scenarios(script), names, script)
+    except ScriptError as error:
+        click.echo(str(error), err=True)
+        return EXIT_SCRIPT
+    return run_and_report(
+        *scenarios,
+        load=load,
+        env=env,
+        seed=seed,
+        out=out,
+        console=Console(progress=not quiet),
+        allow_empty=allow_empty,
+        allow_script_errors=allow_script_errors,
+    )
+
+
+@cli.command("serve-echo", short_help="A WebSocket server that returns every message.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="0 takes any free port.",
+)
+def serve_echo_command(host: str, port: int) -> int:
+    """Serve until Ctrl-C. The first line of output is "listening on ws://HOST:PORT"."""
+    from ghostcore.testing import EchoServer, run_server
+
+    return run_server(lambda: EchoServer(host, port))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; returns its exit code.
+
+    :param arguments: without the program's name; those of the process unless given.
+    """
+    return invoke(cli, arguments, name="ghostcore")

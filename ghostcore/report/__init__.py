@@ -1,0 +1,28 @@
+"""Ways to show a result: on the console, as a file.
+
+======================  ============================================================================
+:class:`Console`        follows a run: ``ghostcore.run(scenario, listener=Console())``
+:func:`summary_text`    the summary of a result as plain text
+:func:`save`            writes ``result.json``; what ``result.save()`` calls
+======================  ============================================================================
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ghostcore.execution.result import Result
+from ghostcore.report import json as _json
+from ghostcore.report.console import Console
+from ghostcore.report.summary import summary_text
+
+__all__ = ["Console", "save", "summary_text"]
+
+
+def save(result: Result, directory: str | Path) -> Path:
+    """Write a result into a directory, which is made if need be.
+
+    :returns: the path of ``result.json``.
+    :raises OSError: it cannot be written.
+    """
+    return _json.write(result, Path(directory))

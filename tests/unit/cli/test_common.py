@@ -1,0 +1,169 @@
+"""Options to load models and settings; running and reporting; exit codes."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import click
+import pytest
+
+from ghostcore import VU, ConstantVUs, InvalidPlan, RampingVUs, UsageError, scenario
+from ghostcore.cli import (
+    invoke,
+    load_from_options,
+    load_options,
+    run_and_report,
+    run_options,
+    settings_from_options,
+)
+from ghostcore.cli.common import EXIT_NOT_SAVED
+from ghostcore.load import LoadModel
+from ghostcore.report import Console
+
+
+@scenario(load=ConstantVUs(1, 0.1), name="nap")
+async def nap(vu: VU) -> None:
+    await vu.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("vus", "duration", "stages", "load"),
+    [
+        (None, None, (), None),
+        (50, "2m", (), ConstantVUs(50, "2m")),
+        (None, "30s", (), ConstantVUs(1, "30s")),
+        (None, None, ("30s:100",), RampingVUs([("30s", 100)], start_vus=1)),
+        (5, None, ("30s:100", "1m30s:0"), RampingVUs([("30s", 100), ("1m30s", 0)], start_vus=5)),
+        (0, None, ("30s:100",), RampingVUs([("30s", 100)], start_vus=0)),
+    ],
+)
+def test_options_that_replace_the_load(
+    vus: int | None, duration: str | None, stages: tuple[str, ...], load: LoadModel | None
+) -> None:
+    assert load_from_options(vus, duration, None, stages) == load
+
+
+@pytest.mark.parametrize(
+    ("vus", "duration", "iterations", "stages", "problem"),
+    [
+        (5, None, None, (), "-u 5 would share"),
+        (5, None, 10, (), "-u 5 and -i 10 would share"),
+        (None, "2m", 10, (), "-i 10 would share"),
+        (None, "2m", None, ("30s:100",), "contradict"),
+        (None, "30", None, (), 'write "30s"'),
+        (0, "2m", None, (), "vus must be at least 1"),
+        (None, None, None, ("30s",), "expected DURATION:USERS"),
+        (None, None, None, ("30s:-1",), "expected DURATION:USERS"),
+        (None, None, None, ("30s:²",), "expected DURATION:USERS"),
+        (None, None, None, ("x:1",), "stage 'x:1': its duration must be"),
+    ],
+)
+def test_options_that_cannot_be(
+    vus: int | None,
+    duration: str | None,
+    iterations: int | None,
+    stages: tuple[str, ...],
+    problem: str,
+) -> None:
+    with pytest.raises(InvalidPlan) as caught:
+        load_from_options(vus, duration, iterations, stages)
+    assert len(caught.value.problems) == 1
+    assert problem in caught.value.problems[0]
+
+
+def test_all_problems_of_options_are_told_at_once() -> None:
+    with pytest.raises(InvalidPlan) as caught:
+        load_from_options(None, "1m", 3, ("x", "y"))
+    assert len(caught.value.problems) == 4
+
+
+def test_settings() -> None:
+    pairs = ["URL=ws://h/?a=b", "EMPTY=", "A=1", "A=2"]
+    assert settings_from_options(pairs) == {"URL": "ws://h/?a=b", "EMPTY": "", "A": "2"}
+    with pytest.raises(InvalidPlan) as caught:
+        settings_from_options(["A=1", "B", "=3"])
+    assert caught.value.problems == ("-e 'B': expected KEY=VALUE", "-e '=3': expected KEY=VALUE")
+
+
+def test_a_run_is_printed_and_saved(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    out = tmp_path / "out"
+    assert run_and_report(nap, seed=5, out=out, console=Console(stream)) == 0
+    assert stream.getvalue().startswith("running nap: 1 user for 100ms\nseed 5\n")
+    assert stream.getvalue().endswith(f"saved to {out / 'result.json'}\n")
+    assert json.loads((out / "result.json").read_text())["seed"] == 5
+
+
+def test_the_load_is_replaced() -> None:
+    stream = io.StringIO()
+    assert run_and_report(nap, load=ConstantVUs(2, 0.2), console=Console(stream)) == 0
+    assert stream.getvalue().startswith("running nap: 2 users for 200ms\n")
+
+
+def test_every_problem_of_a_plan_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = io.StringIO()
+    wrong = ConstantVUs(0, -1)
+    assert run_and_report(nap, load=wrong, seed=-1, console=Console(stream)) == 104
+    assert stream.getvalue() == ""
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "This run cannot start:"
+    assert [line[:4] for line in lines[1:]] == ["  - "] * 3
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    stream = io.StringIO()
+    assert run_and_report(nap, out=tmp_path / "file" / "out", console=Console(stream)) == 104
+    assert stream.getvalue() == ""
+    assert "results cannot be saved" in capsys.readouterr().err
+
+
+def test_a_result_that_could_not_be_saved_is_no_success(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "result.json").mkdir()
+    stream = io.StringIO()
+    assert run_and_report(nap, out=tmp_path, console=Console(stream)) == EXIT_NOT_SAVED
+    assert "verdict: pass" in stream.getvalue()
+    assert "could not be saved" in capsys.readouterr().err
+
+
+def test_a_command_line_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    seen: dict[str, object] = {}
+
+    @click.command()
+    @click.option("--session", default="none")
+    @load_options
+    @run_options
+    def command(**options: object) -> int:
+        seen.update(options)
+        if options["session"] == "wrong":
+            raise UsageError("no such session")
+        if options["session"] == "stop":
+            raise KeyboardInterrupt
+        return 99
+
+    assert invoke(command, ["-u", "3", "-s", "1s:2", "-s", "2s:3", "-e", "A=b"], name="own") == 99
+    assert seen == {
+        "session": "none",
+        "vus": 3,
+        "duration": None,
+        "iterations": None,
+        "stages": ("1s:2", "2s:3"),
+        "settings": ("A=b",),
+        "seed": None,
+        "out": None,
+        "allow_empty": False,
+        "allow_script_errors": False,
+        "quiet": False,
+    }
+    assert invoke(command, ["--session", "wrong"], name="own") == 104
+    assert "  - no such session" in capsys.readouterr().err
+    assert invoke(command, ["--nothing"], name="own") == 104
+    assert "--nothing" in capsys.readouterr().err
+    assert invoke(command, ["--session", "stop"], name="own") == 105
+    assert invoke(command, ["--help"], name="own") == 0

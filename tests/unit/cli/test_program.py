@@ -1,0 +1,213 @@
+"""The program in a process of its own: exit codes, streams, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import ghostcore
+from ghostcore.testing import ServerProcess
+
+SCRIPT = """
+from ghostcore import ConstantVUs, Trend, scenario
+
+ECHO = Trend("echo_time")
+
+async def say(vu):
+    async with vu.connect(vu.env["URL"]) as session:
+        with vu.timer(ECHO):
+            await session.send("hello")
+            await session.recv()
+    await vu.sleep(0.05)
+
+@scenario(load=ConstantVUs(2, "300ms"), thresholds={ECHO: "max<60000"})
+async def good(vu):
+    await say(vu)
+
+@scenario(load=ConstantVUs(2, "300ms"), thresholds={ECHO: "max<0.001"})
+async def slow(vu):
+    await say(vu)
+
+@scenario(load=ConstantVUs(1, "200ms"))
+async def wrong(vu):
+    await vu.sleep(0.02)
+    raise KeyError("no such thing")
+
+@scenario(load=ConstantVUs(1, "200ms"), thresholds={"no_such_metric": "count>1", ECHO: "p(101)<1"})
+async def planless(vu):
+    pass
+
+@scenario(load=ConstantVUs(1, "60s"))
+async def endless(vu):
+    await vu.sleep(0.05)
+
+@scenario(load=ConstantVUs(1, "60s"))
+async def aborting(vu):
+    vu.abort("seen enough")
+"""
+
+ROOT = Path(ghostcore.__file__).parent.parent
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "ghostcore", *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR",)}
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def ghost(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(),
+    )
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with ServerProcess("ghostcore.testing.echo") as server:
+        yield server.url
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "load.py"
+    path.write_text(SCRIPT)
+    return path
+
+
+def test_thresholds_that_hold(script: Path, url: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = ghost("run", script, "good", "-e", f"URL={url}", "--seed", 11, "--out", out)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("running good: 2 users for 300ms\nseed 11\n")
+    assert "\x1b" not in done.stdout
+    assert json.loads((out / "result.json").read_text())["verdict"] == "pass"
+
+
+def test_nothing_is_saved_unasked(script: Path, url: str, tmp_path: Path) -> None:
+    assert ghost("run", script, "good", "-e", f"URL={url}").returncode == 0
+    assert [one.name for one in tmp_path.iterdir()] == ["load.py"]
+
+
+def test_a_threshold_that_fails(script: Path, url: str) -> None:
+    done = ghost("run", script, "slow", "-u", 1, "-d", "200ms", "-e", f"URL={url}")
+    assert done.returncode == 99
+    assert done.stdout.startswith("running slow: 1 user for 200ms\n")
+    assert "verdict: fail  (exit code 99" in done.stdout
+
+
+def test_errors_of_the_script(script: Path) -> None:
+    done = ghost("run", script, "wrong")
+    assert done.returncode == 107
+    line = SCRIPT.splitlines().index('    raise KeyError("no such thing")') + 1
+    assert f"load.py:{line}: KeyError: 'no such thing'" in done.stdout
+    assert ghost("run", script, "wrong", "--allow-script-errors").returncode == 99
+
+
+def test_a_script_that_cannot_be_imported(tmp_path: Path) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text("import ghostcore\nghostcore.nothing\n")
+    done = ghost("run", path)
+    assert (done.returncode, done.stdout) == (107, "")
+    assert done.stderr.startswith(f"{path}:2: the script cannot be imported: AttributeError: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_plan_that_cannot_be(script: Path) -> None:
+    done = ghost("run", script, "planless")
+    assert (done.returncode, done.stdout) == (104, "")
+    assert done.stderr.count("  - planless: threshold") == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run",),
+        ("run", "no/such/file.py"),
+        ("run", "SCRIPT"),
+        ("run", "SCRIPT", "unknown"),
+        ("run", "SCRIPT", "good", "-u", "2"),
+        ("run", "SCRIPT", "good", "-u", "two"),
+        ("run", "SCRIPT", "good", "-d", "1s", "-s", "1s:1"),
+        ("run", "SCRIPT", "good", "-e", "URL"),
+        ("run", "SCRIPT", "good", "slow", "-u", "1", "-d", "1s"),
+        ("no-such-command",),
+    ],
+)
+def test_arguments_that_cannot_be(script: Path, arguments: tuple[str, ...]) -> None:
+    done = ghost(*(script if one == "SCRIPT" else one for one in arguments))
+    assert (done.returncode, done.stdout) == (104, "")
+    assert done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_abort(script: Path) -> None:
+    done = ghost("run", script, "aborting", "--quiet")
+    assert done.returncode == 108
+    assert "seen enough" in done.stdout
+
+
+def test_ctrl_c_prints_and_saves_what_there_is(script: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = command("run", script, "endless", "--out", out)
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, text=True, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("running endless")
+        assert process.stdout.readline().startswith("seed")
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+        assert process.wait(60) == 105
+    assert "verdict: inconclusive  (exit code 105" in rest
+    assert "interrupted: SIGINT" in rest
+    result = json.loads((out / "result.json").read_text())
+    assert result["exit_code"] == 105
+    assert result["metrics"]["iterations"]["count"] > 0
+
+
+def test_a_reader_that_goes_away_changes_no_exit_code(script: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        command("run", script, "endless", "-u", 1, "-d", "100ms"),
+        check=False,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        env=environment(),
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_serving_echo(script: Path) -> None:
+    with subprocess.Popen(
+        command("serve-echo"), stdout=subprocess.PIPE, text=True, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        listening, _, url = process.stdout.readline().strip().rpartition(" ")
+        assert listening == "listening on"
+        done = ghost("run", script, "good", "-e", f"URL={url}", "--quiet")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert done.returncode == 0
+
+
+def test_version_and_help() -> None:
+    assert ghost("--version").stdout == f"ghostcore {ghostcore.__version__}\n"
+    assert "Exit codes:" in ghost("run", "--help").stdout

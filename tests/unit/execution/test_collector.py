@@ -1,0 +1,37 @@
+"""The collector is tuned for a run and is as it was afterwards."""
+
+from __future__ import annotations
+
+import gc
+
+from ghostcore.execution.collector import THRESHOLDS, quiet_collector
+
+
+def test_it_is_tuned_inside_and_restored_after() -> None:
+    before = gc.get_threshold()
+    with quiet_collector():
+        assert gc.get_threshold() == THRESHOLDS
+        assert gc.get_freeze_count() > 0
+    assert gc.get_threshold() == before
+    assert gc.get_freeze_count() == 0
+
+
+def test_what_somebody_else_froze_stays_frozen() -> None:
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()
+        with quiet_collector():
+            pass
+        assert gc.get_freeze_count() == frozen
+    finally:
+        gc.unfreeze()
+
+
+def test_it_is_restored_when_the_block_fails() -> None:
+    before = gc.get_threshold()
+    try:
+        with quiet_collector():
+            raise RuntimeError
+    except RuntimeError:
+        pass
+    assert gc.get_threshold() == before

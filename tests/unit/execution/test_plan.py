@@ -1,0 +1,139 @@
+"""Plans: every problem is found at once, and what is valid is put together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ghostcore import (
+    VU,
+    ConstantVUs,
+    Counter,
+    InvalidPlan,
+    PerVUIterations,
+    Scenario,
+    Trend,
+    UsageError,
+    scenario,
+)
+from ghostcore.execution.plan import make_plan
+
+JOIN = Trend("join_time")
+
+
+async def body(vu: VU) -> None:
+    """Nothing."""
+
+
+def made(**options: Any) -> Scenario:
+    options.setdefault("name", "one")
+    return scenario(**options)(body)
+
+
+def problems_of(*scenarios: Scenario, **options: Any) -> str:
+    with pytest.raises(InvalidPlan) as caught:
+        make_plan(scenarios, **options)
+    assert str(caught.value) == "; ".join(caught.value.problems)
+    return "\n".join(caught.value.problems)
+
+
+def test_a_valid_plan() -> None:
+    load = ConstantVUs(5, "10s", tags={"a": "1"}, env={"X": "load"})
+    one = made(
+        load=load,
+        thresholds={JOIN: ["p(95)<100", "max<500"], "ws_errors{kind:closed}": "count<1"},
+        metrics=[Counter("seen")],
+        tags={"b": "2"},
+        env={"X": "scenario", "Y": "scenario"},
+    )
+    plan = make_plan([one], env={"X": "run", "Y": "run", "Z": "run"}, seed=7)
+    assert plan.seed == 7
+    assert plan.max_vus == 5
+    assert plan.duration_ns == 10 * 10**9
+    assert plan.scenarios[0].tags == {"a": "1", "b": "2"}
+    assert plan.scenarios[0].env == {"X": "load", "Y": "scenario", "Z": "run"}
+    assert [(one.selector, one.threshold.expression) for one in plan.thresholds] == [
+        ("join_time", "p(95)<100"),
+        ("join_time", "max<500"),
+        ("ws_errors{kind:closed}", "count<1"),
+    ]
+    assert set(plan.declarations) == {"join_time", "seen"}
+
+
+def test_values_of_env_are_not_in_the_plan_that_is_saved() -> None:
+    plan = make_plan([made(load=ConstantVUs(1, 1, env={"A": "hidden"}))], env={"KEY": "secret"})
+    saved = str(plan.to_dict())
+    assert "secret" not in saved
+    assert "hidden" not in saved
+    assert "KEY" in saved
+
+
+def test_a_seed_is_drawn_if_none_is_given() -> None:
+    one = made(load=ConstantVUs(1, 1))
+    assert make_plan([one]).seed != make_plan([one]).seed
+
+
+def test_all_problems_are_told_together() -> None:
+    text = problems_of(
+        made(
+            name="bad",
+            load=ConstantVUs(-1, "no time"),
+            thresholds={
+                JOIN: "p(101)<3",
+                "nobody_knows": "count<1",
+                "ws_connecting": "rate>0.5",
+                "iterations": "p(95)<1",
+            },
+        ),
+        made(name="none"),
+        made(name="odd", load="5 users"),
+        seed=-3,
+    )
+    for expected in (
+        "bad: vus",
+        "bad: duration",
+        "percentile 101",
+        "'nobody_knows', which is neither built in nor declared",
+        "a trend has no rate",
+        "a counter has no p",
+        "none: no load model",
+        "odd: load '5 users' is no load model",
+        "seed must be an int",
+    ):
+        assert expected in text, expected
+
+
+def test_no_scenario_and_twice_the_same() -> None:
+    assert "no scenario" in problems_of()
+    one = made(load=ConstantVUs(1, 1))
+    assert "two scenarios are named 'one'" in problems_of(one, one)
+
+
+def test_one_name_is_one_metric() -> None:
+    text = problems_of(
+        made(name="a", load=ConstantVUs(1, 1), metrics=[Trend("x")]),
+        made(name="b", load=ConstantVUs(1, 1), metrics=[Counter("x"), Counter("iterations")]),
+        made(name="c", load=ConstantVUs(1, 1), metrics=[Trend("iterations")]),
+    )
+    assert "b: metric x is" in text
+    assert "c: metric iterations is" in text
+    assert "b: metric iterations" not in text
+
+
+def test_a_load_replaces_that_of_one_scenario() -> None:
+    plan = make_plan([made()], load=PerVUIterations(2, 3))
+    assert plan.max_vus == 2
+    two = [made(name="a"), made(name="b")]
+    assert "needs one scenario" in problems_of(*two, load=ConstantVUs(1, 1))
+
+
+def test_what_is_no_metric() -> None:
+    assert "'text' is no metric" in problems_of(made(load=ConstantVUs(1, 1), metrics=["text"]))
+
+
+def test_scenarios_must_be_coroutine_functions_with_good_names() -> None:
+    with pytest.raises(UsageError, match="async def"):
+        scenario()(lambda vu: None)  # type: ignore[arg-type, return-value]
+    with pytest.raises(UsageError, match="name 'a b'"):
+        scenario(name="a b")(body)
