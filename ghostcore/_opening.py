@@ -14,8 +14,8 @@ from picows import WSHandshakeError, WSInvalidStatusError
 from ghostcore import _dial, _epoll_link
 from ghostcore._engine import Engine, Session, Traffic
 from ghostcore._picows_link import open_link
-from ghostcore._upgrade import make_request
 from ghostcore._units import parse_duration, seconds_to_ns
+from ghostcore._upgrade import make_request
 from ghostcore.errors import (
     ConnectFailed,
     HandshakeRejected,
@@ -420,7 +420,7 @@ class Opening(Generic[SessionT]):
                 target.resource,
                 ssl=context,
                 server_hostname=target.host if target.secure else None,
-                headers=options.headers,
+                headers=tuple(self._headers()),
                 subprotocols=options.subprotocols,
                 max_frame_size=options.max_message_size,
             )

@@ -23,6 +23,7 @@ from ghostcore.vu import UserPool
 __all__ = ["Worker", "WorkerReport"]
 
 WINDOW_NS = 1_000_000_000
+CLOSING_NS = 6 * WINDOW_NS
 
 
 @dataclass
@@ -131,8 +132,12 @@ class Worker:
         )
 
     async def _sessions_gone(self, engine: Engine) -> None:
-        """Sessions that iterations left are being closed: give them a moment, as windows go on."""
-        deadline_ns = engine.now_ns() + 2 * WINDOW_NS
+        """Sessions that iterations left are being closed: wait until all have ended.
+
+        Each has 5 s for its closing handshake and is cut off then, so none is left to outlive the
+        loop.
+        """
+        deadline_ns = engine.now_ns() + CLOSING_NS
         while engine.live_sessions and engine.now_ns() < deadline_ns:
             await engine.timers.sleep(0.01)
 

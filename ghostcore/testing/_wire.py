@@ -24,6 +24,7 @@ class Wire:
         self._reader = reader
         self._writer = writer
         self._reset = False
+        self._upgraded = False
         self.headers: dict[str, str] = {}
 
     async def request(self) -> dict[str, str]:
@@ -56,6 +57,7 @@ class Wire:
         lines = [f"HTTP/1.1 {status}"]
         lines += [f"{name}: {value}" for name, value in headers.items() if value is not None]
         await self.send("\r\n".join([*lines, "", ""]).encode() + body)
+        self._upgraded = status.startswith("101")
 
     async def send(self, data: bytes) -> None:
         """Put bytes on the wire as they are."""
@@ -108,9 +110,15 @@ class Wire:
         await asyncio.sleep(0.05)
 
     async def hold(self) -> None:
-        """Do nothing more until the client ends the connection."""
-        while await self._reader.read(65536):
-            pass
+        """Do nothing more until the client ends the connection, or closes it with a close frame."""
+        while not self._upgraded:
+            if not await self._reader.read(65536):
+                return
+        while True:
+            opcode, payload = await self.receive()
+            if opcode == 8:
+                await self.frame(8, payload)
+                return
 
     async def stare(self) -> None:
         """Read nothing more, and do nothing: for good."""
@@ -122,10 +130,10 @@ class Wire:
 
     def _end(self) -> None:
         transport = self._writer.transport
+        raw = transport.get_extra_info("socket")
         if self._reset:
-            transport.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-            )
+            if raw is not None:  # None: it is closed already
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             transport.abort()
         else:
             transport.close()

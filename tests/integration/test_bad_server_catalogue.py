@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import socket
 import ssl
 import time
 import warnings
@@ -15,8 +14,8 @@ import pytest
 import trustme
 
 import ghostcore
-from ghostcore import PerVUIterations, Result, UsageError, scenario
-from ghostcore.errors import KINDS, ClosedByPeer
+from ghostcore import PerVUIterations, Result, scenario
+from ghostcore.errors import ClosedByPeer
 from ghostcore.testing.bad_servers import BAD_SERVERS, MisbehavingServer
 from ghostcore.testing.threads import ServerThread
 
