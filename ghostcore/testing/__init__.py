@@ -2,11 +2,11 @@
 
 ===========================  =======================================================================
 :class:`EchoServer`          a WebSocket server that returns every message
-:class:`SocketIOServer`      Engine.IO 4 and Socket.IO 5 over WebSocket, with handlers and HTTP routes
-:class:`MisbehavingServer`   one of ``BAD_SERVERS``: over a hundred ways to fail, each with the kind
-                             of error that must come of it
-:class:`FaultProxy`          a TCP proxy that delays, cuts, resets, swallows and stalls what it carries
-:class:`ServerThread`        any of them in a thread of its own, for code that blocks as ``run()`` does
+:class:`SocketIOServer`      Engine.IO 4 and Socket.IO 5 over WebSocket, with handlers and HTTP
+:class:`MisbehavingServer`   one of ``BAD_SERVERS``: over a hundred ways to fail, each with the
+                             kind of error that must come of it
+:class:`FaultProxy`          a TCP proxy that delays, cuts, resets, swallows and stalls
+:class:`ServerThread`        any of them in a thread of its own, for code that blocks its thread
 :class:`ServerProcess`       any of them in a process of its own
 :func:`run_server`           the ``main`` of such a process
 :func:`assert_no_leaks`      fails a test that leaves sessions, operations or descriptors behind

@@ -76,7 +76,7 @@ async def _endless_status(wire: Wire) -> None:
         await wire.send(b"1" * 16384)
 
 
-def _answers(status: str, body: bytes = b"", **changed: str | None) -> Script:
+def _answers(status: str, body: bytes = b"", /, **changed: str | None) -> Script:
     async def script(wire: Wire) -> None:
         await wire.answer(status, body, **changed)
         await wire.hold()

@@ -22,6 +22,7 @@ import socket
 import struct
 import sys
 from dataclasses import dataclass, fields
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -396,8 +397,11 @@ class FaultProxy:
             self.connections[number] = connection
             task = asyncio.create_task(connection._run())
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            task.add_done_callback(lambda _, number=number: self.connections.pop(number))
+            task.add_done_callback(partial(self._forget, number))
+
+    def _forget(self, number: int, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        del self.connections[number]
 
 
 def _flow(text: str) -> Flow:
