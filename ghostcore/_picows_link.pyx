@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 from picows.picows cimport WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
-from ghostcore._engine cimport Engine, Link, Session
+from ghostcore._engine cimport SESSION_OPEN, Engine, Link, Session
 from ghostcore._message cimport close_payload
 
 import asyncio
@@ -99,6 +99,8 @@ cdef class _Listener(WSListener):
             self._broken(error)
 
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
+        if transport.is_close_frame_sent and self._session._state == SESSION_OPEN:
+            return None     # picows has found a violation: it tells when it has disconnected
         try:
             self._session.link_frame(
                 frame.msg_type, frame.fin, (frame.rsv1 << 2) | (frame.rsv2 << 1) | frame.rsv3,

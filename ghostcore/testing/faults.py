@@ -185,41 +185,42 @@ class FaultConnection:
 
     async def _pump(self, way: Direction, source: socket.socket, sink: socket.socket) -> None:
         passed = 0
+        pending = b""
         loop = self._proxy._loop
         try:
             while True:
-                flow = await self._may_read(way, passed)
+                # Looked up anew each time: what is done to a byte is decided when it is passed on.
+                flow = await self._may_pass(way, passed)
                 limit = flow.next_limit()
-                size = _CHUNK
+                reached = limit[1] if limit is not None and passed >= limit[0] else None
+                if reached is not None and reached != "swallow_after":
+                    self._limit_reached(reached, sink)
+                    return
+                size = _CHUNK if limit is None or reached else min(_CHUNK, limit[0] - passed)
+                if not pending:
+                    pending = await loop.sock_recv(source, size)
+                    if not pending:
+                        limit = (await self._may_pass(way, passed)).next_limit()
+                        if limit is None or passed < limit[0]:
+                            sink.shutdown(socket.SHUT_WR)
+                        break
+                    continue
+                if reached:
+                    pending = b""
+                    continue
                 if flow.bytes_per_s is not None:
                     size = max(1, min(size, int(flow.bytes_per_s / 50)))
-                if limit is not None:
-                    if passed >= limit[0] and limit[1] != "swallow_after":
-                        await self._limit_reached(limit[1], sink)
-                        return
-                    if passed < limit[0]:
-                        size = min(size, limit[0] - passed)
-                data = await loop.sock_recv(source, size)
-                await self._proxy._thawed.wait()
-                flow = getattr(self._faults, way)
-                limit = flow.next_limit()
-                if limit is not None and limit[1] == "swallow_after" and passed >= limit[0]:
-                    if not data:
-                        break  # the sink never learns of it
-                    continue
-                if not data:
-                    sink.shutdown(socket.SHUT_WR)
-                    break
+                piece, pending = pending[:size], pending[size:]
                 if flow.delay_s:
                     await asyncio.sleep(flow.delay_s)
-                await loop.sock_sendall(sink, data)
-                passed += len(data)
+                await loop.sock_sendall(sink, piece)
+                passed += len(piece)
                 if way == "up":
                     self.bytes_up = passed
                 else:
                     self.bytes_down = passed
                 if flow.bytes_per_s is not None:
-                    await asyncio.sleep(len(data) / flow.bytes_per_s)
+                    await asyncio.sleep(len(piece) / flow.bytes_per_s)
         except ConnectionError:
             self._end("reset")  # one end reset: so must the other see it
         except OSError:
@@ -227,7 +228,7 @@ class FaultConnection:
         else:
             self._finished(way)
 
-    async def _may_read(self, way: Direction, passed: int) -> Flow:
+    async def _may_pass(self, way: Direction, passed: int) -> Flow:
         """Wait while the proxy is frozen or this direction is stopped."""
         while True:
             await self._proxy._thawed.wait()
@@ -238,7 +239,7 @@ class FaultConnection:
                 return flow  # another limit lies before it
             await self._changed.wait()
 
-    async def _limit_reached(self, name: str, sink: socket.socket) -> None:
+    def _limit_reached(self, name: str, sink: socket.socket) -> None:
         if name == "finish_after":
             sink.shutdown(socket.SHUT_WR)
         else:

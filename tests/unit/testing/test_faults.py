@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ghostcore.errors import UsageError
-from ghostcore.testing import Faults, Flow, FaultProxy, ServerProcess, ServerThread
+from ghostcore.testing import FaultProxy, Faults, Flow, ServerProcess, ServerThread
 
 LIMIT_S = 10.0
 
@@ -25,19 +25,30 @@ def through_proxy(
 
     async def main() -> None:
         accepted: asyncio.Queue[Pair] = asyncio.Queue()
-        server = await asyncio.start_server(
-            lambda reader, writer: accepted.put_nowait((reader, writer)), "127.0.0.1", 0
-        )
+        writers: list[asyncio.StreamWriter] = []
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writers.append(writer)
+            accepted.put_nowait((reader, writer))
+
+        server = await asyncio.start_server(accept, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         async with FaultProxy(port, faults=faults, **options) as proxy, asyncio.timeout(LIMIT_S):
             client = await asyncio.open_connection("127.0.0.1", proxy.port)
             far = await accepted.get()
             await play(proxy, client, far)
-            for _, writer in (client, far):
-                writer.transport.abort()
+            writers.append(client[1])
         server.close()
+        await abort(*writers)
 
     asyncio.run(main())
+
+
+async def abort(*writers: asyncio.StreamWriter) -> None:
+    """End connections at once and let the loop close their sockets."""
+    for writer in writers:
+        writer.transport.abort()
+    await asyncio.sleep(0)
 
 
 async def echo_once(sender: Pair, receiver: Pair, data: bytes) -> None:
@@ -156,7 +167,7 @@ def test_refuse_and_listen() -> None:
         await echo_once(client, server, b"what is open goes on")
         await proxy.listen()
         _, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
-        writer.transport.abort()
+        await abort(writer)
 
     through_proxy(play)
 
@@ -174,7 +185,7 @@ def test_faults_of_one_connection_and_of_all() -> None:
         proxy.reset_all()
         with pytest.raises(ConnectionResetError):
             await other[0].read()
-        other[1].transport.abort()
+        await abort(other[1])
 
     through_proxy(play)
 
@@ -192,7 +203,7 @@ def test_what_accepting_may_do(accept: Any) -> None:
                     await reader.read()
             else:
                 assert await reader.read() == b""
-            writer.transport.abort()
+            await abort(writer)
 
     asyncio.run(main())
 
@@ -205,7 +216,7 @@ def test_a_target_that_refuses_is_a_reset() -> None:
             reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
             with pytest.raises(ConnectionResetError):
                 await reader.read()
-            writer.transport.abort()
+            await abort(writer)
 
     asyncio.run(main())
 
