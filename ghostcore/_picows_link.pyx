@@ -15,6 +15,7 @@ from ghostcore._message cimport close_payload
 
 import asyncio
 
+import uvloop
 from picows import WSError, WSInvalidHeaderError
 from picows.picows import WSProtocol
 
@@ -218,8 +219,20 @@ async def open_link(Session session not None, sock, str netloc, str resource, *,
         netloc, resource, True, upgrade, _silent,
         True, None, False, 10, 10, 1, False,    # no auto-ping, and pings are answered by the session
         max_frame_size, upgrade, 2048)
-    transport, _ = await session.engine.loop.create_connection(
-        lambda: protocol, sock=sock, ssl=ssl, server_hostname=server_hostname)
+    loop = session.engine.loop
+    on_libuv = isinstance(loop, uvloop.Loop)
+    try:
+        transport, _ = await loop.create_connection(
+            lambda: protocol, sock=sock, ssl=ssl, server_hostname=server_hostname)
+    except BaseException:
+        if on_libuv:
+            sock.detach()
+        raise
+    if on_libuv and transport.is_closing():
+        # uvloop takes the socket object over only after the transport's first turn. A connection
+        # that was lost in that turn is closed by libuv, while the object believes that it has the
+        # descriptor still: it would close whatever connection has got that number next.
+        sock.detach()
     try:
         await protocol.wait_until_handshake_complete()
     except BaseException:
