@@ -69,6 +69,7 @@ cdef class Session(Channel):
     cdef public str url
     cdef public str progress        # what an attempt to open it had come to: dns, tcp, tls, upgrade,
                                     # open, connect
+    cdef public int64_t send_timeout_ns     # that awaiting a send may take; 0: for ever
     cdef readonly str subprotocol
     cdef readonly str close_reason
     cdef readonly int64_t dialed_ns
@@ -121,6 +122,7 @@ cdef class RecvWaiter(Waiter):
 
 cdef class RoomWaiter(Waiter):
     cdef Session _session
+    cdef int64_t _asked_ns
 
 
 cdef class EndWaiter(Waiter):

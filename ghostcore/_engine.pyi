@@ -37,6 +37,7 @@ class Session:
     error: TargetError | None
     url: str
     progress: str
+    send_timeout_ns: int
     subprotocol: str
     close_reason: str
     dialed_ns: int

@@ -642,12 +642,23 @@ cdef class RoomWaiter(Waiter):
         if session._senders is None:
             session._senders = []
         session._senders.append(self)
+        if session.send_timeout_ns > 0:
+            self._asked_ns = self._queue.now()
+            self._queue.push(self, self._asked_ns + session.send_timeout_ns)
         return 0
 
     cdef int detach(self) except -1:
         if self._session._senders is not None and self in self._session._senders:
             self._session._senders.remove(self)
         return 0
+
+    cdef int expired(self, int64_t now_ns) except -1:
+        cdef Session session = self._session
+        cdef double limit_s = session.send_timeout_ns / 1e9
+        self.detach()
+        return self.fail(Timeout(
+            f"the server took nothing of what was sent for {limit_s:g} s", kind="send_timeout",
+            url=session.url, limit_s=limit_s, elapsed_ms=(now_ns - self._asked_ns) / 1e6))
 
 
 cdef class EndWaiter(Waiter):

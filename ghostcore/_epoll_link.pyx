@@ -216,7 +216,10 @@ cdef class Hub:
         self.closed = True
         for fd in range(self._links_size):
             if self._links[fd] != NULL:
-                (<EpollLink>self._links[fd]).abort()
+                if self.engine.loop.is_closed():
+                    (<EpollLink>self._links[fd])._shut()    # nobody is left to be told
+                else:
+                    (<EpollLink>self._links[fd]).abort()
         if not self.engine.loop.is_closed():
             self.engine.loop.remove_reader(self._epoll_fd)
         c_close(self._epoll_fd)
@@ -446,6 +449,7 @@ cdef class EpollLink(Link):
         op.connected_ns = self._session.upgrading_ns = self._hub.engine.timers.now()
         self._session.progress = "upgrade"
         self._state = LINK_UPGRADING
+        self._session.progress = "upgrade"
         self._watch(EPOLLIN)
         request = op._upgrade.request
         try:

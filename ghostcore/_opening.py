@@ -15,7 +15,7 @@ from ghostcore._engine import Engine, Session, Traffic
 from ghostcore._extension import DeflateOffer
 from ghostcore._picows_link import open_link
 from ghostcore._proxy import Proxy, dial_through, parse_proxy
-from ghostcore._units import parse_duration
+from ghostcore._units import parse_duration, seconds_to_ns
 from ghostcore._upgrade import Upgrade, checked_headers, checked_subprotocols
 from ghostcore.errors import (
     ConnectFailed,
@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 DEFAULT_TIMEOUT_S = 10.0
+DEFAULT_SEND_TIMEOUT_S = 30.0
 DEFAULT_MAX_MESSAGE_SIZE = 16 * 1024 * 1024
 
 
@@ -116,6 +117,8 @@ class OpeningOptions(TypedDict, total=False):
     :ivar subprotocols: names to offer in Sec-WebSocket-Protocol.
     :ivar timeout: seconds (or "10s") for all of opening, from the look-up of the name to the last
         answer; 10 unless given.
+    :ivar send_timeout: seconds (or "30s") that awaiting a send waits for the server to take what is
+        buffered; 30 unless given.
     :ivar max_message_size: bytes; a larger message ends the session with close code 1009. 16 MiB
         unless given.
     :ivar ssl: a context, or the path of a PEM file with CA certificates; the system's unless given.
@@ -134,6 +137,7 @@ class OpeningOptions(TypedDict, total=False):
     headers: Mapping[str, str] | Sequence[tuple[str, str]] | None
     subprotocols: Sequence[str]
     timeout: float | str
+    send_timeout: float | str
     max_message_size: int
     ssl: ssl_module.SSLContext | str | None
     insecure: bool
@@ -150,6 +154,7 @@ class Options:
     headers: tuple[tuple[str, str], ...] = ()
     subprotocols: tuple[str, ...] = ()
     timeout_s: float = DEFAULT_TIMEOUT_S
+    send_timeout_s: float = DEFAULT_SEND_TIMEOUT_S
     max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE
     ssl: ssl_module.SSLContext | str | None = None
     insecure: bool = False
@@ -164,6 +169,7 @@ class Options:
         headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
         subprotocols: Sequence[str] = (),
         timeout: float | str = DEFAULT_TIMEOUT_S,
+        send_timeout: float | str = DEFAULT_SEND_TIMEOUT_S,
         max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
         ssl: ssl_module.SSLContext | str | None = None,
         insecure: bool = False,
@@ -181,6 +187,7 @@ class Options:
             checked_headers(headers),
             checked_subprotocols(subprotocols),
             parse_duration(timeout, "timeout"),
+            parse_duration(send_timeout, "send_timeout"),
             max_message_size,
             ssl,
             insecure,
@@ -288,6 +295,7 @@ class Opening(Generic[SessionT]):
         dialed_ns = engine.now_ns()
         session = self._make(engine, self._options, observer, dialed_ns)
         session.url = self._target.url
+        session.send_timeout_ns = seconds_to_ns(self._options.send_timeout_s)
         try:
             async with asyncio.timeout(self._options.timeout_s):
                 ready_ns = await self._steps(loop, engine, session)

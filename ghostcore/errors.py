@@ -62,6 +62,7 @@ KINDS: dict[str, str] = {
     "protocol_violation": "the server sent what its protocol forbids",
     "message_too_big": "a message over max_message_size",
     "receive_timeout": "no message within the deadline",
+    "send_timeout": "the server took nothing of what was sent within the deadline",
     "error_reply": "an event that says that a request failed",
     "reply_timeout": "no reply to a request within the deadline",
     "ack_timeout": "no acknowledgement of a call within the deadline",

@@ -83,6 +83,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "execution.backends": {"execution.plan", "execution.worker", "load"},
     "execution.runner": {
+        "_opening",
         "_scenario",
         "load",
         "metrics",
@@ -105,7 +106,16 @@ ALLOWED: dict[str, set[str]] = {
         "execution.timeline",
         "execution.runner",  # Progress and RunListener
     },
-    "testing": {"_codec", "_packet", "_socketio", "_message", "clock", "_engine", "_timers"},
+    "testing": {
+        "_codec",
+        "_packet",
+        "_socketio",
+        "_message",
+        "_upgrade",
+        "clock",
+        "_engine",
+        "_timers",
+    },
 }
 ANYTHING = {"cli", "pytest_plugin", "__init__", "__main__"}
 

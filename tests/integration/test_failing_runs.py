@@ -45,7 +45,7 @@ def check_failed(result: Result, kind: str, phase: str, *words: str) -> None:
     for sample in samples:
         assert sample.phase == phase
         for word in words:
-            assert word in sample.text
+            assert word.lower() in sample.text.lower()
     counts = result.metrics.count_of
     assert counts("ws_errors") == FAILURES
     assert counts("ws_sessions") == FAILURES
