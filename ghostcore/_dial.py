@@ -214,6 +214,10 @@ async def tcp_connect(
 
 def connect_failed(error: OSError, target: Target, phase: str) -> TargetError:
     """The TargetError for an OSError (ssl.SSLError is one) of a phase of the handshake."""
+    if phase == "tcp" and error.errno in (errno.ECONNRESET, errno.EPIPE):
+        # A refusal has a number of its own: this is a connection that was made, and reset before
+        # we came to look.
+        phase = "tls" if target.secure else "upgrade"
     if isinstance(error, ssl_module.SSLCertVerificationError):
         kind, detail = "tls_certificate", f"the certificate was refused: {error.verify_message}"
     elif isinstance(error, ssl_module.SSLError):
@@ -225,7 +229,8 @@ def connect_failed(error: OSError, target: Target, phase: str) -> TargetError:
         kind, detail = "upgrade_closed", f"the connection ended before the upgrade: {error}"
     else:
         kind = _KIND_OF_ERRNO.get(error.errno or 0, "connect_failed")
-        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        # The system's words: asyncio puts "Connect call failed" in their place.
+        reason = (os.strerror(error.errno) if error.errno else str(error)).lower()
         detail = f"cannot connect to {target.host}:{target.port}: {reason}"
     return ConnectFailed(detail, kind=kind, phase=phase, url=target.url, errno=error.errno)
 

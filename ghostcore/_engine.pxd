@@ -1,8 +1,9 @@
 """A session: one WebSocket connection as a scenario sees it. Knows a Link, not which one."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from ghostcore._codec cimport Channel, Codec
+from ghostcore._deflate cimport Deflater
 from ghostcore._message cimport MessageReader
 from ghostcore._timers cimport Timer, TimerQueue, Waiter
 
@@ -21,6 +22,7 @@ cdef class Engine:
     cdef readonly object loop
     cdef readonly TimerQueue timers
     cdef readonly int64_t live_sessions
+    cdef public object hub          # what the epoll links share, once there is one
     cdef char *_scratch
     cdef Py_ssize_t _scratch_size
     cdef readonly bint closed
@@ -34,9 +36,12 @@ cdef class Link:
     the session's link_* methods."""
     cdef bint congested     # more is buffered than the peer takes: senders that ask should wait
 
+    # `opcode` may have FLAG_RSV1 added.
     cdef int send(self, int opcode, const char *data, Py_ssize_t size) except -1
     cdef int send_close(self, int code, str reason) except -1   # 1005: an empty close frame
-    cdef int close(self) except -1      # send what is buffered, then end the connection
+    # Send what is buffered, then end the stream and throw away what still comes until the peer ends
+    # its own: closing a socket with unread bytes would destroy what the peer has not read yet.
+    cdef int close(self) except -1
     cdef int abort(self) except -1      # end it now
 
 
@@ -52,6 +57,7 @@ cdef class Session(Channel):
     cdef Link link
     cdef readonly Codec codec
     cdef MessageReader _reader
+    cdef Deflater _deflater         # None unless compression was negotiated
     cdef readonly Traffic traffic
     cdef object _inbox              # deque, made when the first item finds no taker
     cdef Waiter _receiver
@@ -63,6 +69,7 @@ cdef class Session(Channel):
     cdef public str url
     cdef public str progress        # what an attempt to open it had come to: dns, tcp, tls, upgrade,
                                     # open, connect
+    cdef public int64_t send_timeout_ns     # that awaiting a send may take; 0: for ever
     cdef readonly str subprotocol
     cdef readonly str close_reason
     cdef readonly int64_t dialed_ns
@@ -79,17 +86,23 @@ cdef class Session(Channel):
     cdef bint _error_seen           # the scenario has been told of the error
     cdef bint _dispatching          # items go to _on_item(), not to the inbox
 
-    # The link's side:
+    # The link's side. Before link_opened(): the agreed compression (a Deflate), or None.
+    cdef int use_deflate(self, object agreed) except -1
     cdef int link_opened(self, Link link, str subprotocol) except -1
     cdef int link_frame(self, int opcode, bint fin, int reserved, const char *data,
                         Py_ssize_t size) except -1
+    # The header of a frame whose payload is still to come: 1 if no more is to be received.
+    cdef int link_head(self, int opcode, bint fin, int reserved, uint64_t size) except -1
+    # The link itself saw the peer break the protocol.
+    cdef int link_violated(self, int code, str detail) except -1
     cdef int link_room(self) except -1
     cdef int link_lost(self, object error) except -1
 
     cdef int _watch(self, int64_t within_ns) except -1
     cdef int _send(self, int opcode, const char *data, Py_ssize_t size) except -1
     cdef int _peer_closed(self, int code, str reason) except -1
-    cdef int _violated(self, int code, str detail, str kind) except -1
+    cdef int _violated(self, int code, str detail) except -1
+    cdef int _settle(self, object error) except -1
     cdef int _end(self, object error) except -1
     cdef object _dead(self)
 
@@ -98,7 +111,7 @@ cdef class Watchdog(Timer):
     cdef Session session
     cdef int64_t deadline_ns
     cdef int64_t within_ns
-    cdef bint in_grace
+    cdef int grace                  # passes of the loop since the deadline
 
 
 cdef class RecvWaiter(Waiter):
@@ -109,6 +122,7 @@ cdef class RecvWaiter(Waiter):
 
 cdef class RoomWaiter(Waiter):
     cdef Session _session
+    cdef int64_t _asked_ns
 
 
 cdef class EndWaiter(Waiter):

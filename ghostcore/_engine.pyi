@@ -22,6 +22,7 @@ class Engine:
     loop: asyncio.AbstractEventLoop
     timers: TimerQueue
     live_sessions: int
+    hub: Any
     closed: bool
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None: ...
     def now_ns(self) -> int: ...
@@ -36,6 +37,7 @@ class Session:
     error: TargetError | None
     url: str
     progress: str
+    send_timeout_ns: int
     subprotocol: str
     close_reason: str
     dialed_ns: int

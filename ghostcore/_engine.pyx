@@ -8,11 +8,12 @@ handed to whoever waits, without a task, a queue or a timer of its own.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from ghostcore._codec cimport KIND_BINARY, KIND_TEXT, Channel, Codec
+from ghostcore._deflate cimport Deflater, Inflater
 from ghostcore._message cimport (
-    AFTER_CLOSE, CLOSE, MESSAGE, NOTHING, OP_BINARY, OP_PING, OP_PONG, OP_TEXT, PING, PONG,
+    AFTER_CLOSE, CLOSE, FLAG_RSV1, MESSAGE, NOTHING, OP_BINARY, OP_PING, OP_PONG, OP_TEXT, PING, PONG,
     VIOLATION, MessageReader, Outcome,
 )
 from ghostcore._timers cimport WAITER_PENDING, Timer, TimerQueue, Waiter
@@ -26,7 +27,7 @@ from ghostcore.errors import (
 
 cdef double MAX_SECONDS = _MAX_SECONDS
 cdef int64_t CLOSE_TIMEOUT_NS = 5_000_000_000   # for the peer's part of the closing handshake
-cdef int64_t PING_GRACE_NS = 20_000_000
+cdef int PING_GRACE_PASSES = 3
 cdef int STREAK_MAX = 64    # queued messages handed out in a row before the loop gets a turn
 
 cdef dict _REACHED = {
@@ -101,6 +102,9 @@ cdef class Engine:
     def close(self):
         """Give the timer queue back. Sessions must have ended before."""
         self.closed = True
+        if self.hub is not None:
+            self.hub.close()
+            self.hub = None
         self.timers.close()
 
 
@@ -137,11 +141,11 @@ cdef class Watchdog(Timer):
             # Moved on since it was queued: one re-queue a period instead of one a ping.
             return session.engine.timers.push(self, self.deadline_ns)
         if session._state == SESSION_OPEN:
-            if not self.in_grace:
-                # If it was this process that was busy, the ping may have been waiting in the socket:
-                # it is read before the deadline passes for a second time.
-                self.in_grace = True
-                return session.engine.timers.push(self, now_ns + PING_GRACE_NS)
+            if self.grace < PING_GRACE_PASSES:
+                # If it was this process that was busy, the ping may be waiting in the socket: it is
+                # read in the next passes of the loop, which are counted, since time tells nothing.
+                self.grace += 1
+                return session.engine.timers.push(self, now_ns + 1)
             session._state = SESSION_CLOSING
             session._end(Timeout(
                 f"no Engine.IO ping from the server for {self.within_ns / 1e9:g} s",
@@ -185,7 +189,8 @@ cdef class Session(Channel):
         return self.link is not None
 
     def close(self, int code=1000, str reason=""):
-        """Send a close frame at once; awaiting the result waits for the connection to end.
+        """Send a close frame at once; awaiting the result waits for the connection to end, also where
+        the session has ended before and the connection is still going down.
 
         A peer that does not answer the closing handshake within 5 s is cut off.
 
@@ -338,7 +343,10 @@ cdef class Session(Channel):
     cdef int write(self, int kind, const char *data, Py_ssize_t size) except -1:
         if self._state != SESSION_OPEN:
             return 0    # what a codec answers on its own is moot once the session is going down
-        return self._send(kind, data, size)
+        try:
+            return self._send(kind, data, size)
+        except TargetError:
+            return 0    # nobody asked for this message; the link tells that the connection is lost
 
     cdef int deliver(self, object item) except -1:
         cdef Waiter receiver
@@ -356,7 +364,7 @@ cdef class Session(Channel):
         return 0
 
     cdef int violation(self, str detail) except -1:
-        return self._violated(1002, detail, "protocol_violation")
+        return self._violated(1002, detail)
 
     cdef int watchdog(self, int64_t within_ns) except -1:
         if self._state != SESSION_OPEN:
@@ -373,13 +381,19 @@ cdef class Session(Channel):
             dog = self._watchdog = Watchdog()
             dog.session = self
         dog.within_ns = within_ns
-        dog.in_grace = False
+        dog.grace = 0
         dog.deadline_ns = self.engine.timers.now() + within_ns
         if dog._slot < 0 or dog.deadline_ns < dog.due_ns:
             self.engine.timers.push(dog, dog.deadline_ns)
         return 0
 
     cdef int _send(self, int opcode, const char *data, Py_ssize_t size) except -1:
+        cdef bytes compressed
+        if self._deflater is not None:
+            compressed = self._deflater.message(data, size)
+            opcode |= FLAG_RSV1
+            data = PyBytes_AS_STRING(compressed)
+            size = PyBytes_GET_SIZE(compressed)
         self.link.send(opcode, data, size)
         self.msgs_sent += 1
         self.traffic.msgs_sent += 1
@@ -400,6 +414,30 @@ cdef class Session(Channel):
         _live_sessions += 1
         return 0
 
+    cdef int use_deflate(self, object agreed) except -1:
+        if agreed is None:
+            return 0
+        self._reader.use_inflater(
+            Inflater(agreed.server_max_window_bits, not agreed.server_no_context_takeover))
+        self._deflater = Deflater(
+            agreed.client_max_window_bits, not agreed.client_no_context_takeover)
+        return 0
+
+    cdef int link_head(self, int opcode, bint fin, int reserved, uint64_t size) except -1:
+        """What the header of a frame tells before its payload is there."""
+        cdef Outcome outcome
+        if self._state == SESSION_CLOSED:
+            return 1
+        outcome = self._reader.judge(opcode, fin, reserved, size)
+        if outcome == VIOLATION:
+            self._violated(self._reader.close_code, self._reader.detail)
+        return outcome != NOTHING
+
+    cdef int link_violated(self, int code, str detail) except -1:
+        if self._reader._closed:
+            return 0    # behind a close frame anything may come (RFC 6455 section 5.5.1)
+        return self._violated(code, detail)
+
     cdef int link_frame(self, int opcode, bint fin, int reserved, const char *data,
                         Py_ssize_t size) except -1:
         """One frame, unmasked; `data` is valid during the call."""
@@ -416,15 +454,17 @@ cdef class Session(Channel):
             self.codec.feed(self, reader.kind, reader.data, reader.size, self.arrived_ns)
         elif outcome == PING:
             if self._state == SESSION_OPEN:
-                self.link.send(OP_PONG, reader.data, reader.size)
+                try:
+                    self.link.send(OP_PONG, reader.data, reader.size)
+                except TargetError:
+                    return 0    # as for what a codec answers
                 self.traffic.bytes_sent += 6 + reader.size
         elif outcome == PONG:
             self._pong(PyBytes_FromStringAndSize(reader.data, reader.size))
         elif outcome == CLOSE:
             self._peer_closed(reader.close_code, reader.close_reason)
         elif outcome == VIOLATION:
-            self._violated(reader.close_code, reader.detail,
-                           "message_too_big" if reader.close_code == 1009 else "protocol_violation")
+            self._violated(reader.close_code, reader.detail)
         return 0
 
     cdef int link_room(self) except -1:
@@ -440,6 +480,7 @@ cdef class Session(Channel):
     cdef int link_lost(self, object error) except -1:
         """The connection is gone. `error`: a TargetError, an OSError, or None for an end of stream."""
         global _live_sessions
+        cdef Waiter op
         if self.link is None:
             return 0
         self.link = None
@@ -449,6 +490,16 @@ cdef class Session(Channel):
             self.engine.timers.remove(self._watchdog)
             self._watchdog.session = None
             self._watchdog = None
+        try:
+            return self._settle(error)
+        finally:
+            closers, self._closers = self._closers, None
+            if closers is not None:
+                for op in closers:
+                    op.complete(None)
+
+    cdef int _settle(self, object error) except -1:
+        """What the end of the connection means for the session."""
         if self._state == SESSION_CLOSED:
             return 0
         if isinstance(error, TargetError):
@@ -478,13 +529,16 @@ cdef class Session(Channel):
         self._watch(CLOSE_TIMEOUT_NS)
         return self._end(self.error)
 
-    cdef int _violated(self, int code, str detail, str kind) except -1:
-        if self._state >= SESSION_CLOSING:
+    cdef int _violated(self, int code, str detail) except -1:
+        """The peer broke the protocol: fail the connection (RFC 6455 section 7.1.7)."""
+        if self._state == SESSION_NEW or self._state == SESSION_CLOSED:
             return 0
+        if self._state == SESSION_OPEN:     # else our close frame is out, and a second must not be
+            self.link.send_close(code, detail)
         self._state = SESSION_CLOSING
-        self.link.send_close(code, detail)
         self.link.close()
         self._watch(CLOSE_TIMEOUT_NS)
+        kind = "message_too_big" if code == 1009 else "protocol_violation"
         return self._end(ProtocolViolation(detail, kind=kind, url=self.url, code=code))
 
     cdef int _end(self, object error) except -1:
@@ -495,12 +549,13 @@ cdef class Session(Channel):
         self._state = SESSION_CLOSED
         self.error = error
         self.closed_ns = self.engine.timers.now()
+        self._deflater = None       # the zlib contexts are the largest part of a session
+        self._reader._inflater = None
         receiver = None
         if not self._inbox:     # else _pump() serves it: what had come is handed out first
             receiver, self._receiver = self._receiver, None
         pings, self._pings = self._pings, None
         senders, self._senders = self._senders, None
-        closers, self._closers = self._closers, None
         self._on_end()
         if receiver is not None:
             (<Waiter>receiver).fail(self._dead())
@@ -510,9 +565,6 @@ cdef class Session(Channel):
         if senders is not None:
             for op in senders:
                 op.fail(self._dead())
-        if closers is not None:
-            for op in closers:
-                op.complete(None)
         return 0
 
     def _pong(self, bytes payload):
@@ -590,6 +642,9 @@ cdef class RoomWaiter(Waiter):
         if session._senders is None:
             session._senders = []
         session._senders.append(self)
+        if session.send_timeout_ns > 0:
+            self._asked_ns = self._queue.now()
+            self._queue.push(self, self._asked_ns + session.send_timeout_ns)
         return 0
 
     cdef int detach(self) except -1:
@@ -597,11 +652,19 @@ cdef class RoomWaiter(Waiter):
             self._session._senders.remove(self)
         return 0
 
+    cdef int expired(self, int64_t now_ns) except -1:
+        cdef Session session = self._session
+        cdef double limit_s = session.send_timeout_ns / 1e9
+        self.detach()
+        return self.fail(Timeout(
+            f"the server took nothing of what was sent for {limit_s:g} s", kind="send_timeout",
+            url=session.url, limit_s=limit_s, elapsed_ms=(now_ns - self._asked_ns) / 1e6))
+
 
 cdef class EndWaiter(Waiter):
     cdef int begin(self) except -1:
         cdef Session session = self._session
-        if session._state == SESSION_CLOSED or session._state == SESSION_NEW:
+        if session.link is None:
             return self.complete(None)
         if session._closers is None:
             session._closers = []

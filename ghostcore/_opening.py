@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl as ssl_module
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypedDict, TypeVar
+from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar
 
-from picows import WSHandshakeError, WSInvalidStatusError
-
-from ghostcore import _dial
+from ghostcore import _dial, _epoll_link
 from ghostcore._engine import Engine, Session, Traffic
+from ghostcore._extension import DeflateOffer
 from ghostcore._picows_link import open_link
-from ghostcore._units import parse_duration
+from ghostcore._proxy import Proxy, dial_through, parse_proxy
+from ghostcore._units import parse_duration, seconds_to_ns
+from ghostcore._upgrade import Upgrade, checked_headers, checked_subprotocols
 from ghostcore.errors import (
     ConnectFailed,
-    HandshakeRejected,
     TargetError,
     Timeout,
     UsageError,
@@ -36,11 +37,8 @@ __all__ = [
 ]
 
 DEFAULT_TIMEOUT_S = 10.0
+DEFAULT_SEND_TIMEOUT_S = 30.0
 DEFAULT_MAX_MESSAGE_SIZE = 16 * 1024 * 1024
-
-_RESERVED_HEADERS = frozenset(
-    ("host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version")
-)
 
 
 def engine_of(loop: asyncio.AbstractEventLoop) -> Engine:
@@ -119,20 +117,34 @@ class OpeningOptions(TypedDict, total=False):
     :ivar subprotocols: names to offer in Sec-WebSocket-Protocol.
     :ivar timeout: seconds (or "10s") for all of opening, from the look-up of the name to the last
         answer; 10 unless given.
+    :ivar send_timeout: seconds (or "30s") that awaiting a send waits for the server to take what is
+        buffered; 30 unless given.
     :ivar max_message_size: bytes; a larger message ends the session with close code 1009. 16 MiB
         unless given.
     :ivar ssl: a context, or the path of a PEM file with CA certificates; the system's unless given.
     :ivar insecure: accept any certificate.
+    :ivar compression: permessage-deflate (RFC 7692), off unless given: True or "deflate" to offer
+        it as browsers do, or a dict of what to offer: client_no_context_takeover and
+        server_no_context_takeover (bool), client_max_window_bits (True or 8 to 15) and
+        server_max_window_bits (8 to 15). A session that uses it takes some 300 KiB more.
+    :ivar proxy: "http://host:port" (CONNECT) or "socks5://host:port", with user:password@ if need
+        be; it resolves the name of the server.
     :ivar local_address: source address to connect from.
+    :ivar link: what carries the connection: "epoll" (ws:// on Linux, the default there) or "picows"
+        (everything).
     """
 
     headers: Mapping[str, str] | Sequence[tuple[str, str]] | None
     subprotocols: Sequence[str]
     timeout: float | str
+    send_timeout: float | str
     max_message_size: int
     ssl: ssl_module.SSLContext | str | None
     insecure: bool
+    compression: bool | Literal["deflate"] | Mapping[str, bool | int | None] | None
+    proxy: str | None
     local_address: str | None
+    link: Literal["epoll", "picows"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +154,14 @@ class Options:
     headers: tuple[tuple[str, str], ...] = ()
     subprotocols: tuple[str, ...] = ()
     timeout_s: float = DEFAULT_TIMEOUT_S
+    send_timeout_s: float = DEFAULT_SEND_TIMEOUT_S
     max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE
     ssl: ssl_module.SSLContext | str | None = None
     insecure: bool = False
+    deflate: DeflateOffer | None = None
+    proxy: Proxy | None = None
     local_address: str | None = None
+    link: str | None = None
 
     @classmethod
     def build(
@@ -153,36 +169,37 @@ class Options:
         headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
         subprotocols: Sequence[str] = (),
         timeout: float | str = DEFAULT_TIMEOUT_S,
+        send_timeout: float | str = DEFAULT_SEND_TIMEOUT_S,
         max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
         ssl: ssl_module.SSLContext | str | None = None,
         insecure: bool = False,
+        compression: bool | str | Mapping[str, bool | int | None] | None = None,
+        proxy: str | None = None,
         local_address: str | None = None,
+        link: str | None = None,
     ) -> Options:
         """From the keyword arguments of connect() and socketio(), checked."""
-        pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers or ())
-        for name, value in pairs:
-            if not isinstance(name, str) or not isinstance(value, str):
-                raise UsageError(f"headers: names and values must be str, got {name!r}: {value!r}")
-            if name.lower() in _RESERVED_HEADERS and name.lower() != "host":
-                raise UsageError(f"headers: {name} belongs to the upgrade itself")
-            if any(char in name + value for char in "\r\n\0"):
-                raise UsageError(f"headers: line breaks are not allowed in {name!r}")
-        if isinstance(subprotocols, str):
-            raise UsageError("subprotocols: expected a list of names, got one str")
+        if link not in (None, "epoll", "picows"):
+            raise UsageError(f"link must be 'epoll' or 'picows', got {link!r}")
         if max_message_size < 1:
             raise UsageError(f"max_message_size must be at least 1 byte, got {max_message_size}")
         return cls(
-            pairs,
-            tuple(subprotocols),
+            checked_headers(headers),
+            checked_subprotocols(subprotocols),
             parse_duration(timeout, "timeout"),
+            parse_duration(send_timeout, "send_timeout"),
             max_message_size,
             ssl,
             insecure,
+            DeflateOffer.build(compression),
+            None if proxy is None else parse_proxy(proxy),
             local_address,
+            link,
         )
 
 
 DEFAULT_OPTIONS = Options()
+
 
 SessionT = TypeVar("SessionT", bound=Session)
 
@@ -278,6 +295,7 @@ class Opening(Generic[SessionT]):
         dialed_ns = engine.now_ns()
         session = self._make(engine, self._options, observer, dialed_ns)
         session.url = self._target.url
+        session.send_timeout_ns = seconds_to_ns(self._options.send_timeout_s)
         try:
             async with asyncio.timeout(self._options.timeout_s):
                 ready_ns = await self._steps(loop, engine, session)
@@ -329,45 +347,82 @@ class Opening(Generic[SessionT]):
         self, loop: asyncio.AbstractEventLoop, engine: Engine, session: SessionT
     ) -> int:
         target, options, observer = self._target, self._options, self._observer
-        addresses, looked_up = await _dial.resolve(loop, target, session.dialed_ns)
-        resolved_ns = engine.now_ns()
-        if looked_up:
-            observer.phase("dns", resolved_ns - session.dialed_ns)
+        sock: socket.socket | None = None
+        addresses: list[tuple[int, Any]] = []
+        resolved_ns = session.dialed_ns
+        if options.proxy is None:
+            addresses, looked_up = await _dial.resolve(loop, target, session.dialed_ns)
+            resolved_ns = engine.now_ns()
+            if looked_up:
+                observer.phase("dns", resolved_ns - session.dialed_ns)
         session.progress = "tcp"
-        sock = await _dial.tcp_connect(loop, target, addresses, options.local_address)
-        connected_ns = engine.now_ns()
+        if options.proxy is not None:
+            sock = await dial_through(options.proxy, loop, target, options.local_address)
+        if self._on_epoll():
+            connected_ns = await self._open_epoll(engine, session, addresses, sock)
+        else:
+            if sock is None:
+                sock = await _dial.tcp_connect(loop, target, addresses, options.local_address)
+            connected_ns = engine.now_ns()
+            session.progress = "tls" if target.secure else "upgrade"
+            await self._open_picows(session, sock)
         observer.phase("tcp", connected_ns - resolved_ns)
-        session.progress = "tls" if target.secure else "upgrade"
-        await self._upgrade(session, sock)
         if target.secure:
             observer.phase("tls", session.upgrading_ns - connected_ns)
         observer.phase("upgrade", session.opened_ns - session.upgrading_ns)
         observer.opened(session)
         return await session.handshake()
 
-    async def _upgrade(self, session: SessionT, sock: Any) -> None:
+    def _on_epoll(self) -> bool:
+        wanted = self._options.link
+        if wanted == "picows" or self._target.secure or not _epoll_link.available():
+            if wanted == "epoll":
+                raise UsageError("link='epoll' is for ws:// on Linux: leave link out elsewhere")
+            return False
+        return True
+
+    async def _open_epoll(
+        self,
+        engine: Engine,
+        session: SessionT,
+        addresses: list[tuple[int, Any]],
+        sock: socket.socket | None,
+    ) -> int:
+        """Connect, unless a proxy has, and upgrade; returns when TCP was connected."""
+        if engine.hub is None:
+            engine.hub = _epoll_link.Hub(engine)
+        source = self._options.local_address
+        failure: OSError = OSError("no address to connect to")
+        for address in [None] if sock is not None else [address for _, address in addresses]:
+            opening = engine.hub.open(session, address, source, self._make_upgrade(), sock)
+            try:
+                await opening
+            except OSError as error:
+                failure = error
+            else:
+                connected_ns: int = opening.connected_ns
+                return connected_ns
+        raise _dial.connect_failed(failure, self._target, "tcp") from failure
+
+    def _make_upgrade(self) -> Upgrade:
         target, options = self._target, self._options
-        context = _dial.tls_context(options.ssl, options.insecure) if target.secure else None
-        headers = options.headers
-        if options.subprotocols:
-            headers += (("Sec-WebSocket-Protocol", ", ".join(options.subprotocols)),)
+        return Upgrade(
+            target.netloc, target.resource, options.headers, options.subprotocols, options.deflate
+        )
+
+    async def _open_picows(self, session: SessionT, sock: socket.socket) -> None:
+        target, options = self._target, self._options
         try:
             opened = await open_link(
                 session,
                 sock,
-                target.netloc,
-                target.resource,
-                ssl=context,
+                self._make_upgrade(),
+                ssl=_dial.tls_context(options.ssl, options.insecure) if target.secure else None,
                 server_hostname=target.host if target.secure else None,
-                headers=headers,
-                subprotocols=options.subprotocols,
-                max_frame_size=options.max_message_size,
             )
         except OSError as error:
             phase = "upgrade" if session.upgrading_ns else "tls" if target.secure else "upgrade"
             raise _dial.connect_failed(error, target, phase) from error
-        except WSHandshakeError as error:
-            raise _rejected(error, target.url) from error
         if not opened:
             raise ConnectFailed(
                 "the server ended the connection instead of answering the upgrade",
@@ -375,26 +430,3 @@ class Opening(Generic[SessionT]):
                 phase="upgrade",
                 url=target.url,
             )
-
-
-def _rejected(error: WSHandshakeError, url: str) -> HandshakeRejected:
-    """The error for an answer to the upgrade that is not the right 101."""
-    body = (error.raw_body or b"")[:512]
-    if isinstance(error, WSInvalidStatusError) and error.response is not None:
-        status = int(error.response.status)
-        phrase = error.response.status.phrase
-        location = error.response.headers.get("Location")
-        hint = f" to {location}" if location else ""
-        return HandshakeRejected(
-            f"the upgrade was answered with HTTP {status} {phrase}{hint}",
-            url=url,
-            status=status,
-            data=body,
-        )
-    return HandshakeRejected(
-        f"the answer to the upgrade is invalid: {error}",
-        kind="upgrade_invalid",
-        url=url,
-        status=int(error.response.status) if error.response is not None else 0,
-        data=body,
-    )

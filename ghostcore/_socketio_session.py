@@ -42,8 +42,8 @@ _DISCONNECT = int(PacketType.DISCONNECT)
 _EVENT = int(PacketType.EVENT)
 _ACK = int(PacketType.ACK)
 _CONNECT_ERROR = int(PacketType.CONNECT_ERROR)
-_ENGINE_CLOSE = int(PacketType.ENGINE_CLOSE)
 _ENGINE_OPEN = int(PacketType.ENGINE_OPEN)
+_ENGINE_CLOSE = int(PacketType.ENGINE_CLOSE)
 
 Handler = Callable[..., Any]
 

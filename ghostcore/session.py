@@ -79,8 +79,8 @@ def connect(
     :param url: ws:// or wss:// (http:// and https:// mean the same).
     :param metric: a Trend that records the time from dialling to the 101.
     :param observer: where the session reports to; a run gives its own.
-    :param options: headers, subprotocols, timeout, max_message_size, ssl, insecure, local_address:
-        see :class:`OpeningOptions`.
+    :param options: headers, subprotocols, timeout, max_message_size, ssl, insecure, compression,
+        proxy, local_address, link: see :class:`OpeningOptions`.
     :raises UsageError: at once, for arguments that cannot be.
     :raises ConnectFailed, HandshakeRejected, Timeout: when awaited.
     """

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import uvloop
 
+from ghostcore._opening import engine_of
 from ghostcore._scenario import Scenario
 from ghostcore.errors import EngineError, InvalidPlan, UsageError
 from ghostcore.execution import preflight
@@ -191,8 +192,16 @@ def run(
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return uvloop.run(main())
-    raise UsageError("run() inside a running event loop: use 'await run_async(...)' there")
+        pass
+    else:
+        raise UsageError("run() inside a running event loop: use 'await run_async(...)' there")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        loop = runner.get_loop()
+        result = runner.run(main())
+    # Its descriptors must not wait for the garbage collector: an error that somebody keeps keeps
+    # its traceback, and with it all of the run. Not before the loop's tasks have ended.
+    engine_of(loop).close()
+    return result
 
 
 def _check(

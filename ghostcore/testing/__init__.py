@@ -1,11 +1,16 @@
 """Servers to test against: for ghostcore's own tests and for its users'.
 
-========================  ==========================================================================
-:class:`EchoServer`       a WebSocket server that returns every message
-:class:`SocketIOServer`   Engine.IO 4 and Socket.IO 5 over WebSocket, with handlers and HTTP routes
-:class:`ServerProcess`    any of them in a process of its own
-:func:`run_server`        the ``main`` of such a process
-========================  ==========================================================================
+===========================  =======================================================================
+:class:`EchoServer`          a WebSocket server that returns every message
+:class:`SocketIOServer`      Engine.IO 4 and Socket.IO 5 over WebSocket, with handlers and HTTP
+:class:`MisbehavingServer`   one of ``BAD_SERVERS``: over a hundred ways to fail, each with the
+                             kind of error that must come of it
+:class:`FaultProxy`          a TCP proxy that delays, cuts, resets, swallows and stalls
+:class:`ServerThread`        any of them in a thread of its own, for code that blocks its thread
+:class:`ServerProcess`       any of them in a process of its own
+:func:`run_server`           the ``main`` of such a process
+:func:`assert_no_leaks`      fails a test that leaves sessions, operations or descriptors behind
+===========================  =======================================================================
 
 Nothing is loaded before its first use.
 """
@@ -21,13 +26,33 @@ if TYPE_CHECKING:
     from ghostcore.testing._main import run_server as run_server
     from ghostcore.testing._main import server_arguments as server_arguments
     from ghostcore.testing._server import WebSocketServer as WebSocketServer
+    from ghostcore.testing._wire import BadServer as BadServer
+    from ghostcore.testing._wire import Wire as Wire
+    from ghostcore.testing.bad_servers import BAD_SERVERS as BAD_SERVERS
+    from ghostcore.testing.bad_servers import MisbehavingServer as MisbehavingServer
     from ghostcore.testing.echo import EchoServer as EchoServer
+    from ghostcore.testing.faults import FaultProxy as FaultProxy
+    from ghostcore.testing.faults import Faults as Faults
+    from ghostcore.testing.faults import Flow as Flow
+    from ghostcore.testing.leaks import Leaked as Leaked
+    from ghostcore.testing.leaks import assert_no_leaks as assert_no_leaks
     from ghostcore.testing.process import ServerDied as ServerDied
     from ghostcore.testing.process import ServerProcess as ServerProcess
     from ghostcore.testing.socketio_server import SocketIOClient as SocketIOClient
     from ghostcore.testing.socketio_server import SocketIOServer as SocketIOServer
+    from ghostcore.testing.threads import ServerThread as ServerThread
 
 _HOMES = {
+    "BAD_SERVERS": "bad_servers",
+    "BadServer": "_wire",
+    "FaultProxy": "faults",
+    "Faults": "faults",
+    "Flow": "faults",
+    "Leaked": "leaks",
+    "MisbehavingServer": "bad_servers",
+    "ServerThread": "threads",
+    "Wire": "_wire",
+    "assert_no_leaks": "leaks",
     "EchoServer": "echo",
     "HttpRequest": "_http",
     "HttpResponse": "_http",
@@ -41,14 +66,24 @@ _HOMES = {
 }
 
 __all__ = [
+    "BAD_SERVERS",
+    "BadServer",
     "EchoServer",
+    "FaultProxy",
+    "Faults",
+    "Flow",
     "HttpRequest",
     "HttpResponse",
+    "Leaked",
+    "MisbehavingServer",
     "ServerDied",
     "ServerProcess",
+    "ServerThread",
     "SocketIOClient",
     "SocketIOServer",
     "WebSocketServer",
+    "Wire",
+    "assert_no_leaks",
     "run_server",
     "server_arguments",
 ]

@@ -46,7 +46,7 @@ def check_failed(result: Result, kind: str, phase: str, *words: str) -> None:
     for sample in samples:
         assert sample.phase == phase
         for word in words:
-            assert word in sample.text
+            assert word.lower() in sample.text.lower()
     counts = result.metrics.count_of
     assert counts("ws_errors") == FAILURES
     assert counts("ws_sessions") == FAILURES
@@ -160,7 +160,7 @@ SCRIPTS: dict[str, tuple[Script, str, str, str]] = {
     "503": (http_status(b"503 Service Unavailable"), "upgrade_rejected", "upgrade", "503"),
     "wrong accept": (wrong_accept, "upgrade_invalid", "upgrade", "sec-websocket-accept"),
     "unasked subprotocol": (unasked_subprotocol, "upgrade_invalid", "upgrade", "'chat'"),
-    "unasked extension": (unasked_extension, "upgrade_invalid", "upgrade", "'x-zip'"),
+    "unasked extension": (unasked_extension, "upgrade_invalid", "upgrade", "x-zip"),
     "text garbage": (answer(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), "upgrade_invalid", "upgrade", "ssh"),
     "binary garbage": (
         answer(b"\x15\x03\x03\x00\x02\x02\x46\xff\xfe\r\n\r\n"),
@@ -168,7 +168,7 @@ SCRIPTS: dict[str, tuple[Script, str, str, str]] = {
         "upgrade",
         "",
     ),
-    "endless headers": (endless_headers, "upgrade_invalid", "upgrade", "exceed"),
+    "endless headers": (endless_headers, "upgrade_invalid", "upgrade", "headers"),
     "close after accept": (nothing, "upgrade_closed", "upgrade", "ended"),
     "reset after the request": (request_and_reset, "upgrade_closed", "upgrade", "ended"),
     "close after the request": (answer(b""), "upgrade_closed", "upgrade", "ended"),

@@ -48,7 +48,6 @@ def test_k6_commands_name_a_script_that_exists(kind: str) -> None:
 def test_echo_is_counted_at_the_server() -> None:
     figures = echo.measure_once("ghostcore", users=3, seconds=0.3)
     assert figures.round_trips_per_s > 0
-    assert figures.client_us > 0
 
 
 @pytest.mark.parametrize("kind", ["idle", "idle_socketio"])

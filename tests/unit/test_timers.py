@@ -1,4 +1,4 @@
-"""The timer queue and what can be awaited, on both kinds of loop and on a fake clock."""
+"""The timer queue, and operations that are awaited: on both kinds of loop and a fake clock."""
 
 from __future__ import annotations
 

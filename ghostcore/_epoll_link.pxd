@@ -1,0 +1,84 @@
+"""The link for ws:// on Linux: sockets of our own on an epoll descriptor of our own."""
+
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from ghostcore._engine cimport Engine, Link, Session
+from ghostcore._timers cimport Waiter
+
+
+cdef enum LinkState:
+    LINK_CONNECTING     # connect(2) is under way
+    LINK_UPGRADING      # the request is out, the answer is not whole
+    LINK_OPEN
+    LINK_CLOSING        # what is buffered is sent, then our end of the stream; no more is handed out
+    LINK_CLOSED
+
+
+cdef class Hub:
+    """All epoll links of one loop: the descriptor that they share, and the receive buffer."""
+    cdef readonly Engine engine
+    cdef readonly int64_t live      # links whose descriptor is open
+    cdef PyObject **_links          # by descriptor; each a reference that is owned, or NULL
+    cdef int _links_size
+    cdef int _epoll_fd
+    cdef uint32_t _generation
+    cdef uint64_t _mask_state
+    cdef char *_received
+    cdef char *_corked              # frames that the link in _corking sent while it was read
+    cdef Py_ssize_t _corked_size
+    cdef Py_ssize_t _corked_capacity
+    cdef EpollLink _corking
+    cdef readonly bint closed
+
+    cdef uint32_t _next_mask(self) noexcept
+    cdef int _handle(self, EpollLink link, uint32_t events) except -1
+    cdef int _uncork(self) except -1
+    cdef int _register(self, EpollLink link) except -1
+    cdef void _forget(self, EpollLink link) noexcept
+
+
+cdef class EpollLink(Link):
+    cdef Hub _hub
+    cdef Session _session
+    cdef OpenWaiter _opener         # until the upgrade is done
+    cdef int _fd
+    cdef uint32_t _generation
+    cdef LinkState _state
+    cdef bint _watching_room
+    cdef bint _close_sent
+    cdef bint _discarding           # nothing that comes is of interest any more
+    cdef char *_backlog             # what the socket did not take yet
+    cdef Py_ssize_t _backlog_start
+    cdef Py_ssize_t _backlog_size
+    cdef Py_ssize_t _backlog_capacity
+    cdef char *_partial             # the begin of a frame, or of the answer to the upgrade
+    cdef Py_ssize_t _partial_size
+    cdef Py_ssize_t _partial_capacity
+
+    cdef int _dial(self) except -1
+    cdef int _watch(self, uint32_t events) except -1
+    cdef int _connected(self) except -1
+    cdef int _readable(self) except -1
+    cdef int _consume(self, const char *data, Py_ssize_t size) except -1
+    cdef Py_ssize_t _frames(self, const char *data, Py_ssize_t size, Py_ssize_t *wanted) except -1
+    cdef Py_ssize_t _answer(self, const char *data, Py_ssize_t size) except -1
+    cdef int _keep(self, const char *data, Py_ssize_t size, Py_ssize_t wanted) except -1
+    cdef int _write(self, const char *data, Py_ssize_t size) except -1
+    cdef int _queue(self, const char *data, Py_ssize_t size) except -1
+    cdef int _flush(self) except -1
+    cdef int _lost(self, object error) except -1
+    cdef int _refused(self, str detail) except -1
+    cdef void _discard(self) noexcept
+    cdef int _end_stream(self) except -1
+    cdef void _shut(self) noexcept
+
+
+cdef class OpenWaiter(Waiter):
+    """Completes when the upgrade is done."""
+    cdef EpollLink _link
+    cdef object _address
+    cdef object _local_address
+    cdef object _sock
+    cdef object _upgrade
+    cdef readonly int64_t connected_ns

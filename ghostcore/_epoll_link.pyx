@@ -1,0 +1,760 @@
+"""The link for ws:// on Linux: sockets of our own on an epoll descriptor of our own.
+
+The event loop watches one descriptor, the hub's, whatever the number of connections. An idle
+connection is a socket and an object of some 200 bytes: bytes are received into one buffer that all
+share, and only the begin of a frame that has not come whole is kept. What a scenario sends while a
+frame of its connection is being handled goes out in one send(2) when all that had come is handled.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.errno cimport EAGAIN, EINPROGRESS, EINTR, errno
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memmove, memset
+from posix.unistd cimport close as c_close
+
+from ghostcore._engine cimport Engine, Link, Session
+from ghostcore._message cimport OP_CLOSE, close_payload
+from ghostcore._timers cimport WAITER_PENDING, Waiter
+
+import os
+import sys
+
+from ghostcore._upgrade import MAX_BODY_BYTES, MAX_HEAD_BYTES
+from ghostcore.errors import ClosedByPeer, ConnectFailed, EngineError, UsageError
+
+cdef extern from *:
+    """
+    #define _GNU_SOURCE 1
+    #if defined(__linux__)
+    #include <arpa/inet.h>
+    #include <endian.h>
+    #include <netinet/in.h>
+    #include <netinet/tcp.h>
+    #include <sys/epoll.h>
+    #include <sys/socket.h>
+    #else
+    #error "the epoll link is for Linux: leave _epoll_link.pyx out of the build elsewhere"
+    #endif
+    """
+    ctypedef union epoll_data_t:
+        uint64_t u64
+    struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    int epoll_create1(int flags) nogil
+    int epoll_ctl(int epoll, int operation, int fd, epoll_event *event) nogil
+    int epoll_wait(int epoll, epoll_event *events, int most, int timeout_ms) nogil
+    enum:
+        EPOLL_CLOEXEC
+        EPOLL_CTL_ADD
+        EPOLL_CTL_MOD
+        EPOLL_CTL_DEL
+        EPOLLIN
+        EPOLLOUT
+        EPOLLERR
+        EPOLLHUP
+    struct sockaddr:
+        pass
+    struct in_addr:
+        pass
+    struct in6_addr:
+        pass
+    struct sockaddr_in:
+        uint16_t sin_family
+        uint16_t sin_port
+        in_addr sin_addr
+    struct sockaddr_in6:
+        uint16_t sin6_family
+        uint16_t sin6_port
+        uint32_t sin6_flowinfo
+        uint32_t sin6_scope_id
+        in6_addr sin6_addr
+    struct sockaddr_storage:
+        pass
+    enum:
+        AF_INET
+        AF_INET6
+        SOCK_STREAM
+        SOCK_NONBLOCK
+        SOCK_CLOEXEC
+        IPPROTO_TCP
+        IPPROTO_IP
+        TCP_NODELAY
+        SOL_SOCKET
+        SO_ERROR
+        IP_BIND_ADDRESS_NO_PORT
+        MSG_NOSIGNAL
+        SHUT_WR
+    uint16_t htons(uint16_t value) nogil
+    uint16_t be16toh(uint16_t value) nogil
+    uint64_t be64toh(uint64_t value) nogil
+    uint64_t htobe64(uint64_t value) nogil
+    int inet_pton(int family, const char *text, void *address) nogil
+    int c_socket "socket" (int family, int kind, int protocol) nogil
+    int c_connect "connect" (int fd, const sockaddr *address, unsigned int size) nogil
+    int c_bind "bind" (int fd, const sockaddr *address, unsigned int size) nogil
+    int setsockopt(int fd, int level, int name, const void *value, unsigned int size) nogil
+    int getsockopt(int fd, int level, int name, void *value, unsigned int *size) nogil
+    ssize_t c_send "send" (int fd, const void *data, size_t size, int flags) nogil
+    ssize_t c_recv "recv" (int fd, void *data, size_t size, int flags) nogil
+    int c_shutdown "shutdown" (int fd, int how) nogil
+
+cdef enum:
+    RECEIVE_SIZE = 262144       # of the buffer that all links share
+    EVENTS_MAX = 512            # handled before the loop's timers have their turn
+    CORK_MAX = 65536
+    BACKLOG_HIGH = 65536        # where awaiting a send begins to wait, and where it goes on: the
+    BACKLOG_LOW = 16384         # marks of asyncio's transports
+    BACKLOG_KEPT = 4096         # a larger backlog buffer is given back when it is empty
+
+
+def available() -> bool:
+    """Whether this platform has what the link needs."""
+    return sys.platform == "linux"
+
+
+cdef Py_ssize_t frame_size(Py_ssize_t size) noexcept:
+    return size + (6 if size < 126 else 8 if size < 65536 else 14)
+
+
+cdef Py_ssize_t put_frame(uint8_t *out, int opcode, uint32_t mask, const uint8_t *data,
+                          Py_ssize_t size) noexcept:
+    """Write a masked, final frame (RFC 6455 section 5.2); returns its size."""
+    cdef Py_ssize_t head, i
+    cdef uint64_t wide, word
+    cdef uint8_t *masks = <uint8_t *>&mask
+    out[0] = 0x80 | opcode
+    if size < 126:
+        out[1] = 0x80 | <uint8_t>size
+        head = 2
+    elif size < 65536:
+        out[1] = 0x80 | 126
+        out[2] = <uint8_t>(size >> 8)
+        out[3] = <uint8_t>size
+        head = 4
+    else:
+        out[1] = 0x80 | 127
+        wide = htobe64(<uint64_t>size)
+        memcpy(out + 2, &wide, 8)
+        head = 10
+    memcpy(out + head, &mask, 4)
+    head += 4
+    wide = (<uint64_t>mask << 32) | mask
+    i = 0
+    while i + 8 <= size:
+        memcpy(&word, data + i, 8)
+        word ^= wide
+        memcpy(out + head + i, &word, 8)
+        i += 8
+    while i < size:
+        out[head + i] = data[i] ^ masks[i & 3]
+        i += 1
+    return head + size
+
+
+cdef class Hub:
+    """The epoll links of one engine."""
+
+    def __cinit__(self):
+        self._epoll_fd = -1
+
+    def __init__(self, Engine engine not None):
+        self.engine = engine
+        self._received = <char *>PyMem_Malloc(RECEIVE_SIZE)
+        if self._received == NULL:
+            raise MemoryError()
+        # Masks must not be guessed by who chooses the payload (RFC 6455 section 5.3).
+        self._mask_state = int.from_bytes(os.urandom(8), "little") | 1
+        self._epoll_fd = epoll_create1(EPOLL_CLOEXEC)
+        if self._epoll_fd < 0:
+            raise OSError(errno, os.strerror(errno))
+        engine.loop.add_reader(self._epoll_fd, self._on_ready)
+
+    def __dealloc__(self):
+        cdef int fd
+        for fd in range(self._links_size):
+            if self._links[fd] != NULL:
+                Py_DECREF(<object>self._links[fd])
+        PyMem_Free(self._links)
+        PyMem_Free(self._received)
+        PyMem_Free(self._corked)
+        if self._epoll_fd >= 0:
+            c_close(self._epoll_fd)
+
+    def open(self, Session session not None, address, local_address, upgrade not None, sock=None):
+        """Connect and upgrade; the result is awaitable and completes when the session is open.
+
+        :param address: (host, port) or (host, port, flow, scope), the host as a numeral.
+        :param local_address: numeral of the address to connect from, or None.
+        :param upgrade: the Upgrade to ask for.
+        :param sock: a connected socket to use instead of connecting to `address`; the link takes its
+            descriptor.
+        :raises OSError: the connection failed. :raises HandshakeRejected: the answer will not do.
+        :raises ConnectFailed: kind ``upgrade_closed``.
+        """
+        cdef OpenWaiter op = OpenWaiter.__new__(OpenWaiter)
+        cdef EpollLink link = EpollLink.__new__(EpollLink)
+        link._hub = self
+        link._session = session
+        link._opener = op
+        op._queue = self.engine.timers
+        op._link = link
+        op._address = address
+        op._local_address = local_address
+        op._upgrade = upgrade
+        op._sock = sock
+        return op
+
+    def close(self) -> None:
+        """Close every connection and give the descriptor back. Idempotent."""
+        cdef int fd
+        if self.closed:
+            return
+        self.closed = True
+        for fd in range(self._links_size):
+            if self._links[fd] != NULL:
+                if self.engine.loop.is_closed():
+                    (<EpollLink>self._links[fd])._shut()    # nobody is left to be told
+                else:
+                    (<EpollLink>self._links[fd]).abort()
+        if not self.engine.loop.is_closed():
+            self.engine.loop.remove_reader(self._epoll_fd)
+        c_close(self._epoll_fd)
+        self._epoll_fd = -1
+
+    cdef uint32_t _next_mask(self) noexcept:
+        # SplitMix64, seeded by the system.
+        cdef uint64_t z
+        self._mask_state += 0x9E3779B97F4A7C15ULL
+        z = self._mask_state
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL
+        return <uint32_t>(z ^ (z >> 31))
+
+    cdef int _register(self, EpollLink link) except -1:
+        cdef epoll_event event
+        cdef int size, fd = link._fd
+        cdef PyObject **links
+        if fd >= self._links_size:
+            size = max(fd + 1, 2 * self._links_size, 256)
+            links = <PyObject **>PyMem_Realloc(self._links, size * sizeof(PyObject *))
+            if links == NULL:
+                raise MemoryError()
+            memset(links + self._links_size, 0, (size - self._links_size) * sizeof(PyObject *))
+            self._links = links
+            self._links_size = size
+        self._generation += 1
+        link._generation = self._generation
+        event.events = EPOLLOUT
+        event.data.u64 = (<uint64_t>link._generation << 32) | <uint32_t>fd
+        if epoll_ctl(self._epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0:
+            raise OSError(errno, os.strerror(errno))
+        Py_INCREF(link)
+        self._links[fd] = <PyObject *>link
+        self.live += 1
+        return 0
+
+    cdef void _forget(self, EpollLink link) noexcept:
+        cdef PyObject *known
+        if link._fd < self._links_size:
+            known = self._links[link._fd]
+            if known == <PyObject *>link:
+                self._links[link._fd] = NULL
+                self.live -= 1
+                Py_DECREF(link)
+
+    def _on_ready(self):
+        cdef epoll_event events[EVENTS_MAX]
+        cdef int i, fd, count
+        cdef EpollLink link
+        cdef PyObject *known
+        count = epoll_wait(self._epoll_fd, events, EVENTS_MAX, 0)
+        for i in range(count):
+            fd = <int>(events[i].data.u64 & 0xFFFFFFFF)
+            known = self._links[fd]
+            if known == NULL:
+                continue
+            link = <EpollLink>known
+            if link._generation != events[i].data.u64 >> 32:
+                continue    # an event of a connection that was closed in this very batch
+            try:
+                self._handle(link, events[i].events)
+            except BaseException as error:
+                self._corking = None
+                self._corked_size = 0
+                self._broken(link, error)
+            if self.closed:
+                return
+
+    cdef int _handle(self, EpollLink link, uint32_t events) except -1:
+        if link._state == LINK_CONNECTING:
+            return link._connected()
+        if events & (EPOLLIN | EPOLLERR | EPOLLHUP):
+            self._corking = link
+            link._readable()
+            self._uncork()
+        if events & EPOLLOUT and link._state != LINK_CLOSED:
+            link._flush()
+        return 0
+
+    cdef int _uncork(self) except -1:
+        """Send what the link that is being read has sent meanwhile, in one piece."""
+        cdef EpollLink link = self._corking
+        cdef Py_ssize_t size = self._corked_size
+        self._corking = None
+        self._corked_size = 0
+        if size and link._state != LINK_CLOSED:
+            try:
+                link._write(self._corked, size)
+            except ClosedByPeer:
+                pass    # the next event of the socket tells the session
+        return 0
+
+    def _broken(self, EpollLink link, error):
+        """An exception out of our own code: the connection is worth nothing any more."""
+        session = link._session
+        self.engine.loop.call_exception_handler({
+            "message": f"ghostcore failed on a connection to {session.url}", "exception": error})
+        failure = EngineError(f"handling a connection failed: {error!r}")
+        failure.__cause__ = error
+        link._shut()
+        if link._opener is not None and link._opener._state == WAITER_PENDING:
+            link._opener.fail(failure)
+            return
+        (<Session>session)._end(failure)
+        (<Session>session).link_lost(None)
+
+
+cdef class EpollLink(Link):
+    def __cinit__(self):
+        self._fd = -1
+
+    def __dealloc__(self):
+        if self._fd >= 0:
+            c_close(self._fd)
+        PyMem_Free(self._backlog)
+        PyMem_Free(self._partial)
+
+    # ---- the session's side ------------------------------------------------------------------
+
+    cdef int send(self, int opcode, const char *data, Py_ssize_t size) except -1:
+        cdef Hub hub = self._hub
+        cdef Py_ssize_t total = frame_size(size)
+        cdef char *out
+        cdef Py_ssize_t capacity
+        if self._state != LINK_OPEN:
+            raise EngineError("a frame was sent on a link that is not open")
+        if hub._corking is self and hub._corked_size + total <= CORK_MAX:
+            if hub._corked == NULL:
+                hub._corked = <char *>PyMem_Malloc(CORK_MAX)
+                if hub._corked == NULL:
+                    raise MemoryError()
+            put_frame(<uint8_t *>hub._corked + hub._corked_size, opcode, hub._next_mask(),
+                      <const uint8_t *>data, size)
+            hub._corked_size += total
+            return 0
+        if hub._corking is self and hub._corked_size:
+            capacity = hub._corked_size
+            hub._corked_size = 0
+            self._write(hub._corked, capacity)
+        out = hub.engine.scratch(total)
+        put_frame(<uint8_t *>out, opcode, hub._next_mask(), <const uint8_t *>data, size)
+        return self._write(out, total)
+
+    cdef int send_close(self, int code, str reason) except -1:
+        cdef bytes payload = close_payload(code, reason)
+        if self._close_sent or self._state != LINK_OPEN:
+            return 0
+        try:
+            self.send(OP_CLOSE, PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
+        except ClosedByPeer:
+            pass        # there is nobody left to take leave of
+        self._close_sent = True
+        return 0
+
+    cdef int close(self) except -1:
+        if self._hub._corking is self:
+            self._hub._uncork()
+        if self._state >= LINK_CLOSING:
+            return 0
+        self._discard()
+        self._state = LINK_CLOSING
+        if self._backlog_size:
+            return 0
+        return self._end_stream()
+
+    cdef int _end_stream(self) except -1:
+        # The descriptor stays open until the peer ends its side (or the session's watchdog bites):
+        # closed with unread bytes in it, it would answer with a reset that takes our close frame
+        # away from under the peer.
+        c_shutdown(self._fd, SHUT_WR)
+        if self._watching_room:
+            self._watch(EPOLLIN)
+        return 0
+
+    cdef int abort(self) except -1:
+        if self._state == LINK_CLOSED:
+            return 0
+        self._shut()
+        # Not in the caller's step: it may be in the middle of using the session.
+        self._hub.engine.loop.call_soon(self._report_lost)
+        return 0
+
+    def _report_lost(self):
+        self._session.link_lost(None)
+
+    # ---- connecting --------------------------------------------------------------------------
+
+    cdef int _dial(self) except -1:
+        cdef OpenWaiter op = self._opener
+        cdef sockaddr_storage target, source
+        cdef int one = 1, family
+        cdef unsigned int size, source_size = 0
+        if op._sock is not None:
+            op._sock.setblocking(False)
+            self._fd = op._sock.detach()
+            op._sock = None
+            setsockopt(self._fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
+            return self._hub._register(self)
+        size = fill_address(&target, op._address)
+        family = (<sockaddr_in *>&target).sin_family
+        if op._local_address is not None:
+            source_size = fill_address(&source, (op._local_address, 0))
+            if (<sockaddr_in *>&source).sin_family != family:
+                raise UsageError(f"local_address: {op._local_address} is of another family than "
+                                 f"{op._address[0]}")
+        self._fd = c_socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+        if self._fd < 0:
+            raise OSError(errno, os.strerror(errno))
+        setsockopt(self._fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
+        if source_size:
+            # The port is chosen by connect(), which may share one between targets.
+            setsockopt(self._fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one))
+            if c_bind(self._fd, <sockaddr *>&source, source_size) != 0:
+                raise OSError(errno, os.strerror(errno))
+        if c_connect(self._fd, <sockaddr *>&target, size) != 0 and errno != EINPROGRESS:
+            raise OSError(errno, os.strerror(errno))
+        return self._hub._register(self)
+
+    cdef int _connected(self) except -1:
+        cdef int failure = 0
+        cdef unsigned int size = sizeof(failure)
+        cdef OpenWaiter op = self._opener
+        getsockopt(self._fd, SOL_SOCKET, SO_ERROR, &failure, &size)
+        if failure:
+            return self._lost(OSError(failure, os.strerror(failure)))
+        op.connected_ns = self._session.upgrading_ns = self._hub.engine.timers.now()
+        self._session.progress = "upgrade"
+        self._state = LINK_UPGRADING
+        self._session.progress = "upgrade"
+        self._watch(EPOLLIN)
+        request = op._upgrade.request
+        try:
+            return self._write(PyBytes_AS_STRING(request), PyBytes_GET_SIZE(request))
+        except ClosedByPeer:
+            return 0    # the next event says what happened
+
+    cdef int _watch(self, uint32_t events) except -1:
+        cdef epoll_event event
+        event.events = events
+        event.data.u64 = (<uint64_t>self._generation << 32) | <uint32_t>self._fd
+        if epoll_ctl(self._hub._epoll_fd, EPOLL_CTL_MOD, self._fd, &event) != 0:
+            raise OSError(errno, os.strerror(errno))
+        self._watching_room = (events & EPOLLOUT) != 0
+        return 0
+
+    # ---- receiving ---------------------------------------------------------------------------
+
+    cdef int _readable(self) except -1:
+        cdef char *into
+        cdef Py_ssize_t had = self._partial_size, got
+        cdef bint into_partial = had > 0 and self._state == LINK_OPEN
+        if into_partial:
+            # The rest of a frame whose size is known: straight to where its begin is.
+            into = self._partial + had
+            got = c_recv(self._fd, into, self._partial_capacity - had, 0)
+        else:
+            into = self._hub._received
+            if had:
+                memcpy(into, self._partial, had)    # the begin of the answer to the upgrade
+            got = c_recv(self._fd, into + had, RECEIVE_SIZE - had, 0)
+        if got < 0:
+            if errno == EAGAIN or errno == EINTR:
+                return 0
+            return self._lost(OSError(errno, os.strerror(errno)))
+        if got == 0:
+            return self._lost(None)
+        if self._discarding:
+            return 0
+        if not into_partial:
+            PyMem_Free(self._partial)
+            self._partial = NULL
+            self._partial_size = self._partial_capacity = 0
+            return self._consume(into, had + got)
+        self._partial_size += got
+        if self._partial_size < self._partial_capacity:
+            return 0
+        into = self._partial
+        got = self._partial_size
+        self._partial = NULL
+        self._partial_size = self._partial_capacity = 0
+        try:
+            return self._consume(into, got)
+        finally:
+            PyMem_Free(into)
+
+    cdef int _consume(self, const char *data, Py_ssize_t size) except -1:
+        """Handle bytes in order; keep the begin of what has not come whole."""
+        cdef Py_ssize_t used = 0, wanted = 0
+        if self._state == LINK_UPGRADING:
+            used = self._answer(data, size)
+            if used == 0 and self._state == LINK_UPGRADING:
+                return self._keep(data, size, size)
+        if self._state == LINK_OPEN and used < size:
+            used += self._frames(data + used, size - used, &wanted)
+            if used < size and self._state == LINK_OPEN and not self._discarding:
+                return self._keep(data + used, size - used, wanted)
+        return 0
+
+    cdef int _keep(self, const char *data, Py_ssize_t size, Py_ssize_t wanted) except -1:
+        """Keep the begin of a frame of `wanted` bytes (as far as its header tells)."""
+        self._partial = <char *>PyMem_Malloc(wanted)
+        if self._partial == NULL:
+            raise MemoryError()
+        memcpy(self._partial, data, size)
+        self._partial_size = size
+        self._partial_capacity = wanted
+        return 0
+
+    cdef Py_ssize_t _answer(self, const char *data, Py_ssize_t size) except -1:
+        """The answer to the upgrade: its size when it is whole, else 0."""
+        cdef OpenWaiter op = self._opener
+        cdef Py_ssize_t shown = min(size, MAX_HEAD_BYTES + 4 + MAX_BODY_BYTES)
+        try:
+            answer = op._upgrade.read(data[:shown])
+        except Exception as error:
+            self._lost(error)
+            return 0
+        if answer is None:
+            return 0
+        self._state = LINK_OPEN
+        self._opener = None
+        self._session.use_deflate(answer.deflate)
+        self._session.link_opened(self, answer.subprotocol)
+        op.complete(None)
+        return answer.size
+
+    cdef Py_ssize_t _frames(self, const char *data, Py_ssize_t size, Py_ssize_t *wanted) except -1:
+        """Hand every whole frame to the session; returns how many bytes they took.
+
+        `wanted` gets the size of the frame that is not whole, as far as its header tells.
+        """
+        cdef const uint8_t *at = <const uint8_t *>data
+        cdef Py_ssize_t left = size, head
+        cdef uint64_t length
+        cdef uint16_t short_length
+        cdef int opcode
+        cdef Session session = self._session
+        while left >= 2:
+            opcode = at[0] & 0x0F
+            length = at[1] & 0x7F
+            head = 2
+            if at[1] & 0x80:
+                self._refused("a masked frame (RFC 6455 section 5.1)")
+                break
+            if length > 125 and opcode >= 8:
+                self._refused("a control frame of more than 125 bytes")
+                break
+            if length == 126:
+                head = 4
+                if left < head:
+                    break
+                memcpy(&short_length, at + 2, 2)
+                length = be16toh(short_length)
+                if length < 126:
+                    self._refused("a length that fits in fewer bytes (RFC 6455 section 5.2)")
+                    break
+            elif length == 127:
+                head = 10
+                if left < head:
+                    break
+                memcpy(&length, at + 2, 8)
+                length = be64toh(length)
+                if length < 65536:
+                    self._refused("a length that fits in fewer bytes (RFC 6455 section 5.2)")
+                    break
+                if length >> 63:
+                    self._refused("a length of more than 63 bits (RFC 6455 section 5.2)")
+                    break
+            if <uint64_t>(left - head) < length:
+                # Before room is made for the payload:
+                if session.link_head(opcode, at[0] >> 7, (at[0] >> 4) & 7, length):
+                    self._discard()
+                    break
+                head += <Py_ssize_t>length
+                break
+            session.link_frame(opcode, at[0] >> 7, (at[0] >> 4) & 7, <const char *>at + head,
+                               <Py_ssize_t>length)
+            head += <Py_ssize_t>length
+            at += head
+            left -= head
+            if self._state != LINK_OPEN or self._discarding:
+                break
+            head = 0
+        else:
+            head = 2    # the loop ended for want of a header
+        wanted[0] = max(head, 2)
+        return size - left
+
+    cdef int _refused(self, str detail) except -1:
+        self._session.link_violated(1002, detail)
+        self._discard()
+        return 0
+
+    cdef void _discard(self) noexcept:
+        """Whatever still comes is thrown away; what we send is not affected."""
+        self._discarding = True
+        PyMem_Free(self._partial)
+        self._partial = NULL
+        self._partial_size = self._partial_capacity = 0
+
+    # ---- sending -----------------------------------------------------------------------------
+
+    cdef int _write(self, const char *data, Py_ssize_t size) except -1:
+        cdef ssize_t sent
+        if self._backlog_size:
+            return self._queue(data, size)
+        while True:
+            sent = c_send(self._fd, data, size, MSG_NOSIGNAL)
+            if sent == size:
+                return 0
+            if sent < 0:
+                if errno == EINTR:
+                    continue
+                if errno != EAGAIN:
+                    raise ClosedByPeer(
+                        f"sending failed: {os.strerror(errno)}", kind="connection_lost",
+                        url=self._session.url)
+                sent = 0
+            return self._queue(data + sent, size - sent)
+
+    cdef int _queue(self, const char *data, Py_ssize_t size) except -1:
+        """Keep what the socket does not take now."""
+        cdef Py_ssize_t needed = self._backlog_size + size
+        cdef char *grown
+        if self._backlog_start and self._backlog_start + needed > self._backlog_capacity:
+            memmove(self._backlog, self._backlog + self._backlog_start, self._backlog_size)
+            self._backlog_start = 0
+        if needed > self._backlog_capacity:
+            grown = <char *>PyMem_Realloc(self._backlog, max(needed, 2 * self._backlog_capacity))
+            if grown == NULL:
+                raise MemoryError()
+            self._backlog = grown
+            self._backlog_capacity = max(needed, 2 * self._backlog_capacity)
+        memcpy(self._backlog + self._backlog_start + self._backlog_size, data, size)
+        self._backlog_size = needed
+        if needed > BACKLOG_HIGH:
+            self.congested = True
+        if not self._watching_room:
+            self._watch(EPOLLIN | EPOLLOUT)
+        return 0
+
+    cdef int _flush(self) except -1:
+        cdef ssize_t sent
+        while self._backlog_size:
+            sent = c_send(self._fd, self._backlog + self._backlog_start, self._backlog_size,
+                          MSG_NOSIGNAL)
+            if sent < 0:
+                if errno == EINTR:
+                    continue
+                if errno == EAGAIN:
+                    break
+                return self._lost(OSError(errno, os.strerror(errno)))
+            self._backlog_start += sent
+            self._backlog_size -= sent
+        if self._backlog_size == 0:
+            self._backlog_start = 0
+            if self._backlog_capacity > BACKLOG_KEPT:
+                PyMem_Free(self._backlog)
+                self._backlog = NULL
+                self._backlog_capacity = 0
+            if self._state == LINK_CLOSING:
+                return self._end_stream()
+            self._watch(EPOLLIN)
+        if self.congested and self._backlog_size < BACKLOG_LOW:
+            self.congested = False
+            self._session.link_room()
+        return 0
+
+    # ---- the end -----------------------------------------------------------------------------
+
+    cdef int _lost(self, object error) except -1:
+        """The connection is over; to be called from the hub only."""
+        cdef OpenWaiter op = self._opener
+        cdef LinkState state = self._state
+        self._shut()
+        if op is None:
+            return self._session.link_lost(error)
+        self._opener = None
+        if error is None:
+            error = ConnectFailed(
+                "the server ended the connection instead of answering the upgrade",
+                kind="upgrade_closed", phase="upgrade")
+        elif state == LINK_UPGRADING and isinstance(error, OSError):
+            error = ConnectFailed(
+                f"the connection ended before the upgrade was answered: {error.strerror}",
+                kind="upgrade_closed", phase="upgrade", errno=error.errno)
+        return op.fail(error)
+
+    cdef void _shut(self) noexcept:
+        """Close the descriptor, which takes it out of the epoll set, and free what is buffered."""
+        self._state = LINK_CLOSED
+        if self._fd >= 0:
+            self._hub._forget(self)
+            c_close(self._fd)
+            self._fd = -1
+        PyMem_Free(self._backlog)
+        self._backlog = NULL
+        self._backlog_start = self._backlog_size = self._backlog_capacity = 0
+        PyMem_Free(self._partial)
+        self._partial = NULL
+        self._partial_size = self._partial_capacity = 0
+        self.congested = False
+
+
+cdef unsigned int fill_address(sockaddr_storage *storage, address) except 0:
+    """Fill a socket address from its numeral; returns its size."""
+    cdef sockaddr_in *v4 = <sockaddr_in *>storage
+    cdef sockaddr_in6 *v6 = <sockaddr_in6 *>storage
+    memset(storage, 0, sizeof(sockaddr_storage))
+    host, port = address[0], address[1]
+    text = host.partition("%")[0].encode()
+    if inet_pton(AF_INET, text, &v4.sin_addr) == 1:
+        v4.sin_family = AF_INET
+        v4.sin_port = htons(port)
+        return sizeof(sockaddr_in)
+    if inet_pton(AF_INET6, text, &v6.sin6_addr) == 1:
+        v6.sin6_family = AF_INET6
+        v6.sin6_port = htons(port)
+        if len(address) > 3:
+            v6.sin6_scope_id = address[3]
+        return sizeof(sockaddr_in6)
+    raise UsageError(f"{host!r} is no IP address")
+
+
+cdef class OpenWaiter(Waiter):
+    cdef int begin(self) except -1:
+        try:
+            return self._link._dial()
+        except BaseException:
+            self._link._opener = None
+            self._link._shut()
+            raise
+
+    cdef int detach(self) except -1:
+        self._link._opener = None
+        self._link._shut()
+        return 0
