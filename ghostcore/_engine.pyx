@@ -141,9 +141,9 @@ cdef class Watchdog(Timer):
             # Moved on since it was queued: one re-queue a period instead of one a ping.
             return session.engine.timers.push(self, self.deadline_ns)
         if session._state == SESSION_OPEN:
-            if self.grace < PING_GRACE_PASSES:
+            if self.grace < PING_GRACE_PASSES + session.engine.live_sessions // 128:
                 # If it was this process that was busy, the ping may be waiting in the socket: it is
-                # read in the next passes of the loop, which are counted, since time tells nothing.
+                # read in the next passes of the loop (a pass reads from so many sockets at most).
                 self.grace += 1
                 return session.engine.timers.push(self, now_ns + 1)
             session._state = SESSION_CLOSING
