@@ -9,7 +9,8 @@ from cpython.mem cimport PyMem_Realloc
 from libc.string cimport memcpy
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
-from ghostcore._engine cimport Engine, Link, Session
+from ghostcore._engine cimport Session
+from ghostcore._link cimport Engine, Link
 from ghostcore._message cimport FLAG_RSV1, close_payload
 
 import asyncio
