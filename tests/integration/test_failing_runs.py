@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import socket
 from typing import Any
@@ -103,6 +104,11 @@ def half_of_the_101_and_reset(connection: Connection) -> None:
     connection.reset()
 
 
+def request_and_reset(connection: Connection) -> None:
+    connection.request()  # a reset before it may be seen as one of connect()
+    connection.reset()
+
+
 def nothing(connection: Connection) -> None:
     connection.finish()
 
@@ -164,7 +170,7 @@ SCRIPTS: dict[str, tuple[Script, str, str, str]] = {
     ),
     "endless headers": (endless_headers, "upgrade_invalid", "upgrade", "exceed"),
     "close after accept": (nothing, "upgrade_closed", "upgrade", "ended"),
-    "reset after accept": (Connection.reset, "upgrade_closed", "upgrade", "ended"),
+    "reset after the request": (request_and_reset, "upgrade_closed", "upgrade", "ended"),
     "close after the request": (answer(b""), "upgrade_closed", "upgrade", "ended"),
     "close in the 101": (half_of_the_101, "upgrade_closed", "upgrade", "ended"),
     "reset in the 101": (half_of_the_101_and_reset, "upgrade_closed", "upgrade", "ended"),
@@ -447,3 +453,21 @@ def test_the_end_in_the_segment_of_the_101() -> None:
         with ScriptedServer(hasty) as server:
             result = ghostcore.run(play, load=LOAD, env={"URL": server.url}, seed=1)
         check_failed(result, "closed", phase, "1000")
+
+
+def test_resets_in_the_moment_of_taking_over(run: Any) -> None:
+    """A reset between connect() and the first read: the descriptor is closed once, by its owner."""
+
+    async def main(url: str) -> None:
+        for _ in range(10):
+            attempts = [ghostcore.connect(url) for _ in range(30)]
+            errors = await asyncio.gather(*map(opened, attempts), return_exceptions=True)
+            kinds = {getattr(error, "kind", error) for error in errors}
+            assert kinds <= {"connect_failed", "upgrade_closed"}
+
+    with ScriptedServer(Connection.reset) as server:
+        run(main(server.url))
+
+
+async def opened(opening: Any) -> None:
+    await opening
