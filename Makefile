@@ -1,15 +1,16 @@
 # make run    a first run: builds, then a short connections and widget phase against the simulator
 # make test   every test that needs no root: builds, installs what the tests need, runs them
 # make bench  speed and memory, beside k6 in the same run
+# make fuzz   ten million random frames against a reference, in a sanitized copy of the tree
 # make lint   ruff and mypy
 # make wheel  the wheel, into dist/
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := setup.py pyproject.toml $(wildcard ghostcore/*.pyx ghostcore/*.pxd)
+SOURCES := setup.py pyproject.toml $(wildcard ghostcore/*.pyx ghostcore/*.pxi ghostcore/*.pxd)
 
-.PHONY: build run test test-full bench lint wheel clean
+.PHONY: build run test test-full bench fuzz lint wheel clean
 .DELETE_ON_ERROR:
 
 build: $(VENV)/built
@@ -48,6 +49,14 @@ lint: $(VENV)/test
 
 bench: $(VENV)/test
 	$(BIN)/python -m benches
+
+fuzz: $(VENV)/test
+	rm -rf build/fuzz && mkdir -p build/fuzz
+	tar -c --exclude='*.so' setup.py pyproject.toml README.md ghostcore python tests | tar -x -C build/fuzz
+	cd build/fuzz && GHOSTCORE_SANITIZE=1 $(CURDIR)/$(BIN)/python setup.py -q build_ext --inplace
+	cd build/fuzz && LD_PRELOAD=$$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
+		UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 PYTHONPATH=.:python \
+		$(CURDIR)/$(BIN)/python -m tests.fuzz.frames --frames 10000000 --seed 1
 
 wheel: $(VENV)/built
 	$(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .

@@ -1,34 +1,14 @@
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 from ghostcore._codec import Codec, Message
-from ghostcore._timers import TimerQueue, Waiter
+from ghostcore._link import Engine, Traffic
+from ghostcore._timers import Waiter
 from ghostcore.errors import GhostError, TargetError
 
 T = TypeVar("T")
 
 def live_sessions() -> int: ...
-
-class Traffic:
-    msgs_sent: int
-    msgs_received: int
-    bytes_sent: int
-    bytes_received: int
-    discarded: int
-    def take(self) -> tuple[int, int, int, int, int]: ...
-
-class Engine:
-    loop: asyncio.AbstractEventLoop
-    timers: TimerQueue
-    live_sessions: int
-    hub: Any
-    closed: bool
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None: ...
-    def now_ns(self) -> int: ...
-    def close(self) -> None: ...
-
-class Link: ...
 
 class Session:
     engine: Engine

@@ -6,12 +6,12 @@ handed to whoever waits, without a task, a queue or a timer of its own.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport int64_t, uint64_t
 
 from ghostcore._codec cimport KIND_BINARY, KIND_TEXT, Channel, Codec
 from ghostcore._deflate cimport Deflater, Inflater
+from ghostcore._link cimport Engine, Link, Traffic
 from ghostcore._message cimport (
     AFTER_CLOSE, CLOSE, FLAG_RSV1, MESSAGE, NOTHING, OP_BINARY, OP_PING, OP_PONG, OP_TEXT, PING, PONG,
     VIOLATION, MessageReader, Outcome,
@@ -25,7 +25,6 @@ from ghostcore.errors import (
     ClosedByPeer, EngineError, ProtocolViolation, TargetError, Timeout, UsageError,
 )
 
-cdef double MAX_SECONDS = _MAX_SECONDS
 cdef int64_t CLOSE_TIMEOUT_NS = 5_000_000_000   # for the peer's part of the closing handshake
 cdef int PING_GRACE_PASSES = 3
 cdef int STREAK_MAX = 64    # queued messages handed out in a row before the loop gets a turn
@@ -39,87 +38,12 @@ cdef dict _REACHED = {
     "connect": "the Engine.IO session is open, but the namespace was not joined",
 }
 
-cdef double timeout_seconds(object timeout) except? -1:
-    """A deadline as a scenario gives it; None, for no deadline, becomes -1."""
-    cdef double seconds
-    if timeout is None:
-        return -1
-    if type(timeout) is float:
-        seconds = timeout
-        if 0 <= seconds <= MAX_SECONDS:
-            return seconds
-    return parse_duration(timeout, "timeout")
-
-
 cdef int64_t _live_sessions = 0
 
 
 def live_sessions() -> int:
     """Sessions whose connection has not ended yet; the leak tests expect zero."""
     return _live_sessions
-
-
-cdef class Traffic:
-    """Counts of what the sessions that share it have sent and received.
-
-    Bytes are those of WebSocket frames, headers included; the HTTP upgrade and TLS are not.
-    """
-
-    def take(self) -> tuple:
-        """(msgs_sent, msgs_received, bytes_sent, bytes_received, discarded) since the last take."""
-        result = (self.msgs_sent, self.msgs_received, self.bytes_sent, self.bytes_received,
-                  self.discarded)
-        self.msgs_sent = self.msgs_received = self.bytes_sent = self.bytes_received = 0
-        self.discarded = 0
-        return result
-
-
-cdef class Engine:
-    """What the sessions of one event loop share: its timer queue and a buffer to frame in."""
-
-    def __init__(self, loop):
-        self.loop = loop
-        self.timers = TimerQueue(loop)
-
-    def __dealloc__(self):
-        PyMem_Free(self._scratch)
-
-    cdef char *scratch(self, Py_ssize_t size) except NULL:
-        cdef Py_ssize_t wanted
-        cdef char *buffer
-        if size > self._scratch_size:
-            wanted = max(size, 2 * self._scratch_size, 4096)
-            buffer = <char *>PyMem_Realloc(self._scratch, wanted)
-            if buffer == NULL:
-                raise MemoryError()
-            self._scratch = buffer
-            self._scratch_size = wanted
-        return self._scratch
-
-    def now_ns(self) -> int:
-        return self.timers.now()
-
-    def close(self):
-        """Give the timer queue back. Sessions must have ended before."""
-        self.closed = True
-        if self.hub is not None:
-            self.hub.close()
-            self.hub = None
-        self.timers.close()
-
-
-cdef class Link:
-    cdef int send(self, int opcode, const char *data, Py_ssize_t size) except -1:
-        raise EngineError("a link without send()")
-
-    cdef int send_close(self, int code, str reason) except -1:
-        raise EngineError("a link without send_close()")
-
-    cdef int close(self) except -1:
-        raise EngineError("a link without close()")
-
-    cdef int abort(self) except -1:
-        raise EngineError("a link without abort()")
 
 
 cdef class _Ready:
@@ -584,169 +508,8 @@ cdef class Session(Channel):
             receiver.complete(self._inbox.popleft())
 
 
-cdef class RecvWaiter(Waiter):
-    cdef int begin(self) except -1:
-        cdef Session session = self._session
-        if session._receiver is not None:
-            raise UsageError("recv: another task is receiving from this session already")
-        if session._inbox:
-            session._streak += 1
-            if session._streak < STREAK_MAX:
-                return self.complete(session._inbox.popleft())
-            session._streak = 0
-            session._receiver = self
-            self._queue.loop.call_soon(session._pump)
-            return 0
-        if session._state == SESSION_CLOSED:
-            return self.fail(session._dead())
-        if session._state == SESSION_NEW:
-            raise UsageError("recv: the session is not connected yet: await it first")
-        session._streak = 0
-        session._receiver = self
-        if self._timeout_s >= 0:
-            self._asked_ns = self._queue.now()
-            self._queue.push(self, self._asked_ns + <int64_t>(self._timeout_s * 1e9))
-        return 0
-
-    cdef int detach(self) except -1:
-        if self._session._receiver is self:
-            self._session._receiver = None
-        return 0
-
-    cdef int give_back(self, object value) except -1:
-        cdef Session session = self._session
-        cdef Waiter receiver = session._receiver
-        if receiver is not None:    # another task began to wait meanwhile: it is the next in turn
-            session._receiver = None
-            return receiver.complete(value)
-        if session._inbox is None:
-            session._inbox = deque()
-        session._inbox.appendleft(value)
-        return 0
-
-    cdef int expired(self, int64_t now_ns) except -1:
-        self.detach()
-        return self.fail(Timeout(
-            f"no message within {self._timeout_s:g} s", kind="receive_timeout",
-            url=self._session.url, limit_s=self._timeout_s,
-            elapsed_ms=(now_ns - self._asked_ns) / 1e6))
-
-
-cdef class RoomWaiter(Waiter):
-    cdef int begin(self) except -1:
-        cdef Session session = self._session
-        if session.link is None or session._state == SESSION_CLOSED:
-            return self.fail(session._dead())
-        if not session.link.congested:
-            return self.complete(None)
-        if session._senders is None:
-            session._senders = []
-        session._senders.append(self)
-        if session.send_timeout_ns > 0:
-            self._asked_ns = self._queue.now()
-            self._queue.push(self, self._asked_ns + session.send_timeout_ns)
-        return 0
-
-    cdef int detach(self) except -1:
-        if self._session._senders is not None and self in self._session._senders:
-            self._session._senders.remove(self)
-        return 0
-
-    cdef int expired(self, int64_t now_ns) except -1:
-        cdef Session session = self._session
-        cdef double limit_s = session.send_timeout_ns / 1e9
-        self.detach()
-        return self.fail(Timeout(
-            f"the server took nothing of what was sent for {limit_s:g} s", kind="send_timeout",
-            url=session.url, limit_s=limit_s, elapsed_ms=(now_ns - self._asked_ns) / 1e6))
-
-
-cdef class EndWaiter(Waiter):
-    cdef int begin(self) except -1:
-        cdef Session session = self._session
-        if session.link is None:
-            return self.complete(None)
-        if session._closers is None:
-            session._closers = []
-        session._closers.append(self)
-        return 0
-
-    cdef int detach(self) except -1:
-        if self._session._closers is not None and self in self._session._closers:
-            self._session._closers.remove(self)
-        return 0
-
-
-cdef class PingWaiter(Waiter):
-    cdef int begin(self) except -1:
-        if self._pong_ns:   # answered before anybody waited
-            return self.complete((self._pong_ns - self._sent_ns) / 1e6)
-        if self._session._state == SESSION_CLOSED:
-            return self.fail(self._session._dead())
-        if self._timeout_s >= 0:
-            self._queue.push(self, self._sent_ns + <int64_t>(self._timeout_s * 1e9))
-        return 0
-
-    cdef int detach(self) except -1:
-        if self._session._pings is not None and not self._pong_ns:
-            self._session._pings.pop(self._payload, None)
-        return 0
-
-    cdef int expired(self, int64_t now_ns) except -1:
-        self.detach()
-        return self.fail(Timeout(
-            f"no pong within {self._timeout_s:g} s", kind="receive_timeout",
-            url=self._session.url, limit_s=self._timeout_s,
-            elapsed_ms=(now_ns - self._sent_ns) / 1e6))
-
-
-cdef class Reply(Waiter):
-    """An answer that a session waits for: completed from Python when the right item arrives.
-
-    :param session: whose end fails the wait.
-    :param timeout: seconds from now, or None to wait until the session ends.
-    :param kind: the kind of the Timeout that is raised, e.g. ``reply_timeout``.
-    :param what: what was awaited, for the message.
-    :param forget: called with this object when it times out or is cancelled.
-    """
-    cdef Session _session
-    cdef double _timeout_s
-    cdef str _kind
-    cdef str _what
-    cdef object _forget
-    cdef readonly int64_t asked_ns
-
-    def __init__(self, Session session not None, timeout, str kind, str what, forget):
-        self._session = session
-        self._queue = session.engine.timers
-        self._timeout_s = timeout_seconds(timeout)
-        self._kind = kind
-        self._what = what
-        self._forget = forget
-        self.asked_ns = self._queue.now()
-        self._begin()
-
-    cdef int begin(self) except -1:
-        if self._timeout_s >= 0:
-            self._queue.push(self, self.asked_ns + <int64_t>(self._timeout_s * 1e9))
-        return 0
-
-    def set_result(self, value) -> None:
-        self.complete(value)
-
-    def set_error(self, error) -> None:
-        self.fail(error)
-
-    cdef int detach(self) except -1:
-        self._forget(self)
-        return 0
-
-    cdef int expired(self, int64_t now_ns) except -1:
-        self._forget(self)
-        return self.fail(Timeout(
-            f"{self._what}: no answer within {self._timeout_s:g} s", kind=self._kind,
-            url=self._session.url, limit_s=self._timeout_s,
-            elapsed_ms=(now_ns - self.asked_ns) / 1e6))
+# The operations of a session: sessions make them, so they cannot be a module that imports this.
+include "_operations.pxi"
 
 
 cdef class WebSocketBase(Session):

@@ -3,7 +3,8 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from ghostcore._engine cimport Engine, Link, Session
+from ghostcore._engine cimport Session
+from ghostcore._link cimport Engine, Link
 from ghostcore._timers cimport Waiter
 
 

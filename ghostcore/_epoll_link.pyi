@@ -2,7 +2,8 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from ghostcore._engine import Engine, Session
+from ghostcore._engine import Session
+from ghostcore._link import Engine
 from ghostcore._timers import Waiter
 from ghostcore._upgrade import Upgrade
 

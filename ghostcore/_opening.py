@@ -11,8 +11,9 @@ from types import TracebackType
 from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar
 
 from ghostcore import _dial, _epoll_link
-from ghostcore._engine import Engine, Session, Traffic
+from ghostcore._engine import Session
 from ghostcore._extension import DeflateOffer
+from ghostcore._link import Engine, Traffic
 from ghostcore._picows_link import open_link
 from ghostcore._proxy import Proxy, dial_through, parse_proxy
 from ghostcore._units import parse_duration, seconds_to_ns

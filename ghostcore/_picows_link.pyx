@@ -9,14 +9,15 @@ from cpython.mem cimport PyMem_Realloc
 from libc.string cimport memcpy
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
-from ghostcore._engine cimport Engine, Link, Session
+from ghostcore._engine cimport Session
+from ghostcore._link cimport Engine, Link
 from ghostcore._message cimport FLAG_RSV1, close_payload
 
 import asyncio
 import sys
 
-import uvloop
 from picows.picows import WSProtocol
+from uvloop import Loop as UVLoop
 
 from ghostcore._upgrade import accept_of
 from ghostcore.errors import EngineError, ProtocolViolation
@@ -358,20 +359,15 @@ async def open_link(Session session not None, sock, upgrade not None, *, ssl, st
     """
     loop = session.engine.loop
     done = loop.create_future()
-    on_libuv = isinstance(loop, uvloop.Loop)
     try:
         transport, _ = await loop.create_connection(
             lambda: _Upgrading(session, upgrade, done), sock=sock, ssl=ssl,
             server_hostname=server_hostname)
-    except BaseException:
-        if on_libuv:
+    finally:
+        if isinstance(loop, UVLoop):
+            # The descriptor is libuv's now. After a reset in this very moment it is closed already,
+            # and uvloop does not tell the socket, which would close whatever has its number next.
             sock.detach()
-        raise
-    if on_libuv and transport.is_closing():
-        # uvloop takes the socket object over only after the transport's first turn. A connection
-        # that was lost in that turn is closed by libuv, while the object believes that it has the
-        # descriptor still: it would close whatever connection has got that number next.
-        sock.detach()
     try:
         return await done
     except BaseException:

@@ -13,7 +13,8 @@ from typing import Any, Self, Unpack
 
 from ghostcore import _dial
 from ghostcore._codec import Message, PlainCodec
-from ghostcore._engine import Engine, WebSocketBase
+from ghostcore._engine import WebSocketBase
+from ghostcore._link import Engine
 from ghostcore._opening import (
     DEFAULT_OPTIONS,
     NullObserver,

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from ghostcore._engine import Session, Traffic
+from ghostcore._engine import Session
+from ghostcore._link import Traffic
 from ghostcore._metrics import (
     CounterRecorder,
     GaugeRecorder,

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from ghostcore._engine import Engine, Session
+from ghostcore._engine import Session
+from ghostcore._link import Engine
 from ghostcore._opening import engine_of
+from ghostcore._user import UserPool
 from ghostcore.errors import EngineError
 from ghostcore.execution.collector import quiet_collector
 from ghostcore.execution.plan import Plan, ScenarioPlan
@@ -18,7 +20,6 @@ from ghostcore.load.closed import run_closed
 from ghostcore.load.control import RunControl
 from ghostcore.metrics import Registry, Snapshot
 from ghostcore.monitor.generator import GeneratorMonitor
-from ghostcore.vu import UserPool
 
 __all__ = ["Worker", "WorkerReport"]
 

@@ -24,8 +24,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from ghostcore._codec import Message, PlainCodec
-from ghostcore._engine import DispatchingSession, Engine, Traffic
+from ghostcore._engine import DispatchingSession
 from ghostcore._epoll_link import Hub
+from ghostcore._link import Engine, Traffic
 from ghostcore._message import MessageReader
 from ghostcore._upgrade import Upgrade, accept_of
 from ghostcore.errors import ProtocolViolation

@@ -10,7 +10,8 @@ import pytest
 import ghostcore
 from ghostcore import UsageError
 from ghostcore._codec import PlainCodec
-from ghostcore._engine import Engine, Traffic, WebSocketBase
+from ghostcore._engine import WebSocketBase
+from ghostcore._link import Engine, Traffic
 from ghostcore._opening import engine_of
 from ghostcore.testing import EchoServer
 

@@ -13,13 +13,15 @@ import uvloop
 
 import ghostcore
 from ghostcore import ClosedByPeer, PerVUIterations, ScriptAborted, TargetError, UsageError
-from ghostcore._engine import Session, Traffic
+from ghostcore._engine import Session
+from ghostcore._link import Traffic
 from ghostcore._opening import engine_of
+from ghostcore._user import UserPool
 from ghostcore.load import ConstantVUs
 from ghostcore.load.closed import run_closed
 from ghostcore.load.control import RunControl
 from ghostcore.testing import EchoServer, SocketIOServer
-from ghostcore.vu import VU, UserPool
+from ghostcore.vu import VU
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
