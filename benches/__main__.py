@@ -73,7 +73,10 @@ def tables(report: dict[str, Any]) -> list[Table]:
             table.add_row(client, f"{row['round_trips_per_s']:,.0f}", f"{row['client_share']:.0%}",
                           f"{row['server_share']:.0%}", f"{row['client_us']:.1f}")  # fmt: skip
         if echo["ratio_to_k6"] is not None:
-            table.caption = f"{echo['ratio_to_k6']:.2f} x k6 (needed: {NEEDED_ECHO_RATIO:g})"
+            table.caption = (
+                f"{echo['ratio_to_k6']:.2f} x k6 by the clock, {echo['cpu_ratio_to_k6']:.2f} x for "
+                f"a second of CPU (needed: {NEEDED_ECHO_RATIO:g})"
+            )
         made.append(table)
     if "idle" in report:
         table = Table("client", "users", "KiB a user", "needed", "kernel KiB, both ends",

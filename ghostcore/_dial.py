@@ -74,6 +74,12 @@ def _parse(url: str, socketio_path: str | None) -> Target:
         raise UsageError("credentials in a URL end up in logs: pass them with headers= or auth=")
     if any(ord(char) <= 0x20 or ord(char) == 0x7F for char in url):
         raise UsageError(f"{url!r} contains white space or control characters: escape them")
+    if not url.isascii():
+        raise UsageError(f"{url!r} is not ASCII: escape the path, give the host in its xn-- form")
+    if port == 0:
+        raise UsageError(f"{url!r}: nothing can listen on port 0")
+    if "#" in url:
+        raise UsageError(f"{url!r}: a WebSocket URL has no fragment; '#' is written %23")
     secure, default_port = _SCHEMES[parts.scheme]
     path, query = parts.path, parts.query
     if socketio_path is not None:
@@ -90,9 +96,9 @@ def _parse(url: str, socketio_path: str | None) -> Target:
 
 def _engineio_resource(url: str, path: str, query: str, socketio_path: str) -> tuple[str, str]:
     wanted = "/" + socketio_path.strip("/") + "/"
-    if path in ("", "/"):
+    if path in ("", "/") or path.rstrip("/") + "/" == wanted:
         path = wanted
-    elif path.rstrip("/") + "/" != wanted:
+    else:
         raise UsageError(
             f"{url!r}: the path must be empty or {wanted}. For a server mounted elsewhere pass "
             f"path={path!r}; for a namespace pass namespace={path!r}"
@@ -104,9 +110,11 @@ def _engineio_resource(url: str, path: str, query: str, socketio_path: str) -> t
 
 @dataclass(slots=True)
 class _Names:
-    """Addresses of the names that a loop has looked up, for DNS_TTL_NS each."""
+    """Addresses of the names that a loop has looked up, for DNS_TTL_NS each, and the look-ups that
+    are under way."""
 
     found: dict[tuple[str, int], tuple[int, list[tuple[int, Any]]]] = field(default_factory=dict)
+    asked: dict[tuple[str, int], asyncio.Task[list[tuple[int, Any]]]] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=256)
@@ -125,8 +133,8 @@ async def resolve(
 ) -> tuple[list[tuple[int, Any]], bool]:
     """Addresses of a target as (family, address), and whether a look-up was made for it.
 
-    A literal address needs none; a name is looked up once a minute a loop, so that 10,000 users do
-    not measure the resolver.
+    A literal address needs none; a name is looked up once a minute a loop, and once for all who ask
+    at the same time, so that 10,000 users do not measure the resolver.
 
     :raises ConnectFailed: kind ``dns_failure``.
     """
@@ -141,8 +149,14 @@ async def resolve(
     known = names.found.get(key)
     if known is not None and now_ns - known[0] < DNS_TTL_NS:
         return known[1], False
+    asked = names.asked.get(key)
+    first = asked is None
+    if asked is None:
+        asked = names.asked[key] = loop.create_task(_look_up(loop, names, key, now_ns))
+        asked.add_done_callback(lambda task: task.cancelled() or task.exception())
     try:
-        infos = await loop.getaddrinfo(*key, type=socket.SOCK_STREAM)
+        # Shielded: who gives up does not take the answer from those who wait for the same.
+        return await asyncio.shield(asked), first
     except (OSError, UnicodeError) as error:
         raise ConnectFailed(
             f"the name {target.host!r} could not be resolved: {error}",
@@ -150,9 +164,18 @@ async def resolve(
             phase="dns",
             url=target.url,
         ) from None
-    addresses: list[tuple[int, Any]] = [(family, address) for family, _, _, _, address in infos]
-    names.found[key] = (now_ns, addresses)
-    return addresses, True
+
+
+async def _look_up(
+    loop: asyncio.AbstractEventLoop, names: _Names, key: tuple[str, int], now_ns: int
+) -> list[tuple[int, Any]]:
+    try:
+        infos = await loop.getaddrinfo(*key, type=socket.SOCK_STREAM)
+        addresses: list[tuple[int, Any]] = [(family, address) for family, _, _, _, address in infos]
+        names.found[key] = (now_ns, addresses)
+        return addresses
+    finally:
+        del names.asked[key]
 
 
 async def tcp_connect(
@@ -198,14 +221,16 @@ def connect_failed(error: OSError, target: Target, phase: str) -> TargetError:
     if isinstance(error, ssl_module.SSLCertVerificationError):
         kind, detail = "tls_certificate", f"the certificate was refused: {error.verify_message}"
     elif isinstance(error, ssl_module.SSLError):
-        kind, detail = "tls_failed", f"the TLS handshake failed: {error.reason or error}"
+        kind = "tls_failed"
+        detail = f"the TLS handshake failed: {getattr(error, 'reason', None) or error}"
     elif phase == "tls":
         kind, detail = "tls_failed", f"the connection ended in the TLS handshake: {error}"
     elif phase == "upgrade":
         kind, detail = "upgrade_closed", f"the connection ended before the upgrade: {error}"
     else:
         kind = _KIND_OF_ERRNO.get(error.errno or 0, "connect_failed")
-        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        # The system's words: asyncio puts "Connect call failed" in their place.
+        reason = (os.strerror(error.errno) if error.errno else str(error)).lower()
         detail = f"cannot connect to {target.host}:{target.port}: {reason}"
     return ConnectFailed(detail, kind=kind, phase=phase, url=target.url, errno=error.errno)
 

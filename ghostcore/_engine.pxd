@@ -1,44 +1,12 @@
 """A session: one WebSocket connection as a scenario sees it. Knows a Link, not which one."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from ghostcore._codec cimport Channel, Codec
+from ghostcore._link cimport Engine, Link, Traffic
+from ghostcore._deflate cimport Deflater
 from ghostcore._message cimport MessageReader
 from ghostcore._timers cimport Timer, TimerQueue, Waiter
-
-
-cdef class Traffic:
-    """What the sessions of one scenario did, since the last take()."""
-    cdef public int64_t msgs_sent
-    cdef public int64_t msgs_received
-    cdef public int64_t bytes_sent
-    cdef public int64_t bytes_received
-    cdef public int64_t discarded
-
-
-cdef class Engine:
-    """What all sessions of one event loop share."""
-    cdef readonly object loop
-    cdef readonly TimerQueue timers
-    cdef readonly int64_t live_sessions
-    cdef public object hub          # what the epoll links share, once there is one
-    cdef char *_scratch
-    cdef Py_ssize_t _scratch_size
-    cdef readonly bint closed
-
-    # A buffer of at least this size, valid until the next call: links frame what they send in it.
-    cdef char *scratch(self, Py_ssize_t size) except NULL
-
-
-cdef class Link:
-    """The link seam: one connection that carries frames. The session drives it, and it reports to
-    the session's link_* methods."""
-    cdef bint congested     # more is buffered than the peer takes: senders that ask should wait
-
-    cdef int send(self, int opcode, const char *data, Py_ssize_t size) except -1
-    cdef int send_close(self, int code, str reason) except -1   # 1005: an empty close frame
-    cdef int close(self) except -1      # send what is buffered, then end the connection
-    cdef int abort(self) except -1      # end it now
 
 
 cdef enum SessionState:
@@ -53,6 +21,7 @@ cdef class Session(Channel):
     cdef Link link
     cdef readonly Codec codec
     cdef MessageReader _reader
+    cdef Deflater _deflater         # None unless compression was negotiated
     cdef readonly Traffic traffic
     cdef object _inbox              # deque, made when the first item finds no taker
     cdef Waiter _receiver
@@ -82,10 +51,15 @@ cdef class Session(Channel):
     cdef bint _error_seen           # the scenario has been told of the error
     cdef bint _dispatching          # items go to _on_item(), not to the inbox
 
-    # The link's side:
+    # The link's side. Before link_opened(): the agreed compression (a Deflate), or None.
+    cdef int use_deflate(self, object agreed) except -1
     cdef int link_opened(self, Link link, str subprotocol) except -1
     cdef int link_frame(self, int opcode, bint fin, int reserved, const char *data,
                         Py_ssize_t size) except -1
+    # The header of a frame whose payload is still to come: 1 if no more is to be received.
+    cdef int link_head(self, int opcode, bint fin, int reserved, uint64_t size) except -1
+    # The link itself saw the peer break the protocol.
+    cdef int link_violated(self, int code, str detail) except -1
     cdef int link_room(self) except -1
     cdef int link_lost(self, object error) except -1
 
@@ -93,7 +67,8 @@ cdef class Session(Channel):
     cdef int _send(self, int opcode, const char *data, Py_ssize_t size) except -1
     cdef int _postpone(self, int opcode, const char *data, Py_ssize_t size) except -1
     cdef int _peer_closed(self, int code, str reason) except -1
-    cdef int _violated(self, int code, str detail, str kind) except -1
+    cdef int _violated(self, int code, str detail) except -1
+    cdef int _settle(self, object error) except -1
     cdef int _end(self, object error) except -1
     cdef object _dead(self)
 

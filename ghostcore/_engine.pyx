@@ -6,13 +6,14 @@ handed to whoever waits, without a task, a queue or a timer of its own.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from ghostcore._codec cimport KIND_BINARY, KIND_TEXT, Channel, Codec
+from ghostcore._deflate cimport Deflater, Inflater
+from ghostcore._link cimport Engine, Link, Traffic
 from ghostcore._message cimport (
-    AFTER_CLOSE, CLOSE, MESSAGE, NOTHING, OP_BINARY, OP_PING, OP_PONG, OP_TEXT, PING, PONG,
+    AFTER_CLOSE, CLOSE, FLAG_RSV1, MESSAGE, NOTHING, OP_BINARY, OP_PING, OP_PONG, OP_TEXT, PING, PONG,
     VIOLATION, MessageReader, Outcome,
 )
 from ghostcore._timers cimport WAITER_PENDING, Timer, TimerQueue, Waiter
@@ -24,7 +25,6 @@ from ghostcore.errors import (
     ClosedByPeer, EngineError, ProtocolViolation, TargetError, Timeout, UsageError,
 )
 
-cdef double MAX_SECONDS = _MAX_SECONDS
 cdef int64_t CLOSE_TIMEOUT_NS = 5_000_000_000   # for the peer's part of the closing handshake
 cdef int64_t PING_GRACE_NS = 20_000_000
 cdef int STREAK_MAX = 64    # queued messages handed out in a row before the loop gets a turn
@@ -38,87 +38,12 @@ cdef dict _REACHED = {
     "connect": "the Engine.IO session is open, but the namespace was not joined",
 }
 
-cdef double timeout_seconds(object timeout) except? -1:
-    """A deadline as a scenario gives it; None, for no deadline, becomes -1."""
-    cdef double seconds
-    if timeout is None:
-        return -1
-    if type(timeout) is float:
-        seconds = timeout
-        if 0 <= seconds <= MAX_SECONDS:
-            return seconds
-    return parse_duration(timeout, "timeout")
-
-
 cdef int64_t _live_sessions = 0
 
 
 def live_sessions() -> int:
     """Sessions whose connection has not ended yet; the leak tests expect zero."""
     return _live_sessions
-
-
-cdef class Traffic:
-    """Counts of what the sessions that share it have sent and received.
-
-    Bytes are those of WebSocket frames, headers included; the HTTP upgrade and TLS are not.
-    """
-
-    def take(self) -> tuple:
-        """(msgs_sent, msgs_received, bytes_sent, bytes_received, discarded) since the last take."""
-        result = (self.msgs_sent, self.msgs_received, self.bytes_sent, self.bytes_received,
-                  self.discarded)
-        self.msgs_sent = self.msgs_received = self.bytes_sent = self.bytes_received = 0
-        self.discarded = 0
-        return result
-
-
-cdef class Engine:
-    """What the sessions of one event loop share: its timer queue and a buffer to frame in."""
-
-    def __init__(self, loop):
-        self.loop = loop
-        self.timers = TimerQueue(loop)
-
-    def __dealloc__(self):
-        PyMem_Free(self._scratch)
-
-    cdef char *scratch(self, Py_ssize_t size) except NULL:
-        cdef Py_ssize_t wanted
-        cdef char *buffer
-        if size > self._scratch_size:
-            wanted = max(size, 2 * self._scratch_size, 4096)
-            buffer = <char *>PyMem_Realloc(self._scratch, wanted)
-            if buffer == NULL:
-                raise MemoryError()
-            self._scratch = buffer
-            self._scratch_size = wanted
-        return self._scratch
-
-    def now_ns(self) -> int:
-        return self.timers.now()
-
-    def close(self):
-        """Give the timer queue back. Sessions must have ended before."""
-        self.closed = True
-        if self.hub is not None:
-            self.hub.close()
-            self.hub = None
-        self.timers.close()
-
-
-cdef class Link:
-    cdef int send(self, int opcode, const char *data, Py_ssize_t size) except -1:
-        raise EngineError("a link without send()")
-
-    cdef int send_close(self, int code, str reason) except -1:
-        raise EngineError("a link without send_close()")
-
-    cdef int close(self) except -1:
-        raise EngineError("a link without close()")
-
-    cdef int abort(self) except -1:
-        raise EngineError("a link without abort()")
 
 
 cdef class _Ready:
@@ -188,7 +113,8 @@ cdef class Session(Channel):
         return self.link is not None
 
     def close(self, int code=1000, str reason=""):
-        """Send a close frame at once; awaiting the result waits for the connection to end.
+        """Send a close frame at once; awaiting the result waits for the connection to end, also where
+        the session has ended before and the connection is still going down.
 
         A peer that does not answer the closing handshake within 5 s is cut off.
 
@@ -326,6 +252,11 @@ cdef class Session(Channel):
     def _on_end(self):
         pass
 
+    def was_held(self) -> bool:
+        """Whether the server can be said to have served this session: it sent a message, or at
+        least did not end the connection."""
+        return self.msgs_received > 0 or self.error is None
+
     # What Opening asks of a kind of session.
     async def handshake(self) -> int:
         """Wait for what must follow the 101; returns when the session was ready, in ns."""
@@ -363,7 +294,7 @@ cdef class Session(Channel):
         return 0
 
     cdef int violation(self, str detail) except -1:
-        return self._violated(1002, detail, "protocol_violation")
+        return self._violated(1002, detail)
 
     cdef int watchdog(self, int64_t within_ns) except -1:
         if self._state != SESSION_OPEN:
@@ -387,6 +318,13 @@ cdef class Session(Channel):
         return 0
 
     cdef int _send(self, int opcode, const char *data, Py_ssize_t size) except -1:
+        cdef bytes compressed
+        cdef bint is_message = opcode != OP_PONG
+        if is_message and self._deflater is not None:
+            compressed = self._deflater.message(data, size)
+            opcode |= FLAG_RSV1
+            data = PyBytes_AS_STRING(compressed)
+            size = PyBytes_GET_SIZE(compressed)
         try:
             self.link.send(opcode, data, size)
         except ClosedByPeer as error:
@@ -397,10 +335,10 @@ cdef class Session(Channel):
                 self._end(error)
                 self.link.abort()
             raise
-        self.traffic.bytes_sent += size + (6 if size < 126 else 8 if size < 65536 else 14)
-        if opcode != OP_PONG:
+        if is_message:
             self.msgs_sent += 1
             self.traffic.msgs_sent += 1
+        self.traffic.bytes_sent += size + (6 if size < 126 else 8 if size < 65536 else 14)
         return 0
 
     cdef int _postpone(self, int opcode, const char *data, Py_ssize_t size) except -1:
@@ -428,6 +366,30 @@ cdef class Session(Channel):
         _live_sessions += 1
         return 0
 
+    cdef int use_deflate(self, object agreed) except -1:
+        if agreed is None:
+            return 0
+        self._reader.use_inflater(
+            Inflater(agreed.server_max_window_bits, not agreed.server_no_context_takeover))
+        self._deflater = Deflater(
+            agreed.client_max_window_bits, not agreed.client_no_context_takeover)
+        return 0
+
+    cdef int link_head(self, int opcode, bint fin, int reserved, uint64_t size) except -1:
+        """What the header of a frame tells before its payload is there."""
+        cdef Outcome outcome
+        if self._state == SESSION_CLOSED:
+            return 1
+        outcome = self._reader.judge(opcode, fin, reserved, size)
+        if outcome == VIOLATION:
+            self._violated(self._reader.close_code, self._reader.detail)
+        return outcome != NOTHING
+
+    cdef int link_violated(self, int code, str detail) except -1:
+        if self._reader._closed:
+            return 0    # behind a close frame anything may come (RFC 6455 section 5.5.1)
+        return self._violated(code, detail)
+
     cdef int link_frame(self, int opcode, bint fin, int reserved, const char *data,
                         Py_ssize_t size) except -1:
         """One frame, unmasked; `data` is valid during the call."""
@@ -449,8 +411,7 @@ cdef class Session(Channel):
         elif outcome == CLOSE:
             self._peer_closed(reader.close_code, reader.close_reason)
         elif outcome == VIOLATION:
-            self._violated(reader.close_code, reader.detail,
-                           "message_too_big" if reader.close_code == 1009 else "protocol_violation")
+            self._violated(reader.close_code, reader.detail)
         return 0
 
     cdef int link_room(self) except -1:
@@ -471,6 +432,7 @@ cdef class Session(Channel):
     cdef int link_lost(self, object error) except -1:
         """The connection is gone. `error`: a TargetError, an OSError, or None for an end of stream."""
         global _live_sessions
+        cdef Waiter op
         if self.link is None:
             return 0
         self.link = None
@@ -480,6 +442,16 @@ cdef class Session(Channel):
             self.engine.timers.remove(self._watchdog)
             self._watchdog.session = None
             self._watchdog = None
+        try:
+            return self._settle(error)
+        finally:
+            closers, self._closers = self._closers, None
+            if closers is not None:
+                for op in closers:
+                    op.complete(None)
+
+    cdef int _settle(self, object error) except -1:
+        """What the end of the connection means for the session."""
         if self._state == SESSION_CLOSED:
             return 0
         if isinstance(error, TargetError):
@@ -509,13 +481,16 @@ cdef class Session(Channel):
         self._watch(CLOSE_TIMEOUT_NS)
         return self._end(self.error)
 
-    cdef int _violated(self, int code, str detail, str kind) except -1:
-        if self._state >= SESSION_CLOSING:
+    cdef int _violated(self, int code, str detail) except -1:
+        """The peer broke the protocol: fail the connection (RFC 6455 section 7.1.7)."""
+        if self._state == SESSION_NEW or self._state == SESSION_CLOSED:
             return 0
+        if self._state == SESSION_OPEN:     # else our close frame is out, and a second must not be
+            self.link.send_close(code, detail)
         self._state = SESSION_CLOSING
-        self.link.send_close(code, detail)
         self.link.close()
         self._watch(CLOSE_TIMEOUT_NS)
+        kind = "message_too_big" if code == 1009 else "protocol_violation"
         return self._end(ProtocolViolation(detail, kind=kind, url=self.url, code=code))
 
     cdef int _end(self, object error) except -1:
@@ -526,12 +501,13 @@ cdef class Session(Channel):
         self._state = SESSION_CLOSED
         self.error = error
         self.closed_ns = self.engine.timers.now()
+        self._deflater = None       # the zlib contexts are the largest part of a session
+        self._reader._inflater = None
         receiver = None
         if not self._inbox:     # else _pump() serves it: what had come is handed out first
             receiver, self._receiver = self._receiver, None
         pings, self._pings = self._pings, None
         senders, self._senders = self._senders, None
-        closers, self._closers = self._closers, None
         self._on_end()
         if receiver is not None:
             (<Waiter>receiver).fail(self._dead())
@@ -541,9 +517,6 @@ cdef class Session(Channel):
         if senders is not None:
             for op in senders:
                 op.fail(self._dead())
-        if closers is not None:
-            for op in closers:
-                op.complete(None)
         return 0
 
     def _pong(self, bytes payload):
@@ -563,169 +536,8 @@ cdef class Session(Channel):
             receiver.complete(self._inbox.popleft())
 
 
-cdef class RecvWaiter(Waiter):
-    cdef int begin(self) except -1:
-        cdef Session session = self._session
-        if session._receiver is not None:
-            raise UsageError("recv: another task is receiving from this session already")
-        if session._inbox:
-            session._streak += 1
-            if session._streak < STREAK_MAX:
-                return self.complete(session._inbox.popleft())
-            session._streak = 0
-            session._receiver = self
-            self._queue.loop.call_soon(session._pump)
-            return 0
-        if session._state == SESSION_CLOSED:
-            return self.fail(session._dead())
-        if session._state == SESSION_NEW:
-            raise UsageError("recv: the session is not connected yet: await it first")
-        session._streak = 0
-        session._receiver = self
-        if self._timeout_s >= 0:
-            self._asked_ns = self._queue.now()
-            self._queue.push(self, self._asked_ns + <int64_t>(self._timeout_s * 1e9))
-        return 0
-
-    cdef int detach(self) except -1:
-        if self._session._receiver is self:
-            self._session._receiver = None
-        return 0
-
-    cdef int give_back(self, object value) except -1:
-        cdef Session session = self._session
-        cdef Waiter receiver = session._receiver
-        if receiver is not None:    # another task began to wait meanwhile: it is the next in turn
-            session._receiver = None
-            return receiver.complete(value)
-        if session._inbox is None:
-            session._inbox = deque()
-        session._inbox.appendleft(value)
-        return 0
-
-    cdef int expired(self, int64_t now_ns) except -1:
-        self.detach()
-        return self.fail(Timeout(
-            f"no message within {self._timeout_s:g} s", kind="receive_timeout",
-            url=self._session.url, limit_s=self._timeout_s,
-            elapsed_ms=(now_ns - self._asked_ns) / 1e6))
-
-
-cdef class RoomWaiter(Waiter):
-    cdef int begin(self) except -1:
-        cdef Session session = self._session
-        if session.link is None or session._state == SESSION_CLOSED:
-            return self.fail(session._dead())
-        if not session.link.congested:
-            return self.complete(None)
-        if session._senders is None:
-            session._senders = []
-        session._senders.append(self)
-        if session.send_timeout_ns > 0:
-            self._asked_ns = self._queue.now()
-            self._queue.push(self, self._asked_ns + session.send_timeout_ns)
-        return 0
-
-    cdef int detach(self) except -1:
-        if self._session._senders is not None and self in self._session._senders:
-            self._session._senders.remove(self)
-        return 0
-
-    cdef int expired(self, int64_t now_ns) except -1:
-        cdef Session session = self._session
-        cdef double limit_s = session.send_timeout_ns / 1e9
-        self.detach()
-        return self.fail(Timeout(
-            f"the server took nothing of what was sent for {limit_s:g} s", kind="send_timeout",
-            url=session.url, limit_s=limit_s, elapsed_ms=(now_ns - self._asked_ns) / 1e6))
-
-
-cdef class EndWaiter(Waiter):
-    cdef int begin(self) except -1:
-        cdef Session session = self._session
-        if session._state == SESSION_CLOSED or session._state == SESSION_NEW:
-            return self.complete(None)
-        if session._closers is None:
-            session._closers = []
-        session._closers.append(self)
-        return 0
-
-    cdef int detach(self) except -1:
-        if self._session._closers is not None and self in self._session._closers:
-            self._session._closers.remove(self)
-        return 0
-
-
-cdef class PingWaiter(Waiter):
-    cdef int begin(self) except -1:
-        if self._pong_ns:   # answered before anybody waited
-            return self.complete((self._pong_ns - self._sent_ns) / 1e6)
-        if self._session._state == SESSION_CLOSED:
-            return self.fail(self._session._dead())
-        if self._timeout_s >= 0:
-            self._queue.push(self, self._sent_ns + <int64_t>(self._timeout_s * 1e9))
-        return 0
-
-    cdef int detach(self) except -1:
-        if self._session._pings is not None and not self._pong_ns:
-            self._session._pings.pop(self._payload, None)
-        return 0
-
-    cdef int expired(self, int64_t now_ns) except -1:
-        self.detach()
-        return self.fail(Timeout(
-            f"no pong within {self._timeout_s:g} s", kind="receive_timeout",
-            url=self._session.url, limit_s=self._timeout_s,
-            elapsed_ms=(now_ns - self._sent_ns) / 1e6))
-
-
-cdef class Reply(Waiter):
-    """An answer that a session waits for: completed from Python when the right item arrives.
-
-    :param session: whose end fails the wait.
-    :param timeout: seconds from now, or None to wait until the session ends.
-    :param kind: the kind of the Timeout that is raised, e.g. ``reply_timeout``.
-    :param what: what was awaited, for the message.
-    :param forget: called with this object when it times out or is cancelled.
-    """
-    cdef Session _session
-    cdef double _timeout_s
-    cdef str _kind
-    cdef str _what
-    cdef object _forget
-    cdef readonly int64_t asked_ns
-
-    def __init__(self, Session session not None, timeout, str kind, str what, forget):
-        self._session = session
-        self._queue = session.engine.timers
-        self._timeout_s = timeout_seconds(timeout)
-        self._kind = kind
-        self._what = what
-        self._forget = forget
-        self.asked_ns = self._queue.now()
-        self._begin()
-
-    cdef int begin(self) except -1:
-        if self._timeout_s >= 0:
-            self._queue.push(self, self.asked_ns + <int64_t>(self._timeout_s * 1e9))
-        return 0
-
-    def set_result(self, value) -> None:
-        self.complete(value)
-
-    def set_error(self, error) -> None:
-        self.fail(error)
-
-    cdef int detach(self) except -1:
-        self._forget(self)
-        return 0
-
-    cdef int expired(self, int64_t now_ns) except -1:
-        self._forget(self)
-        return self.fail(Timeout(
-            f"{self._what}: no answer within {self._timeout_s:g} s", kind=self._kind,
-            url=self._session.url, limit_s=self._timeout_s,
-            elapsed_ms=(now_ns - self.asked_ns) / 1e6))
+# The operations of a session: sessions make them, so they cannot be a module that imports this.
+include "_operations.pxi"
 
 
 cdef class WebSocketBase(Session):

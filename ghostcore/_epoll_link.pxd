@@ -3,7 +3,8 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from ghostcore._engine cimport Engine, Link, Session
+from ghostcore._engine cimport Session
+from ghostcore._link cimport Engine, Link
 from ghostcore._timers cimport Waiter
 
 
@@ -11,7 +12,7 @@ cdef enum LinkState:
     LINK_CONNECTING     # connect(2) is under way
     LINK_UPGRADING      # the request is out, the answer is not whole
     LINK_OPEN
-    LINK_CLOSING        # nothing more is sent but what is buffered, then the descriptor is closed
+    LINK_CLOSING        # what is buffered is sent, then our end of the stream; no more is handed out
     LINK_CLOSED
 
 
@@ -47,6 +48,7 @@ cdef class EpollLink(Link):
     cdef LinkState _state
     cdef bint _watching_room
     cdef bint _close_sent
+    cdef bint _discarding           # nothing that comes is of interest any more
     cdef char *_backlog             # what the socket did not take yet
     cdef Py_ssize_t _backlog_start
     cdef Py_ssize_t _backlog_size
@@ -67,7 +69,9 @@ cdef class EpollLink(Link):
     cdef int _queue(self, const char *data, Py_ssize_t size) except -1
     cdef int _flush(self) except -1
     cdef int _lost(self, object error) except -1
-    cdef int _refused(self, int code, str detail, str kind) except -1
+    cdef int _refused(self, str detail) except -1
+    cdef void _discard(self) noexcept
+    cdef int _end_stream(self) except -1
     cdef void _shut(self) noexcept
 
 
@@ -76,6 +80,6 @@ cdef class OpenWaiter(Waiter):
     cdef EpollLink _link
     cdef object _address
     cdef object _local_address
-    cdef bytes _request
-    cdef bytes _key
+    cdef object _sock
+    cdef object _upgrade
     cdef readonly int64_t connected_ns

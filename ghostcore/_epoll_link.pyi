@@ -1,8 +1,11 @@
+import socket
 from collections.abc import Sequence
 from typing import Any
 
-from ghostcore._engine import Engine, Session
+from ghostcore._engine import Session
+from ghostcore._link import Engine
 from ghostcore._timers import Waiter
+from ghostcore._upgrade import Upgrade
 
 def available() -> bool: ...
 
@@ -19,7 +22,7 @@ class Hub:
         session: Session,
         address: Sequence[Any],
         local_address: str | None,
-        request: bytes,
-        key: bytes,
+        upgrade: Upgrade,
+        sock: socket.socket | None = None,
     ) -> OpenWaiter: ...
     def close(self) -> None: ...

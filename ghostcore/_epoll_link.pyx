@@ -12,96 +12,28 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.errno cimport EAGAIN, EINPROGRESS, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memmove, memset
+from libc.string cimport memcpy, memmove, memset
 from posix.unistd cimport close as c_close
 
-from ghostcore._engine cimport Engine, Link, Session
+from ghostcore._engine cimport Session
+from ghostcore._link cimport Engine, Link
+from ghostcore._frame cimport frame_size, put_frame
+from ghostcore._linux cimport (
+    AF_INET, AF_INET6, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLL_CLOEXEC, EPOLL_CTL_ADD,
+    EPOLL_CTL_MOD, IPPROTO_IP, IPPROTO_TCP, IP_BIND_ADDRESS_NO_PORT, MSG_NOSIGNAL, SHUT_WR,
+    SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, SO_ERROR, TCP_NODELAY, be16toh,
+    be64toh, c_bind, c_connect, c_recv, c_send, c_shutdown, c_socket, epoll_create1, epoll_ctl,
+    epoll_event, epoll_wait, getsockopt, htons, inet_pton, setsockopt, sockaddr, sockaddr_in,
+    sockaddr_in6, sockaddr_storage,
+)
 from ghostcore._message cimport OP_CLOSE, close_payload
 from ghostcore._timers cimport WAITER_PENDING, Waiter
 
 import os
 import sys
 
-from ghostcore._upgrade import MAX_HEAD_BYTES, check_answer, invalid
+from ghostcore._upgrade import MAX_BODY_BYTES, MAX_HEAD_BYTES
 from ghostcore.errors import ClosedByPeer, ConnectFailed, EngineError, UsageError
-
-cdef extern from *:
-    """
-    #define _GNU_SOURCE 1
-    #if defined(__linux__)
-    #include <arpa/inet.h>
-    #include <endian.h>
-    #include <netinet/in.h>
-    #include <netinet/tcp.h>
-    #include <string.h>
-    #include <sys/epoll.h>
-    #include <sys/socket.h>
-    extern void *memmem(const void *, size_t, const void *, size_t);
-    #else
-    #error "the epoll link is for Linux: leave _epoll_link.pyx out of the build elsewhere"
-    #endif
-    """
-    ctypedef union epoll_data_t:
-        uint64_t u64
-    struct epoll_event:
-        uint32_t events
-        epoll_data_t data
-    int epoll_create1(int flags) nogil
-    int epoll_ctl(int epoll, int operation, int fd, epoll_event *event) nogil
-    int epoll_wait(int epoll, epoll_event *events, int most, int timeout_ms) nogil
-    enum:
-        EPOLL_CLOEXEC
-        EPOLL_CTL_ADD
-        EPOLL_CTL_MOD
-        EPOLL_CTL_DEL
-        EPOLLIN
-        EPOLLOUT
-        EPOLLERR
-        EPOLLHUP
-    struct sockaddr:
-        pass
-    struct in_addr:
-        pass
-    struct in6_addr:
-        pass
-    struct sockaddr_in:
-        uint16_t sin_family
-        uint16_t sin_port
-        in_addr sin_addr
-    struct sockaddr_in6:
-        uint16_t sin6_family
-        uint16_t sin6_port
-        uint32_t sin6_flowinfo
-        uint32_t sin6_scope_id
-        in6_addr sin6_addr
-    struct sockaddr_storage:
-        pass
-    enum:
-        AF_INET
-        AF_INET6
-        SOCK_STREAM
-        SOCK_NONBLOCK
-        SOCK_CLOEXEC
-        IPPROTO_TCP
-        IPPROTO_IP
-        TCP_NODELAY
-        SOL_SOCKET
-        SO_ERROR
-        IP_BIND_ADDRESS_NO_PORT
-        MSG_NOSIGNAL
-    uint16_t htons(uint16_t value) nogil
-    uint16_t be16toh(uint16_t value) nogil
-    uint64_t be64toh(uint64_t value) nogil
-    uint64_t htobe64(uint64_t value) nogil
-    int inet_pton(int family, const char *text, void *address) nogil
-    int c_socket "socket" (int family, int kind, int protocol) nogil
-    int c_connect "connect" (int fd, const sockaddr *address, unsigned int size) nogil
-    int c_bind "bind" (int fd, const sockaddr *address, unsigned int size) nogil
-    int setsockopt(int fd, int level, int name, const void *value, unsigned int size) nogil
-    int getsockopt(int fd, int level, int name, void *value, unsigned int *size) nogil
-    ssize_t c_send "send" (int fd, const void *data, size_t size, int flags) nogil
-    ssize_t c_recv "recv" (int fd, void *data, size_t size, int flags) nogil
-    const void *memmem(const void *where, size_t size, const void *what, size_t what_size) nogil
 
 cdef enum:
     RECEIVE_SIZE = 262144       # of the buffer that all links share
@@ -117,215 +49,8 @@ def available() -> bool:
     return sys.platform == "linux"
 
 
-cdef Py_ssize_t frame_size(Py_ssize_t size) noexcept:
-    return size + (6 if size < 126 else 8 if size < 65536 else 14)
-
-
-cdef Py_ssize_t put_frame(uint8_t *out, int opcode, uint32_t mask, const uint8_t *data,
-                          Py_ssize_t size) noexcept:
-    """Write a masked, final frame (RFC 6455 section 5.2); returns its size."""
-    cdef Py_ssize_t head, i
-    cdef uint64_t wide, word
-    cdef uint8_t *masks = <uint8_t *>&mask
-    out[0] = 0x80 | opcode
-    if size < 126:
-        out[1] = 0x80 | <uint8_t>size
-        head = 2
-    elif size < 65536:
-        out[1] = 0x80 | 126
-        out[2] = <uint8_t>(size >> 8)
-        out[3] = <uint8_t>size
-        head = 4
-    else:
-        out[1] = 0x80 | 127
-        wide = htobe64(<uint64_t>size)
-        memcpy(out + 2, &wide, 8)
-        head = 10
-    memcpy(out + head, &mask, 4)
-    head += 4
-    wide = (<uint64_t>mask << 32) | mask
-    i = 0
-    while i + 8 <= size:
-        memcpy(&word, data + i, 8)
-        word ^= wide
-        memcpy(out + head + i, &word, 8)
-        i += 8
-    while i < size:
-        out[head + i] = data[i] ^ masks[i & 3]
-        i += 1
-    return head + size
-
-
-cdef class Hub:
-    """The epoll links of one engine."""
-
-    def __cinit__(self):
-        self._epoll_fd = -1
-
-    def __init__(self, Engine engine not None):
-        self.engine = engine
-        self._received = <char *>PyMem_Malloc(RECEIVE_SIZE)
-        if self._received == NULL:
-            raise MemoryError()
-        # Masks must not be guessed by who chooses the payload (RFC 6455 section 5.3).
-        self._mask_state = int.from_bytes(os.urandom(8), "little") | 1
-        self._epoll_fd = epoll_create1(EPOLL_CLOEXEC)
-        if self._epoll_fd < 0:
-            raise OSError(errno, os.strerror(errno))
-        engine.loop.add_reader(self._epoll_fd, self._on_ready)
-
-    def __dealloc__(self):
-        cdef int fd
-        for fd in range(self._links_size):
-            if self._links[fd] != NULL:
-                Py_DECREF(<object>self._links[fd])
-        PyMem_Free(self._links)
-        PyMem_Free(self._received)
-        PyMem_Free(self._corked)
-        if self._epoll_fd >= 0:
-            c_close(self._epoll_fd)
-
-    def open(self, Session session not None, address, local_address, bytes request not None,
-             bytes key not None):
-        """Connect and upgrade; the result is awaitable and completes when the session is open.
-
-        :param address: (host, port) or (host, port, flow, scope), the host as a numeral.
-        :param local_address: numeral of the address to connect from, or None.
-        :param request: the upgrade request. :param key: the key in it.
-        :raises OSError: the connection failed. :raises HandshakeRejected: the answer will not do.
-        :raises ConnectFailed: kind ``upgrade_closed``.
-        """
-        cdef OpenWaiter op = OpenWaiter.__new__(OpenWaiter)
-        cdef EpollLink link = EpollLink.__new__(EpollLink)
-        link._hub = self
-        link._session = session
-        link._opener = op
-        op._queue = self.engine.timers
-        op._link = link
-        op._address = address
-        op._local_address = local_address
-        op._request = request
-        op._key = key
-        return op
-
-    def close(self) -> None:
-        """Close every connection and give the descriptor back. Idempotent."""
-        cdef int fd
-        if self.closed:
-            return
-        self.closed = True
-        for fd in range(self._links_size):
-            if self._links[fd] != NULL:
-                if self.engine.loop.is_closed():
-                    (<EpollLink>self._links[fd])._shut()    # nobody is left to be told
-                else:
-                    (<EpollLink>self._links[fd]).abort()
-        if not self.engine.loop.is_closed():
-            self.engine.loop.remove_reader(self._epoll_fd)
-        c_close(self._epoll_fd)
-        self._epoll_fd = -1
-
-    cdef uint32_t _next_mask(self) noexcept:
-        # SplitMix64, seeded by the system.
-        cdef uint64_t z
-        self._mask_state += 0x9E3779B97F4A7C15ULL
-        z = self._mask_state
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL
-        return <uint32_t>(z ^ (z >> 31))
-
-    cdef int _register(self, EpollLink link) except -1:
-        cdef epoll_event event
-        cdef int size, fd = link._fd
-        cdef PyObject **links
-        if fd >= self._links_size:
-            size = max(fd + 1, 2 * self._links_size, 256)
-            links = <PyObject **>PyMem_Realloc(self._links, size * sizeof(PyObject *))
-            if links == NULL:
-                raise MemoryError()
-            memset(links + self._links_size, 0, (size - self._links_size) * sizeof(PyObject *))
-            self._links = links
-            self._links_size = size
-        self._generation += 1
-        link._generation = self._generation
-        event.events = EPOLLOUT
-        event.data.u64 = (<uint64_t>link._generation << 32) | <uint32_t>fd
-        if epoll_ctl(self._epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0:
-            raise OSError(errno, os.strerror(errno))
-        Py_INCREF(link)
-        self._links[fd] = <PyObject *>link
-        self.live += 1
-        return 0
-
-    cdef void _forget(self, EpollLink link) noexcept:
-        cdef PyObject *known
-        if link._fd < self._links_size:
-            known = self._links[link._fd]
-            if known == <PyObject *>link:
-                self._links[link._fd] = NULL
-                self.live -= 1
-                Py_DECREF(link)
-
-    def _on_ready(self):
-        cdef epoll_event events[EVENTS_MAX]
-        cdef int i, fd, count
-        cdef EpollLink link
-        cdef PyObject *known
-        count = epoll_wait(self._epoll_fd, events, EVENTS_MAX, 0)
-        for i in range(count):
-            fd = <int>(events[i].data.u64 & 0xFFFFFFFF)
-            known = self._links[fd]
-            if known == NULL:
-                continue
-            link = <EpollLink>known
-            if link._generation != events[i].data.u64 >> 32:
-                continue    # an event of a connection that was closed in this very batch
-            try:
-                self._handle(link, events[i].events)
-            except BaseException as error:
-                self._corking = None
-                self._corked_size = 0
-                self._broken(link, error)
-            if self.closed:
-                return
-
-    cdef int _handle(self, EpollLink link, uint32_t events) except -1:
-        if link._state == LINK_CONNECTING:
-            return link._connected()
-        if events & (EPOLLIN | EPOLLERR | EPOLLHUP):
-            self._corking = link
-            link._readable()
-            self._uncork()
-        if events & EPOLLOUT and link._state != LINK_CLOSED:
-            link._flush()
-        return 0
-
-    cdef int _uncork(self) except -1:
-        """Send what the link that is being read has sent meanwhile, in one piece."""
-        cdef EpollLink link = self._corking
-        cdef Py_ssize_t size = self._corked_size
-        self._corking = None
-        self._corked_size = 0
-        if size and link._state != LINK_CLOSED:
-            try:
-                link._write(self._corked, size)
-            except ClosedByPeer:
-                pass    # the next event of the socket tells the session
-        return 0
-
-    def _broken(self, EpollLink link, error):
-        """An exception out of our own code: the connection is worth nothing any more."""
-        session = link._session
-        self.engine.loop.call_exception_handler({
-            "message": f"ghostcore failed on a connection to {session.url}", "exception": error})
-        failure = EngineError(f"handling a connection failed: {error!r}")
-        failure.__cause__ = error
-        link._shut()
-        if link._opener is not None and link._opener._state == WAITER_PENDING:
-            link._opener.fail(failure)
-            return
-        (<Session>session)._end(failure)
-        (<Session>session).link_lost(None)
+# Hub and link know each other, so they are one module.
+include "_epoll_hub.pxi"
 
 
 cdef class EpollLink(Link):
@@ -380,10 +105,20 @@ cdef class EpollLink(Link):
             self._hub._uncork()
         if self._state >= LINK_CLOSING:
             return 0
+        self._discard()
+        self._state = LINK_CLOSING
         if self._backlog_size:
-            self._state = LINK_CLOSING
             return 0
-        return self.abort()
+        return self._end_stream()
+
+    cdef int _end_stream(self) except -1:
+        # The descriptor stays open until the peer ends its side (or the session's watchdog bites):
+        # closed with unread bytes in it, it would answer with a reset that takes our close frame
+        # away from under the peer.
+        c_shutdown(self._fd, SHUT_WR)
+        if self._watching_room:
+            self._watch(EPOLLIN)
+        return 0
 
     cdef int abort(self) except -1:
         if self._state == LINK_CLOSED:
@@ -403,6 +138,12 @@ cdef class EpollLink(Link):
         cdef sockaddr_storage target, source
         cdef int one = 1, family
         cdef unsigned int size, source_size = 0
+        if op._sock is not None:
+            op._sock.setblocking(False)
+            self._fd = op._sock.detach()
+            op._sock = None
+            setsockopt(self._fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
+            return self._hub._register(self)
         size = fill_address(&target, op._address)
         family = (<sockaddr_in *>&target).sin_family
         if op._local_address is not None:
@@ -431,11 +172,11 @@ cdef class EpollLink(Link):
         if failure:
             return self._lost(OSError(failure, os.strerror(failure)))
         op.connected_ns = self._session.upgrading_ns = self._hub.engine.timers.now()
+        self._session.progress = "upgrade"
         self._state = LINK_UPGRADING
         self._session.progress = "upgrade"
         self._watch(EPOLLIN)
-        request = op._request
-        op._request = None
+        request = op._upgrade.request
         try:
             return self._write(PyBytes_AS_STRING(request), PyBytes_GET_SIZE(request))
         except ClosedByPeer:
@@ -462,7 +203,8 @@ cdef class EpollLink(Link):
             got = c_recv(self._fd, into, self._partial_capacity - had, 0)
         else:
             into = self._hub._received
-            memcpy(into, self._partial, had)    # the begin of the answer to the upgrade
+            if had:
+                memcpy(into, self._partial, had)    # the begin of the answer to the upgrade
             got = c_recv(self._fd, into + had, RECEIVE_SIZE - had, 0)
         if got < 0:
             if errno == EAGAIN or errno == EINTR:
@@ -470,7 +212,7 @@ cdef class EpollLink(Link):
             return self._lost(OSError(errno, os.strerror(errno)))
         if got == 0:
             return self._lost(None)
-        if self._state == LINK_CLOSING:
+        if self._discarding:
             return 0
         if not into_partial:
             PyMem_Free(self._partial)
@@ -498,7 +240,7 @@ cdef class EpollLink(Link):
                 return self._keep(data, size, size)
         if self._state == LINK_OPEN and used < size:
             used += self._frames(data + used, size - used, &wanted)
-            if used < size and self._state == LINK_OPEN:
+            if used < size and self._state == LINK_OPEN and not self._discarding:
                 return self._keep(data + used, size - used, wanted)
         return 0
 
@@ -515,27 +257,20 @@ cdef class EpollLink(Link):
     cdef Py_ssize_t _answer(self, const char *data, Py_ssize_t size) except -1:
         """The answer to the upgrade: its size when it is whole, else 0."""
         cdef OpenWaiter op = self._opener
-        cdef const char *end
-        cdef Py_ssize_t head
-        if memcmp(data, b"HTTP/", min(size, 5)) != 0:
-            self._lost(invalid(f"it begins with {data[:min(size, 40)]!r}"))
-            return 0
-        end = <const char *>memmem(data, size, b"\r\n\r\n", 4)
-        if end == NULL:
-            if size > MAX_HEAD_BYTES:
-                self._lost(invalid(f"more than {MAX_HEAD_BYTES} bytes of headers"))
-            return 0
-        head = end - data
+        cdef Py_ssize_t shown = min(size, MAX_HEAD_BYTES + 4 + MAX_BODY_BYTES)
         try:
-            headers = check_answer(data[:head], data[head + 4:size], op._key)
+            answer = op._upgrade.read(data[:shown])
         except Exception as error:
             self._lost(error)
             return 0
+        if answer is None:
+            return 0
         self._state = LINK_OPEN
         self._opener = None
-        self._session.link_opened(self, headers.get("sec-websocket-protocol", [""])[0])
+        self._session.use_deflate(answer.deflate)
+        self._session.link_opened(self, answer.subprotocol)
         op.complete(None)
-        return head + 4
+        return answer.size
 
     cdef Py_ssize_t _frames(self, const char *data, Py_ssize_t size, Py_ssize_t *wanted) except -1:
         """Hand every whole frame to the session; returns how many bytes they took.
@@ -553,10 +288,10 @@ cdef class EpollLink(Link):
             length = at[1] & 0x7F
             head = 2
             if at[1] & 0x80:
-                self._refused(1002, "a masked frame (RFC 6455 section 5.1)", "protocol_violation")
+                self._refused("a masked frame (RFC 6455 section 5.1)")
                 break
             if length > 125 and opcode >= 8:
-                self._refused(1002, "a control frame of more than 125 bytes", "protocol_violation")
+                self._refused("a control frame of more than 125 bytes")
                 break
             if length == 126:
                 head = 4
@@ -565,7 +300,7 @@ cdef class EpollLink(Link):
                 memcpy(&short_length, at + 2, 2)
                 length = be16toh(short_length)
                 if length < 126:
-                    self._refused(1002, "a length that fits in fewer bytes", "protocol_violation")
+                    self._refused("a length that fits in fewer bytes (RFC 6455 section 5.2)")
                     break
             elif length == 127:
                 head = 10
@@ -573,14 +308,17 @@ cdef class EpollLink(Link):
                     break
                 memcpy(&length, at + 2, 8)
                 length = be64toh(length)
-                if length < 65536 or length >> 63:
-                    self._refused(1002, "a length that no frame may have", "protocol_violation")
+                if length < 65536:
+                    self._refused("a length that fits in fewer bytes (RFC 6455 section 5.2)")
                     break
-            if length > <uint64_t>session._reader.max_message_size:
-                self._refused(1009, f"a frame of {length} bytes, over the limit of "
-                              f"{session._reader.max_message_size}", "message_too_big")
-                break
+                if length >> 63:
+                    self._refused("a length of more than 63 bits (RFC 6455 section 5.2)")
+                    break
             if <uint64_t>(left - head) < length:
+                # Before room is made for the payload:
+                if session.link_head(opcode, at[0] >> 7, (at[0] >> 4) & 7, length):
+                    self._discard()
+                    break
                 head += <Py_ssize_t>length
                 break
             session.link_frame(opcode, at[0] >> 7, (at[0] >> 4) & 7, <const char *>at + head,
@@ -588,7 +326,7 @@ cdef class EpollLink(Link):
             head += <Py_ssize_t>length
             at += head
             left -= head
-            if self._state != LINK_OPEN:
+            if self._state != LINK_OPEN or self._discarding:
                 break
             head = 0
         else:
@@ -596,11 +334,17 @@ cdef class EpollLink(Link):
         wanted[0] = max(head, 2)
         return size - left
 
-    cdef int _refused(self, int code, str detail, str kind) except -1:
-        self._session._violated(code, detail, kind)
-        if self._state == LINK_OPEN:
-            self._state = LINK_CLOSING      # whatever still comes is thrown away
+    cdef int _refused(self, str detail) except -1:
+        self._session.link_violated(1002, detail)
+        self._discard()
         return 0
+
+    cdef void _discard(self) noexcept:
+        """Whatever still comes is thrown away; what we send is not affected."""
+        self._discarding = True
+        PyMem_Free(self._partial)
+        self._partial = NULL
+        self._partial_size = self._partial_capacity = 0
 
     # ---- sending -----------------------------------------------------------------------------
 
@@ -663,7 +407,7 @@ cdef class EpollLink(Link):
                 self._backlog = NULL
                 self._backlog_capacity = 0
             if self._state == LINK_CLOSING:
-                return self.abort()
+                return self._end_stream()
             self._watch(EPOLLIN)
         if self.congested and self._backlog_size < BACKLOG_LOW:
             self.congested = False

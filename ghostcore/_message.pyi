@@ -1,5 +1,7 @@
 from typing import Literal
 
+from ghostcore._deflate import Inflater
+
 __all__ = ["MessageReader", "close_payload", "valid_close_code"]
 
 _Outcome = Literal["nothing", "message", "ping", "pong", "close", "violation", "after_close"]
@@ -8,7 +10,9 @@ def valid_close_code(code: int) -> bool: ...
 def close_payload(code: int, reason: str = "") -> bytes: ...
 
 class MessageReader:
-    def __init__(self, max_message_size: int = 16_777_216) -> None: ...
+    def __init__(
+        self, max_message_size: int = 16_777_216, inflater: Inflater | None = None
+    ) -> None: ...
     @property
     def kind(self) -> int: ...
     @property

@@ -11,6 +11,8 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
+from ghostcore._deflate cimport Inflater
+
 from ghostcore.errors import UsageError
 
 __all__ = ["MessageReader", "close_payload", "valid_close_code"]
@@ -177,8 +179,9 @@ cdef class MessageReader:
     protocol is the outcome ``violation``, after which (as after the peer's close frame) all
     further frames are ``after_close`` and are to be thrown away (sections 5.5.1 and 7.1.7).
 
-    :param max_message_size: largest message in bytes, fragments added up; at least 1. A larger
-        one is a violation with close code 1009.
+    :param max_message_size: largest message in bytes, fragments added up and inflated; at least 1.
+        A larger one is a violation with close code 1009.
+    :param inflater: what inflates compressed messages (RFC 7692); None: nothing was negotiated.
     :raises UsageError: a size below 1.
     :ivar kind: 1 (text) or 2 (binary) of the last message.
     :ivar close_code: the peer's close code (1005: its close frame had none), or the one to
@@ -191,53 +194,98 @@ cdef class MessageReader:
         self.close_reason = ""
         self.detail = ""
 
-    def __init__(self, Py_ssize_t max_message_size=DEFAULT_MAX_MESSAGE_SIZE):
+    def __init__(self, Py_ssize_t max_message_size=DEFAULT_MAX_MESSAGE_SIZE,
+                 Inflater inflater=None):
         if max_message_size < 1:
             raise UsageError(f"max_message_size is {max_message_size} bytes; it must be at least 1")
         self.max_message_size = max_message_size
+        self.max_frame_size = max_message_size
+        if inflater is not None:
+            self.use_inflater(inflater)
 
     def __dealloc__(self):
         PyMem_Free(self._buffer)
 
+    cdef int use_inflater(self, Inflater inflater) except -1:
+        self._inflater = inflater
+        # What cannot be compressed grows, by an eighth at worst (zlib's deflateBound()).
+        self.max_frame_size = self.max_message_size + self.max_message_size // 4 + 64
+        return 0
+
     cdef Outcome feed(self, int opcode, bint fin, int reserved, const char *data,
                       Py_ssize_t size) except *:
+        cdef Outcome verdict
         self.data = NULL
         self.size = 0
-        if self._buffer is not NULL and self._fragment_kind == 0:
+        if self._fragment_kind == 0 and (self._buffer is not NULL or self._inflated is not None):
             self.release()      # the message that the last feed handed out
-        if self._closed:
-            return AFTER_CLOSE
-        if reserved:
-            return self._fail(CLOSE_PROTOCOL_ERROR,
-                              f"reserved bits {reserved:03b} set, but no extension is in use")
+        verdict = self.judge(opcode, fin, reserved, size)
+        if verdict != NOTHING:
+            return verdict
         if opcode == OP_TEXT or opcode == OP_BINARY:
+            if reserved:
+                self._compressed = True
+                self._utf8_state = UTF8_ACCEPT
+                self.kind = opcode
+                return self._inflate(fin, data, size)
             return self._start(opcode, fin, data, size)
         if opcode == OP_CONTINUATION:
+            if self._compressed:
+                return self._inflate(fin, data, size)
             return self._continue(fin, data, size)
-        if opcode != OP_PING and opcode != OP_PONG and opcode != OP_CLOSE:
-            return self._fail(CLOSE_PROTOCOL_ERROR, f"reserved opcode 0x{opcode:X}")
-        if not fin:
-            return self._fail(CLOSE_PROTOCOL_ERROR, "a control frame in fragments")
-        if size > MAX_CONTROL_SIZE:
-            return self._fail(CLOSE_PROTOCOL_ERROR,
-                              f"a control frame of {size} bytes, more than {MAX_CONTROL_SIZE}")
         if opcode == OP_CLOSE:
             return self._close(data, size)
         self.data = data
         self.size = size
         return PING if opcode == OP_PING else PONG
 
+    cdef Outcome judge(self, int opcode, bint fin, int reserved, uint64_t size) except *:
+        cdef bint data_frame = opcode == OP_TEXT or opcode == OP_BINARY
+        if self._closed:
+            return AFTER_CLOSE
+        # RSV1 may stand on the first frame of a message if compression is in use (RFC 7692
+        # section 6); everywhere else reserved bits are reserved.
+        if reserved and not (reserved == 0b100 and data_frame and self._inflater is not None):
+            return self._fail(
+                CLOSE_PROTOCOL_ERROR,
+                f"reserved bits {reserved:03b} set, but no extension is in use"
+                if self._inflater is None else
+                f"reserved bits {reserved:03b} on a frame of opcode 0x{opcode:X}")
+        if data_frame:
+            if self._fragment_kind:
+                return self._fail(CLOSE_PROTOCOL_ERROR, "a new message inside a fragmented one")
+            if size > <uint64_t>(self.max_frame_size if reserved else self.max_message_size):
+                return self._too_big()
+        elif opcode == OP_CONTINUATION:
+            if self._fragment_kind == 0:
+                return self._fail(CLOSE_PROTOCOL_ERROR,
+                                  "a continuation frame without a message to continue")
+            if size > <uint64_t>(self.max_frame_size if self._compressed
+                                 else self.max_message_size - self._length):
+                return self._too_big()
+        elif opcode != OP_PING and opcode != OP_PONG and opcode != OP_CLOSE:
+            return self._fail(CLOSE_PROTOCOL_ERROR, f"reserved opcode 0x{opcode:X}")
+        elif not fin:
+            return self._fail(CLOSE_PROTOCOL_ERROR, "a control frame in fragments")
+        elif size > MAX_CONTROL_SIZE:
+            return self._fail(CLOSE_PROTOCOL_ERROR,
+                              f"a control frame of {size} bytes, more than {MAX_CONTROL_SIZE}")
+        return NOTHING
+
     cdef void release(self) noexcept:
         PyMem_Free(self._buffer)
         self._buffer = NULL
         self._length = 0
         self._capacity = 0
+        self._inflated = None
         self.data = NULL
         self.size = 0
 
     cdef Outcome _fail(self, int code, str detail) except *:
         self.release()
         self._fragment_kind = 0
+        self._compressed = False
+        self._inflater = None
         self._closed = True
         self.close_code = code
         self.detail = detail
@@ -249,10 +297,6 @@ cdef class MessageReader:
 
     cdef Outcome _start(self, int opcode, bint fin, const char *data, Py_ssize_t size) except *:
         """The first frame of a message, mostly the only one."""
-        if self._fragment_kind:
-            return self._fail(CLOSE_PROTOCOL_ERROR, "a new message inside a fragmented one")
-        if size > self.max_message_size:
-            return self._too_big()
         if opcode == OP_TEXT:
             self._utf8_state = utf8_advance(UTF8_ACCEPT, <const unsigned char *>data, size)
             if self._utf8_state == UTF8_REJECT or (fin and self._utf8_state != UTF8_ACCEPT):
@@ -267,11 +311,6 @@ cdef class MessageReader:
         return MESSAGE
 
     cdef Outcome _continue(self, bint fin, const char *data, Py_ssize_t size) except *:
-        if self._fragment_kind == 0:
-            return self._fail(CLOSE_PROTOCOL_ERROR,
-                              "a continuation frame without a message to continue")
-        if size > self.max_message_size - self._length:
-            return self._too_big()
         if self._fragment_kind == OP_TEXT:
             self._utf8_state = utf8_advance(self._utf8_state, <const unsigned char *>data, size)
             if self._utf8_state == UTF8_REJECT or (fin and self._utf8_state != UTF8_ACCEPT):
@@ -283,6 +322,39 @@ cdef class MessageReader:
         self._fragment_kind = 0
         self.data = self._buffer    # NULL if all fragments were empty
         self.size = self._length
+        return MESSAGE
+
+    cdef Outcome _inflate(self, bint fin, const char *data, Py_ssize_t size) except *:
+        """A frame of a compressed message: its size and its text are judged as they come out."""
+        cdef Py_ssize_t room = self.max_message_size - self._length
+        cdef bytes piece = self._inflater.feed(data, size, fin, room)
+        cdef const char *inflated
+        cdef Py_ssize_t inflated_size
+        if piece is None:
+            return self._fail(CLOSE_INVALID_TEXT, self._inflater.detail)
+        inflated = PyBytes_AS_STRING(piece)
+        inflated_size = PyBytes_GET_SIZE(piece)
+        if inflated_size > room:
+            return self._too_big()
+        if self.kind == OP_TEXT:
+            self._utf8_state = utf8_advance(self._utf8_state, <const unsigned char *>inflated,
+                                            inflated_size)
+            if self._utf8_state == UTF8_REJECT or (fin and self._utf8_state != UTF8_ACCEPT):
+                return self._fail(CLOSE_INVALID_TEXT, "a text message that is not UTF-8")
+        if not fin:
+            self._append(inflated, inflated_size)
+            self._fragment_kind = self.kind
+            return NOTHING
+        self._fragment_kind = 0
+        self._compressed = False
+        if self._length == 0:
+            self._inflated = piece
+            self.data = inflated
+            self.size = inflated_size
+        else:
+            self._append(inflated, inflated_size)
+            self.data = self._buffer
+            self.size = self._length
         return MESSAGE
 
     cdef int _append(self, const char *data, Py_ssize_t size) except -1:
@@ -319,6 +391,8 @@ cdef class MessageReader:
             self.close_reason = PyUnicode_DecodeUTF8(data + 2, size - 2, NULL)
         self.release()      # a message that was under way will never be whole
         self._fragment_kind = 0
+        self._compressed = False
+        self._inflater = None
         self._closed = True
         self.close_code = code
         return CLOSE

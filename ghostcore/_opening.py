@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl as ssl_module
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar
 
-from picows import WSHandshakeError, WSInvalidStatusError
-
 from ghostcore import _dial, _epoll_link
-from ghostcore._engine import Engine, Session, Traffic
+from ghostcore._engine import Session
+from ghostcore._extension import DeflateOffer
+from ghostcore._link import Engine, Traffic
 from ghostcore._picows_link import open_link
+from ghostcore._proxy import Proxy, dial_through, parse_proxy
 from ghostcore._units import parse_duration, seconds_to_ns
-from ghostcore._upgrade import make_request
+from ghostcore._upgrade import Upgrade, checked_headers, checked_subprotocols
 from ghostcore.errors import (
     ConnectFailed,
-    HandshakeRejected,
     TargetError,
     Timeout,
     UsageError,
@@ -39,10 +40,6 @@ __all__ = [
 DEFAULT_TIMEOUT_S = 10.0
 DEFAULT_SEND_TIMEOUT_S = 30.0
 DEFAULT_MAX_MESSAGE_SIZE = 16 * 1024 * 1024
-
-_RESERVED_HEADERS = frozenset(
-    ("host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version")
-)
 
 
 def engine_of(loop: asyncio.AbstractEventLoop) -> Engine:
@@ -127,6 +124,12 @@ class OpeningOptions(TypedDict, total=False):
         unless given.
     :ivar ssl: a context, or the path of a PEM file with CA certificates; the system's unless given.
     :ivar insecure: accept any certificate.
+    :ivar compression: permessage-deflate (RFC 7692), off unless given: True or "deflate" to offer
+        it as browsers do, or a dict of what to offer: client_no_context_takeover and
+        server_no_context_takeover (bool), client_max_window_bits (True or 8 to 15) and
+        server_max_window_bits (8 to 15). A session that uses it takes some 300 KiB more.
+    :ivar proxy: "http://host:port" (CONNECT) or "socks5://host:port", with user:password@ if need
+        be; it resolves the name of the server.
     :ivar local_address: source address to connect from.
     :ivar link: what carries the connection: "epoll" (ws:// on Linux, the default there) or "picows"
         (everything).
@@ -139,6 +142,8 @@ class OpeningOptions(TypedDict, total=False):
     max_message_size: int
     ssl: ssl_module.SSLContext | str | None
     insecure: bool
+    compression: bool | Literal["deflate"] | Mapping[str, bool | int | None] | None
+    proxy: str | None
     local_address: str | None
     link: Literal["epoll", "picows"] | None
 
@@ -154,6 +159,8 @@ class Options:
     max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE
     ssl: ssl_module.SSLContext | str | None = None
     insecure: bool = False
+    deflate: DeflateOffer | None = None
+    proxy: Proxy | None = None
     local_address: str | None = None
     link: str | None = None
 
@@ -167,38 +174,33 @@ class Options:
         max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
         ssl: ssl_module.SSLContext | str | None = None,
         insecure: bool = False,
+        compression: bool | str | Mapping[str, bool | int | None] | None = None,
+        proxy: str | None = None,
         local_address: str | None = None,
         link: str | None = None,
     ) -> Options:
         """From the keyword arguments of connect() and socketio(), checked."""
-        pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers or ())
-        for name, value in pairs:
-            if not isinstance(name, str) or not isinstance(value, str):
-                raise UsageError(f"headers: names and values must be str, got {name!r}: {value!r}")
-            if name.lower() in _RESERVED_HEADERS and name.lower() != "host":
-                raise UsageError(f"headers: {name} belongs to the upgrade itself")
-            if any(char in name + value for char in "\r\n\0"):
-                raise UsageError(f"headers: line breaks are not allowed in {name!r}")
-        if isinstance(subprotocols, str):
-            raise UsageError("subprotocols: expected a list of names, got one str")
         if link not in (None, "epoll", "picows"):
             raise UsageError(f"link must be 'epoll' or 'picows', got {link!r}")
         if max_message_size < 1:
             raise UsageError(f"max_message_size must be at least 1 byte, got {max_message_size}")
         return cls(
-            pairs,
-            tuple(subprotocols),
+            checked_headers(headers),
+            checked_subprotocols(subprotocols),
             parse_duration(timeout, "timeout"),
             parse_duration(send_timeout, "send_timeout"),
             max_message_size,
             ssl,
             insecure,
+            DeflateOffer.build(compression),
+            None if proxy is None else parse_proxy(proxy),
             local_address,
             link,
         )
 
 
 DEFAULT_OPTIONS = Options()
+
 
 SessionT = TypeVar("SessionT", bound=Session)
 
@@ -258,7 +260,9 @@ class Opening(Generic[SessionT]):
         metric: Any = None,
     ) -> None:
         if target.secure:
-            _dial.tls_context(options.ssl, options.insecure)  # what is wrong with it is told at once
+            _dial.tls_context(
+                options.ssl, options.insecure
+            )  # what is wrong with it is told at once
         self._target = target
         self._options = options
         self._observer = observer
@@ -343,21 +347,26 @@ class Opening(Generic[SessionT]):
     async def _steps(
         self, loop: asyncio.AbstractEventLoop, engine: Engine, session: SessionT
     ) -> int:
-        target, observer = self._target, self._observer
-        addresses, looked_up = await _dial.resolve(loop, target, session.dialed_ns)
-        resolved_ns = engine.now_ns()
-        if looked_up:
-            observer.phase("dns", resolved_ns - session.dialed_ns)
+        target, options, observer = self._target, self._options, self._observer
+        sock: socket.socket | None = None
+        addresses: list[tuple[int, Any]] = []
+        resolved_ns = session.dialed_ns
+        if options.proxy is None:
+            addresses, looked_up = await _dial.resolve(loop, target, session.dialed_ns)
+            resolved_ns = engine.now_ns()
+            if looked_up:
+                observer.phase("dns", resolved_ns - session.dialed_ns)
         session.progress = "tcp"
-        if self._on_epoll(engine):
-            connected_ns = await self._open_epoll(engine, session, addresses)
+        if options.proxy is not None:
+            sock = await dial_through(options.proxy, loop, target, options.local_address)
+        if self._on_epoll():
+            connected_ns = await self._open_epoll(engine, session, addresses, sock)
         else:
-            options = self._options
-            sock = await _dial.tcp_connect(loop, target, addresses, options.local_address)
+            if sock is None:
+                sock = await _dial.tcp_connect(loop, target, addresses, options.local_address)
             connected_ns = engine.now_ns()
             session.progress = "tls" if target.secure else "upgrade"
-            await self._upgrade(session, sock)
-        self._check_subprotocol(session)
+            await self._open_picows(session, sock)
         observer.phase("tcp", connected_ns - resolved_ns)
         if target.secure:
             observer.phase("tls", session.upgrading_ns - connected_ns)
@@ -365,7 +374,7 @@ class Opening(Generic[SessionT]):
         observer.opened(session)
         return await session.handshake()
 
-    def _on_epoll(self, engine: Engine) -> bool:
+    def _on_epoll(self) -> bool:
         wanted = self._options.link
         if wanted == "picows" or self._target.secure or not _epoll_link.available():
             if wanted == "epoll":
@@ -374,16 +383,19 @@ class Opening(Generic[SessionT]):
         return True
 
     async def _open_epoll(
-        self, engine: Engine, session: SessionT, addresses: list[tuple[int, Any]]
+        self,
+        engine: Engine,
+        session: SessionT,
+        addresses: list[tuple[int, Any]],
+        sock: socket.socket | None,
     ) -> int:
-        """Connect and upgrade over the epoll link; returns when TCP was connected."""
-        target = self._target
+        """Connect, unless a proxy has, and upgrade; returns when TCP was connected."""
         if engine.hub is None:
             engine.hub = _epoll_link.Hub(engine)
+        source = self._options.local_address
         failure: OSError = OSError("no address to connect to")
-        for _, address in addresses:
-            request, key = make_request(target.netloc, target.resource, self._headers())
-            opening = engine.hub.open(session, address, self._options.local_address, request, key)
+        for address in [None] if sock is not None else [address for _, address in addresses]:
+            opening = engine.hub.open(session, address, source, self._make_upgrade(), sock)
             try:
                 await opening
             except OSError as error:
@@ -391,44 +403,27 @@ class Opening(Generic[SessionT]):
             else:
                 connected_ns: int = opening.connected_ns
                 return connected_ns
-        raise _dial.connect_failed(failure, target, "tcp") from failure
+        raise _dial.connect_failed(failure, self._target, "tcp") from failure
 
-    def _headers(self) -> list[tuple[str, str]]:
-        headers = list(self._options.headers)
-        if self._options.subprotocols:
-            headers.append(("Sec-WebSocket-Protocol", ", ".join(self._options.subprotocols)))
-        return headers
-
-    def _check_subprotocol(self, session: SessionT) -> None:
-        chosen = session.subprotocol
-        if chosen and chosen not in self._options.subprotocols:
-            raise HandshakeRejected(
-                f"the server chose the subprotocol {chosen!r}, which was not offered",
-                kind="upgrade_invalid",
-                url=self._target.url,
-                status=101,
-            )
-
-    async def _upgrade(self, session: SessionT, sock: Any) -> None:
+    def _make_upgrade(self) -> Upgrade:
         target, options = self._target, self._options
-        context = _dial.tls_context(options.ssl, options.insecure) if target.secure else None
+        return Upgrade(
+            target.netloc, target.resource, options.headers, options.subprotocols, options.deflate
+        )
+
+    async def _open_picows(self, session: SessionT, sock: socket.socket) -> None:
+        target, options = self._target, self._options
         try:
             opened = await open_link(
                 session,
                 sock,
-                target.netloc,
-                target.resource,
-                ssl=context,
+                self._make_upgrade(),
+                ssl=_dial.tls_context(options.ssl, options.insecure) if target.secure else None,
                 server_hostname=target.host if target.secure else None,
-                headers=tuple(self._headers()),
-                subprotocols=options.subprotocols,
-                max_frame_size=options.max_message_size,
             )
         except OSError as error:
             phase = "upgrade" if session.upgrading_ns else "tls" if target.secure else "upgrade"
             raise _dial.connect_failed(error, target, phase) from error
-        except WSHandshakeError as error:
-            raise _rejected(error, target.url) from error
         if not opened:
             raise ConnectFailed(
                 "the server ended the connection instead of answering the upgrade",
@@ -436,26 +431,3 @@ class Opening(Generic[SessionT]):
                 phase="upgrade",
                 url=target.url,
             )
-
-
-def _rejected(error: WSHandshakeError, url: str) -> HandshakeRejected:
-    """The error for an answer to the upgrade that is not the right 101."""
-    body = (error.raw_body or b"")[:512]
-    if isinstance(error, WSInvalidStatusError) and error.response is not None:
-        status = int(error.response.status)
-        phrase = error.response.status.phrase
-        location = error.response.headers.get("Location")
-        hint = f" to {location}" if location else ""
-        return HandshakeRejected(
-            f"the upgrade was answered with HTTP {status} {phrase}{hint}",
-            url=url,
-            status=status,
-            data=body,
-        )
-    return HandshakeRejected(
-        f"the answer to the upgrade is invalid: {error}",
-        kind="upgrade_invalid",
-        url=url,
-        status=int(error.response.status) if error.response is not None else 0,
-        data=body,
-    )

@@ -1,24 +1,25 @@
-"""The link over picows and uvloop: every platform, ws:// and wss://.
+"""The link over picows: every platform, ws:// and wss://.
 
-picows parses frames and masks what is sent. What it keeps or does beyond that, a load generator
-cannot afford for each of its users, so after the handshake its headers are dropped, its write buffer
-is cut to the floor and its per-connection loggers are replaced by one that is silent.
+The upgrade is ours, the same as on the other link; picows takes over behind it: it parses frames and
+masks what is sent. What it keeps or does beyond that, a load generator cannot afford for each of its
+users, so its headers are dropped, its write buffer is cut to the floor and its loggers are replaced.
 """
 
 from cpython.mem cimport PyMem_Realloc
-from libc.stdint cimport int64_t
 from libc.string cimport memcpy
-from picows.picows cimport WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
-from ghostcore._engine cimport SESSION_OPEN, Engine, Link, Session
-from ghostcore._message cimport close_payload
+from ghostcore._engine cimport Session
+from ghostcore._link cimport Engine, Link
+from ghostcore._message cimport FLAG_RSV1, close_payload
 
 import asyncio
+import sys
 
-import uvloop
-from picows import WSError, WSInvalidHeaderError
 from picows.picows import WSProtocol
+from uvloop import Loop as UVLoop
 
+from ghostcore._upgrade import accept_of
 from ghostcore.errors import EngineError, ProtocolViolation
 
 # Room in front of a payload for the longest client frame header (2 + 8 + 4), rounded up to keep the
@@ -26,68 +27,117 @@ from ghostcore.errors import EngineError, ProtocolViolation
 cdef enum:
     HEADROOM = 64
     WRITE_BUFFER_FLOOR = 128
+    READ_BUFFER_FLOOR = 2048
+    OPCODE_BITS = 0x0F
 
+# Where bytes go that nobody wants; all connections share it.
+cdef object _waste = memoryview(bytearray(65536))
 
-class _SilentLogger:
-    """picows logs each connection at several levels; here errors travel as exceptions instead."""
-
-    name = "ghostcore.picows"
-
-    def isEnabledFor(self, level):
-        return False
-
-    def debug(self, *args, **kwargs):
-        pass
-
-    log = info = warning = error = exception = debug
-
-cdef object _silent = _SilentLogger()
+# What picows must read before it parses frames; its request was taken by _StandIn.
+cdef str _ANSWER = (
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Accept: {}\r\n\r\n"
+)
 
 
 cdef class PicowsLink(Link):
     cdef WSTransport _transport
+    cdef object _under              # the loop's transport
+    cdef object _listener
+    cdef bint _close_sent
+    cdef bint _over                 # nothing that comes is of interest any more
 
     cdef int send(self, int opcode, const char *data, Py_ssize_t size) except -1:
         cdef Session session = (<_Listener>self._listener)._session
         cdef char *buffer = session.engine.scratch(HEADROOM + size + 64)
         memcpy(buffer + HEADROOM, data, size)
-        self._transport.send_reuse_external_buffer(<WSMsgType>opcode, buffer + HEADROOM, size)
+        self._transport.is_close_frame_sent = self._close_sent
+        self._transport.send_reuse_external_buffer(
+            <WSMsgType>(opcode & OPCODE_BITS), buffer + HEADROOM, size, True,
+            opcode & FLAG_RSV1 != 0)
         return 0
 
     cdef int send_close(self, int code, str reason) except -1:
         # Not picows' send_close(): it puts code 0 on the wire where none was meant.
+        if self._close_sent:
+            return 0
+        self._transport.is_close_frame_sent = False
         self._transport._send(WSMsgType.CLOSE, close_payload(code, reason), True, False, False, False)
         self._transport.is_close_frame_sent = True
+        self._close_sent = True
         return 0
 
     cdef int close(self) except -1:
-        self._transport.disconnect(True)
+        under = self._under
+        self.discard()
+        if under.is_closing():
+            return 0
+        if not self._transport.is_secure and under.can_write_eof():
+            under.write_eof()
+        else:
+            under.close()
         return 0
 
     cdef int abort(self) except -1:
-        self._transport.disconnect(False)
+        self._over = True
+        self._under.abort()
         return 0
 
-    cdef object _listener
+    cdef int discard(self) except -1:
+        """Throw away whatever still comes."""
+        if not self._over:
+            self._over = True
+            self._under.set_protocol(_Draining(self._under.get_protocol()))
+        return 0
+
+
+class _Draining(asyncio.BufferedProtocol):
+    """Reads a connection to its end for the sake of the end, which it tells picows' protocol."""
+
+    __slots__ = ("_protocol",)
+
+    def __init__(self, protocol):
+        self._protocol = protocol
+
+    def get_buffer(self, size_hint):
+        return _waste
+
+    def buffer_updated(self, size):
+        pass
+
+    def connection_lost(self, error):
+        protocol, self._protocol = self._protocol, None
+        protocol.connection_lost(error)
+
+
+class _Closed:
+    """In place of the transport that picows would close some time after an error."""
+
+    def close(self):
+        pass
+
+    abort = close
+
+cdef object _closed = _Closed()
 
 
 cdef class _Listener(WSListener):
-    """Receives picows' callbacks, and stands in for its disconnect future.
-
-    The future would hold the reason of a disconnect for somebody who asks, and complain when nobody
-    does; it is also the only place where picows tells why it gave a connection up.
+    """Receives what picows has to tell, in three roles: as its listener; as its logger, the only
+    place where it tells at once that it gives a connection up; and as its disconnect future, which
+    would complain about an error that nobody asks for.
     """
     cdef Session _session
     cdef PicowsLink _link
-    cdef WSTransport _transport
+    cdef str _subprotocol
+    cdef bint _failed               # picows gave up, for the two that follow
+    cdef int _code
+    cdef str _detail
+
+    # -- as the listener --
 
     cpdef on_ws_connected(self, WSTransport transport):
-        cdef PicowsLink link = PicowsLink.__new__(PicowsLink)
+        cdef PicowsLink link = self._link
         link._transport = transport
-        link._listener = self
-        self._link = link
-        self._transport = transport
-        subprotocol = transport.response.headers.get("Sec-WebSocket-Protocol", "")
         transport.request = None
         transport.response = None
         transport.disconnected_future = self
@@ -95,13 +145,14 @@ cdef class _Listener(WSListener):
             transport._write_buffer.data, WRITE_BUFFER_FLOOR)
         transport._write_buffer.capacity = WRITE_BUFFER_FLOOR
         try:
-            self._session.link_opened(link, subprotocol)
+            self._session.link_opened(link, self._subprotocol)
         except BaseException as error:
             self._broken(error)
 
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
-        if transport.is_close_frame_sent and self._session._state == SESSION_OPEN:
-            return None     # picows has found a violation: it tells when it has disconnected
+        cdef PicowsLink link = self._link
+        if link is None or link._over:
+            return
         try:
             self._session.link_frame(
                 frame.msg_type, frame.fin, (frame.rsv1 << 2) | (frame.rsv2 << 1) | frame.rsv3,
@@ -132,7 +183,42 @@ cdef class _Listener(WSListener):
         if self._link is not None:
             self._link.abort()
 
-    # -- in place of transport.disconnected_future --
+    # -- as the logger --
+
+    def isEnabledFor(self, level):
+        return False
+
+    def debug(self, message, *args):
+        pass
+
+    log = info = warning = debug
+
+    def error(self, message, *args):
+        """picows cannot parse what came, (code, detail), and is about to close the connection.
+
+        It parses one frame ahead, so the frame before has yet to be handed out. Until that is done
+        it must neither send its close frame nor close anything.
+        """
+        cdef PicowsLink link = self._link
+        if link is None or self._failed:
+            return
+        self._failed = True
+        link._transport.is_close_frame_sent = True
+        link._transport.underlying_transport = _closed
+        link._under.set_protocol(_Draining(link._under.get_protocol()))
+        code, detail = args[0][:2]
+        self._code, self._detail = int(code), str(detail)
+        self._session.engine.loop.call_soon(self._fail)
+
+    def exception(self, message, *args):
+        self._broken(sys.exc_info()[1])
+
+    def _fail(self):
+        if self._link is not None and not self._link._over:
+            self._link._over = True     # set_protocol() has been called
+            self._session.link_violated(self._code, self._detail)
+
+    # -- as transport.disconnected_future --
 
     def done(self):
         return False
@@ -141,101 +227,149 @@ cdef class _Listener(WSListener):
         self._lost(None)
 
     def set_exception(self, error):
-        if isinstance(error, WSError) and len(error.args) > 1:
-            code, detail = int(error.args[0]), str(error.args[1])
-            kind = "message_too_big" if code == 1009 else "protocol_violation"
-            error = ProtocolViolation(detail, kind=kind, code=code, url=self._session.url)
+        if self._failed:
+            self._fail()
+            error = None
         elif not isinstance(error, OSError):
             error = ProtocolViolation(str(error), url=self._session.url)
         self._lost(error)
 
     cdef object _lost(self, error):
-        session = self._session
-        transport = self._transport
-        if transport is not None:
-            transport.disconnected_future = None
-        self._transport = None
-        link = self._link
-        self._link = None
+        link, self._link = self._link, None
+        if link is None:
+            return
+        (<PicowsLink>link)._transport.disconnected_future = None
         try:
-            session.link_lost(error)
+            self._session.link_lost(error)
         finally:
-            if link is not None:
-                (<PicowsLink>link)._listener = None
+            (<PicowsLink>link)._listener = None
 
 
-cdef class _Upgrade:
-    """What picows asks for in the course of one upgrade: more headers for the request, later the
-    listener. Its protocol keeps this object for as long as the connection lives, so it lets go of
-    what it has handed out; closures would keep all the locals of open_link() alive.
-    """
-    cdef _Listener _listener
-    cdef tuple _headers
-    cdef tuple _subprotocols
+class _StandIn:
+    """What picows' protocol gets for a transport while it starts: its upgrade request goes nowhere."""
 
-    def items(self):
-        # Asked for when the request is written, which on wss:// is the moment when the TLS handshake
-        # is done: the session takes its stamp here.
-        cdef Session session = self._listener._session
+    def __init__(self, transport):
+        self.get_extra_info = transport.get_extra_info
+        self.get_write_buffer_size = transport.get_write_buffer_size
+
+    def write(self, data):
+        pass
+
+
+class _Upgrading(asyncio.BufferedProtocol):
+    """Asks for the upgrade, judges the answer and hands the connection over to picows."""
+
+    def __init__(self, session, upgrade, done):
+        self._session = session
+        self._upgrade = upgrade
+        self._done = done       # future: True when the session is open, False if the stream ended
+        self._came = b""
+        self._chunk = bytearray(4096)
+        self._transport = None
+
+    def connection_made(self, transport):
+        cdef Session session = self._session
+        self._transport = transport
         session.upgrading_ns = session.engine.timers.now()
         session.progress = "upgrade"
-        headers, self._headers = self._headers, None
-        return headers
+        transport.write(self._upgrade.request)
 
-    def __bool__(self):
-        return True
+    def get_buffer(self, size_hint):
+        return self._chunk
+
+    def buffer_updated(self, size):
+        if self._done.done():
+            return
+        self._came += self._chunk[:size]
+        try:
+            answer = self._upgrade.read(self._came)
+            if answer is not None:
+                hand_over(self._session, self._transport, answer, self._came[answer.size:])
+        except Exception as error:
+            self._done.set_exception(error)
+            self._transport.abort()
+            return
+        if answer is not None:
+            self._done.set_result(True)
+
+    def connection_lost(self, error):
+        if self._done.done():
+            return
+        if error is None:
+            self._done.set_result(False)
+        else:
+            self._done.set_exception(error)
+
+
+cdef int hand_over(Session session, transport, answer, bytes tail) except -1:
+    """Let picows parse what comes from now on, beginning with `tail`."""
+    cdef _Listener listener = _Listener.__new__(_Listener)
+    cdef PicowsLink link = PicowsLink.__new__(PicowsLink)
+    cdef WSTransport ws
+    cdef Py_ssize_t size
+    session.use_deflate(answer.deflate)
+    link._under = transport
+    link._listener = listener
+    listener._session = session
+    listener._subprotocol = answer.subprotocol
+    listener._link = link
+    protocol = WSProtocol(
+        "", "/", True, _Once(listener), listener,
+        True, None, False, 10, 10, 1, False,    # no auto-ping, and pings are answered by the session
+        session._reader.max_frame_size, None, READ_BUFFER_FLOOR)
+    protocol.connection_made(_StandIn(transport))
+    ws = protocol.transport
+    link._transport = ws
+    ws.underlying_transport = transport
+    ws._tr_write = transport.write
+    ws._tr_get_write_buffer_size = transport.get_write_buffer_size
+    transport.set_protocol(protocol)
+    key = ws.request.headers["Sec-WebSocket-Key"]
+    rest = memoryview(_ANSWER.format(accept_of(key.encode()).decode()).encode() + tail)
+    while rest and not link._over and not listener._failed:
+        room = protocol.get_buffer(-1)
+        size = min(len(room), len(rest))
+        room[:size] = rest[:size]
+        protocol.buffer_updated(size)
+        rest = rest[size:]
+    return 0
+
+
+class _Once:
+    """picows' listener factory; it keeps no reference to what it gave."""
+
+    __slots__ = ("_listener",)
+
+    def __init__(self, listener):
+        self._listener = listener
 
     def __call__(self, request, response):
-        # What picows does not check of RFC 6455 section 4.1: nothing may be chosen unasked.
-        for name, offered in (("Sec-WebSocket-Protocol", self._subprotocols),
-                              ("Sec-WebSocket-Extensions", ())):
-            chosen = response.headers.get(name)
-            if chosen is not None and chosen not in offered:
-                raise WSInvalidHeaderError(
-                    f"{name} {chosen!r} was not offered", name, chosen, response=response)
         listener, self._listener = self._listener, None
-        self._subprotocols = None
         return listener
 
 
-async def open_link(Session session not None, sock, str netloc, str resource, *, ssl,
-                    str server_hostname, tuple headers, tuple subprotocols,
-                    Py_ssize_t max_frame_size):
+async def open_link(Session session not None, sock, upgrade not None, *, ssl, str server_hostname):
     """Upgrade a connected socket to a WebSocket for this session.
 
     :param sock: connected, non-blocking; owned by the connection from here on.
-    :param netloc: for the Host header. :param resource: path and query.
-    :param headers: tuple of (name, value) beside those that the upgrade needs.
-    :param subprotocols: those that the headers offer.
-    :raises WSHandshakeError: (of picows) the server's answer was no valid upgrade.
+    :param upgrade: the Upgrade to ask for.
+    :raises HandshakeRejected: the server's answer was no valid upgrade.
+    :raises OSError: the connection was lost, or TLS failed.
     :returns: True when the session is open, False when the server ended the connection instead.
     """
-    cdef _Upgrade upgrade = _Upgrade.__new__(_Upgrade)
-    upgrade._listener = _Listener.__new__(_Listener)
-    upgrade._listener._session = session
-    upgrade._headers = headers
-    upgrade._subprotocols = subprotocols
-    protocol = WSProtocol(
-        netloc, resource, True, upgrade, _silent,
-        True, None, False, 10, 10, 1, False,    # no auto-ping, and pings are answered by the session
-        max_frame_size, upgrade, 2048)
     loop = session.engine.loop
-    on_libuv = isinstance(loop, uvloop.Loop)
+    done = loop.create_future()
     try:
         transport, _ = await loop.create_connection(
-            lambda: protocol, sock=sock, ssl=ssl, server_hostname=server_hostname)
-    except BaseException:
-        if on_libuv:
+            lambda: _Upgrading(session, upgrade, done), sock=sock, ssl=ssl,
+            server_hostname=server_hostname)
+    finally:
+        if isinstance(loop, UVLoop):
+            # The descriptor is libuv's now. After a reset in this very moment it is closed already,
+            # and uvloop does not tell the socket, which would close whatever has its number next.
             sock.detach()
-        raise
-    if on_libuv and transport.is_closing():
-        # uvloop takes the socket object over only after the transport's first turn. A connection
-        # that was lost in that turn is closed by libuv, while the object believes that it has the
-        # descriptor still: it would close whatever connection has got that number next.
-        sock.detach()
     try:
-        await protocol.wait_until_handshake_complete()
+        return await done
     except BaseException:
         transport.abort()
         raise
-    return session.opened_ns != 0

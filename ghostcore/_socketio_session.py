@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-from ghostcore._engine import DispatchingSession, Engine, Reply
-from ghostcore._opening import Observer, Options, SessionBlock
+from ghostcore._engine import Reply
 from ghostcore._socketio import (
-    ClientCodec,
     Event,
     Packet,
     PacketType,
@@ -19,40 +15,20 @@ from ghostcore._socketio import (
     encode_event,
     encode_packet,
 )
+from ghostcore._socketio_events import Awaited, EventfulSession, Handler
 from ghostcore._units import parse_duration
-from ghostcore.errors import ClosedByPeer, ErrorReply, HandshakeRejected, Timeout, UsageError
+from ghostcore.errors import (
+    ErrorReply,
+    Timeout,
+    UsageError,
+)
 
 __all__ = ["SocketIOSession"]
 
 DEFAULT_REPLY_TIMEOUT_S = 30.0
 
-UNREAD_EVENTS_MAX = 256
-"""Events without a taker that a session keeps for a later wait_for(); the oldest go first."""
 
-_CONNECT = int(PacketType.CONNECT)
-_DISCONNECT = int(PacketType.DISCONNECT)
-_EVENT = int(PacketType.EVENT)
-_ACK = int(PacketType.ACK)
-_CONNECT_ERROR = int(PacketType.CONNECT_ERROR)
-_ENGINE_OPEN = int(PacketType.ENGINE_OPEN)
-_ENGINE_CLOSE = int(PacketType.ENGINE_CLOSE)
-
-Handler = Callable[..., Any]
-
-
-class _Awaited:
-    """Names of events that somebody waits for."""
-
-    __slots__ = ("exclusive", "names", "namespace", "reply")
-
-    def __init__(self, names: frozenset[str], namespace: str, exclusive: bool) -> None:
-        self.names = names
-        self.namespace = namespace
-        self.exclusive = exclusive  # a request: one event answers one of them
-        self.reply: Reply[Event]
-
-
-class SocketIOSession(SessionBlock, DispatchingSession):
+class SocketIOSession(EventfulSession):
     """A Socket.IO client on a connection of its own.
 
     An event goes to the handlers of :meth:`on`, answers the oldest :meth:`request` that names it
@@ -60,50 +36,7 @@ class SocketIOSession(SessionBlock, DispatchingSession):
     Names match exactly.
     """
 
-    __slots__ = (
-        "_acks",
-        "_awaited",
-        "_handlers",
-        "_joining",
-        "_namespace",
-        "_next_ack",
-        "_observer",
-        "_options",
-        "_tasks",
-        "_unread",
-        "joined_ns",
-        "sid",
-    )
-
-    def __init__(
-        self,
-        auth: Any,
-        namespace: str,
-        engine: Engine,
-        options: Options,
-        observer: Observer,
-        dialed_ns: int,
-    ) -> None:
-        super().__init__(
-            engine,
-            ClientCodec(auth, namespace),
-            observer.traffic,
-            options.max_message_size,
-            dialed_ns,
-        )
-        self._observer = observer
-        self._options = options
-        self._namespace = namespace
-        self._next_ack = 0
-        # Most users need few of these at a time: each is made when it is first needed.
-        self._acks: dict[int, Reply[Packet]] | None = None
-        self._awaited: list[_Awaited] | None = None
-        self._handlers: dict[tuple[str, str], list[Handler]] | None = None
-        self._joining: dict[str, Reply[Packet]] | None = None
-        self._unread: deque[Event] | None = None
-        self._tasks: set[asyncio.Task[Any]] | None = None
-        self.sid = ""
-        self.joined_ns = 0
+    __slots__ = ()
 
     # ---- opening and closing -----------------------------------------------------------------
 
@@ -154,9 +87,21 @@ class SocketIOSession(SessionBlock, DispatchingSession):
             self._write(encode_packet(PacketType.DISCONNECT, self._namespace))
         return self.close()
 
+    def close(self, code: int = 1000, reason: str = "") -> Any:
+        self._outlive()
+        return super().close(code, reason)
+
+    def abort(self) -> None:
+        self._outlive()
+        super().abort()
+
     async def disconnect(self) -> None:
         """Leave the namespace, close the WebSocket and wait for its end."""
         await self.goodbye()
+
+    def was_held(self) -> bool:
+        """Whether the server let the session into its namespace."""
+        return bool(self.sid)
 
     # ---- sending -----------------------------------------------------------------------------
 
@@ -275,22 +220,7 @@ class SocketIOSession(SessionBlock, DispatchingSession):
         key = (namespace or self._namespace, event)
         self._handlers.setdefault(key, []).append(handler)
 
-    def ack(self, event: Event, *args: Any) -> Any:
-        """Acknowledge an event by hand.
-
-        :raises UsageError: the server did not ask for it.
-        """
-        if event.ack_id < 0:
-            raise UsageError(f"ack: the server asked for no acknowledgement of {event.name!r}")
-        return self._write(encode_packet(PacketType.ACK, event.namespace, list(args), event.ack_id))
-
     # ---- inside ------------------------------------------------------------------------------
-
-    def _write(self, parts: list[str | bytes]) -> Any:
-        room = self.write_message(parts[0])
-        for part in parts[1:]:
-            room = self.write_message(part)
-        return room
 
     def _await_event(
         self,
@@ -301,7 +231,7 @@ class SocketIOSession(SessionBlock, DispatchingSession):
         *,
         exclusive: bool,
     ) -> Reply[Event]:
-        awaited = _Awaited(names, namespace, exclusive)
+        awaited = Awaited(names, namespace, exclusive)
         if self._awaited is None:
             self._awaited = []
         waiting = self._awaited
@@ -347,140 +277,6 @@ class SocketIOSession(SessionBlock, DispatchingSession):
         if metric is not None:
             observer.sample(metric, elapsed_ns)
         return packet
-
-    def _on_item(self, packet: Packet) -> None:
-        kind = packet.type
-        if kind == _EVENT:
-            assert isinstance(packet, Event)
-            self._on_event(packet)
-        elif kind == _ACK:
-            reply = self._acks.pop(packet.ack_id, None) if self._acks else None
-            if reply is None:
-                self.traffic.discarded += 1  # an answer to nothing, or one that came too late
-            else:
-                reply.set_result(packet)
-        elif kind == _CONNECT:
-            self._on_joined(packet)
-        elif kind == _CONNECT_ERROR:
-            self._on_refused(packet)
-        elif kind == _DISCONNECT:
-            if packet.namespace == self._namespace:
-                self._ended_by_server("the server disconnected the client from its namespace")
-        elif kind == _ENGINE_OPEN:
-            self.progress = "connect"
-        elif kind == _ENGINE_CLOSE:
-            self._ended_by_server("the server closed the Engine.IO session")
-
-    def _on_joined(self, packet: Packet) -> None:
-        if packet.namespace == self._namespace and not self.sid:
-            self.sid = packet.data["sid"]
-            self.joined_ns = packet.arrived_ns
-        reply = self._joined(packet.namespace)
-        if reply is not None:
-            reply.set_result(packet)
-
-    def _joined(self, namespace: str) -> Reply[Packet] | None:
-        """Whoever waits to join it. Most users join once: no empty dict is kept for them."""
-        reply = self._joining.pop(namespace, None) if self._joining else None
-        if not self._joining:
-            self._joining = None
-        return reply
-
-    def _on_refused(self, packet: Packet) -> None:
-        said = packet.data.get("message", packet.data) if packet.data else "no reason given"
-        error = HandshakeRejected(
-            f"the namespace {packet.namespace} refused the connection: {said}",
-            kind="connect_error",
-            phase="connect",
-            url=self.url,
-            data=packet.data,
-        )
-        reply = self._joined(packet.namespace)
-        if reply is not None:
-            reply.set_error(error)
-        elif packet.namespace == self._namespace:
-            self.end_with(error)
-
-    def _ended_by_server(self, detail: str) -> None:
-        age_s = (self.arrived_ns - self.opened_ns) / 1e9
-        self.end_with(
-            ClosedByPeer(
-                f"{detail} at the age of {age_s:.3f} s", url=self.url, code=1005, age_s=age_s
-            )
-        )
-
-    def _on_event(self, event: Event) -> None:
-        taken = False
-        if self._handlers is not None:
-            for handler in self._handlers.get((event.namespace, event.name), ()):
-                # Through the loop: a handler is the scenario's code, and must not run in the middle
-                # of the frame that brought its event.
-                self.engine.loop.call_soon(self._run_handler, handler, event)
-                taken = True
-        if self._awaited:
-            answered = False
-            for awaited in tuple(self._awaited):
-                if event.name not in awaited.names or event.namespace != awaited.namespace:
-                    continue
-                if awaited.exclusive and answered:
-                    continue
-                answered = answered or awaited.exclusive
-                taken = True
-                self._awaited.remove(awaited)
-                awaited.reply.set_result(event)
-        if taken:
-            return
-        if self._unread is None:
-            self._unread = deque()
-        elif len(self._unread) == UNREAD_EVENTS_MAX:
-            self._unread.popleft()
-            self.traffic.discarded += 1
-        self._unread.append(event)
-
-    def _run_handler(self, handler: Handler, event: Event) -> None:
-        try:
-            result = handler(*event.args)
-            if not inspect.isawaitable(result):
-                self._answer(event, result)
-                return
-        except Exception as error:
-            self._observer.script_error(error)
-            return
-        task = asyncio.ensure_future(self._finish_handler(result, event))
-        if self._tasks is None:
-            self._tasks = set()
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _finish_handler(self, result: Any, event: Event) -> None:
-        try:
-            self._answer(event, await result)
-        except Exception as error:
-            self._observer.script_error(error)
-
-    def _answer(self, event: Event, result: Any) -> None:
-        if event.ack_id >= 0 and self.is_open:
-            values = () if result is None else result if isinstance(result, tuple) else (result,)
-            self.ack(event, *values)
-
-    def _on_end(self) -> None:
-        if self.opened_ns:  # an attempt that failed was no session
-            self._observer.ended(self)
-        pending: list[Reply[Any]] = []
-        if self._acks:
-            pending += self._acks.values()
-            self._acks.clear()
-        if self._joining:
-            pending += self._joining.values()
-            self._joining.clear()
-        if self._awaited:
-            pending += [awaited.reply for awaited in self._awaited]
-            self._awaited.clear()
-        if self._tasks:
-            for task in tuple(self._tasks):
-                task.cancel()
-        for reply in pending:
-            reply.set_error(self.ended_error())
 
 
 def _names(names: str | Iterable[str]) -> frozenset[str]:

@@ -46,7 +46,7 @@ cdef enum WaiterState:
 cdef class Waiter(Timer):
     """An operation that can be awaited, with a deadline of its own in the queue."""
     cdef TimerQueue _queue
-    cdef object _value
+    cdef object _value              # the result, or the message of a cancellation
     cdef object _error
     cdef object _callback
     cdef object _context

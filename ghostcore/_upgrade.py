@@ -7,44 +7,54 @@ import hashlib
 import os
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 
-from ghostcore.errors import HandshakeRejected
+from ghostcore._extension import Deflate, DeflateOffer
+from ghostcore.errors import HandshakeRejected, UsageError
 
-__all__ = ["MAX_HEAD_BYTES", "accept_of", "check_answer", "make_request"]
+__all__ = [
+    "MAX_BODY_BYTES",
+    "MAX_HEAD_BYTES",
+    "Answer",
+    "Upgrade",
+    "accept_of",
+    "checked_headers",
+    "checked_subprotocols",
+]
 
 MAX_HEAD_BYTES = 16 * 1024
 """Of the answer's status line and headers together."""
 
+MAX_BODY_BYTES = 512
+"""Of the body of a refusal: what is kept to be told."""
+
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: ([^\r\n]*))?")
-_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*?)[ \t]*")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([0-9]{3})(?: ([^\r\n]*))?")
+_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*?)[ \t]*")
+
+_RESERVED_HEADERS = {
+    "upgrade": "belongs to the upgrade itself",
+    "connection": "belongs to the upgrade itself",
+    "sec-websocket-key": "belongs to the upgrade itself",
+    "sec-websocket-version": "belongs to the upgrade itself",
+    "sec-websocket-protocol": "is made from subprotocols=",
+    "sec-websocket-extensions": "is made from compression=",
+}
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-def make_request(
-    netloc: str, resource: str, headers: Sequence[tuple[str, str]]
-) -> tuple[bytes, bytes]:
-    """The upgrade request, and the key in it.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A valid 101: the size of its head, what the server chose, and all headers (names in lower
+    case)."""
 
-    :param netloc: host and port for the Host header, unless `headers` has one.
-    :param resource: path and query.
-    :param headers: in addition to those that the upgrade needs.
-    """
-    key = b64encode(os.urandom(16))
-    own = any(name.lower() == "host" for name, _ in headers)
-    lines = [f"GET {resource} HTTP/1.1"]
-    if not own:
-        lines.append(f"Host: {netloc}")
-    lines += [
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        f"Sec-WebSocket-Key: {key.decode()}",
-        "Sec-WebSocket-Version: 13",
-        *(f"{name}: {value}" for name, value in headers),
-        "\r\n",
-    ]
-    return "\r\n".join(lines).encode(), key
+    size: int
+    subprotocol: str
+    deflate: Deflate | None
+    headers: dict[str, list[str]]
 
 
 def accept_of(key: bytes) -> bytes:
@@ -52,60 +62,169 @@ def accept_of(key: bytes) -> bytes:
     return b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
 
 
-def _headers(head: bytes) -> dict[str, list[str]]:
+def checked_headers(
+    headers: Mapping[str, str] | Sequence[tuple[str, str]] | None,
+) -> tuple[tuple[str, str], ...]:
+    """The option ``headers`` of connect() as pairs.
+
+    :raises UsageError: a header that HTTP forbids, or that the upgrade makes itself.
+    """
+    pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers or ())
+    for name, value in pairs:
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise UsageError(f"headers: names and values must be str, got {name!r}: {value!r}")
+        reason = _RESERVED_HEADERS.get(name.lower())
+        if reason is not None:
+            raise UsageError(f"headers: {name} {reason}")
+        if _TOKEN.fullmatch(name) is None:
+            raise UsageError(f"headers: {name!r} is no name of a header")
+        if _CONTROL.search(value):
+            raise UsageError(f"headers: line breaks and control characters in {name!r}")
+    return pairs
+
+
+def checked_subprotocols(names: Sequence[str]) -> tuple[str, ...]:
+    """The option ``subprotocols`` of connect() (RFC 6455 section 4.1: tokens, all different).
+
+    :raises UsageError: names that cannot be offered.
+    """
+    if isinstance(names, str):
+        raise UsageError("subprotocols: expected a list of names, got one str")
+    if len(set(names)) != len(names):
+        raise UsageError(f"subprotocols: a name twice in {list(names)}")
+    for name in names:
+        if not isinstance(name, str) or _TOKEN.fullmatch(name) is None:
+            raise UsageError(f"subprotocols: {name!r} is no token of HTTP")
+    return tuple(names)
+
+
+class Upgrade:
+    """One attempt: its request, and the judge of the answer.
+
+    :param netloc: host and port for the Host header, unless `headers` has one.
+    :param resource: path and query.
+    :param headers: in addition to those that the upgrade needs.
+    :param subprotocols: names to offer.
+    :param deflate: compression to offer, or None.
+    :ivar key: the key in the request.
+    :ivar request: the bytes to send.
+    """
+
+    __slots__ = ("_deflate", "_subprotocols", "key", "request")
+
+    def __init__(
+        self,
+        netloc: str,
+        resource: str,
+        headers: Sequence[tuple[str, str]] = (),
+        subprotocols: Sequence[str] = (),
+        deflate: DeflateOffer | None = None,
+    ) -> None:
+        self.key = b64encode(os.urandom(16))
+        self._subprotocols = subprotocols
+        self._deflate = deflate
+        lines = [f"GET {resource} HTTP/1.1"]
+        if not any(name.lower() == "host" for name, _ in headers):
+            lines.append(f"Host: {netloc}")
+        lines += [
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            f"Sec-WebSocket-Key: {self.key.decode()}",
+            "Sec-WebSocket-Version: 13",
+        ]
+        if subprotocols:
+            lines.append(f"Sec-WebSocket-Protocol: {', '.join(subprotocols)}")
+        if deflate is not None:
+            lines.append(f"Sec-WebSocket-Extensions: {deflate.header()}")
+        lines += (f"{name}: {value}" for name, value in headers)
+        lines.append("\r\n")
+        self.request = "\r\n".join(lines).encode()
+
+    def read(self, data: bytes) -> Answer | None:
+        """Judge the answer by the rules of RFC 6455 section 4.1.
+
+        :param data: all bytes that have come so far.
+        :returns: None while the answer is not whole.
+        :raises HandshakeRejected: kind ``upgrade_rejected`` for another status, ``upgrade_invalid``
+            for an answer that is none.
+        """
+        if not data.startswith(b"HTTP/"[: len(data)]):
+            raise _invalid(f"it begins with {data[:40]!r}")
+        end = data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES + 4)
+        if end < 0:
+            if len(data) > MAX_HEAD_BYTES:
+                raise _invalid(f"more than {MAX_HEAD_BYTES} bytes of headers")
+            return None
+        head = data[:end]
+        status = _status(head, data[end + 4 :])
+        headers = _headers(head, status)
+        self._check(headers)
+        try:
+            deflate = self._accept_extensions(headers)
+        except ValueError as error:
+            raise _invalid(str(error), status) from None
+        return Answer(end + 4, self._accept_subprotocol(headers), deflate, headers)
+
+    def _check(self, headers: dict[str, list[str]]) -> None:
+        if [value.lower() for value in headers.get("upgrade", [])] != ["websocket"]:
+            raise _invalid("a 101 without 'Upgrade: websocket'", 101)
+        connection = ",".join(headers.get("connection", [])).lower()
+        if "upgrade" not in (token.strip(" \t") for token in connection.split(",")):
+            raise _invalid("a 101 without 'Connection: Upgrade'", 101)
+        if headers.get("sec-websocket-accept", []) != [accept_of(self.key).decode()]:
+            raise _invalid("the Sec-WebSocket-Accept of the answer does not fit the key", 101)
+
+    def _accept_subprotocol(self, headers: dict[str, list[str]]) -> str:
+        chosen = headers.get("sec-websocket-protocol", [])
+        if len(chosen) > 1:
+            raise _invalid("more than one subprotocol", 101)
+        if chosen and chosen[0] not in self._subprotocols:
+            raise _invalid(
+                f"the server chose the subprotocol {chosen[0][:60]!r}, which was not offered", 101
+            )
+        return chosen[0] if chosen else ""
+
+    def _accept_extensions(self, headers: dict[str, list[str]]) -> Deflate | None:
+        values = headers.get("sec-websocket-extensions")
+        if values is None:
+            return None
+        if self._deflate is None:
+            raise ValueError(f"an extension that was not offered: {', '.join(values)[:120]}")
+        return self._deflate.accept(values)
+
+
+def _status(head: bytes, body: bytes) -> int:
+    """The status of an answer that is a 101; any other is raised."""
+    first = head.split(b"\r\n", 1)[0]
+    match = _STATUS_LINE.fullmatch(first)
+    if match is None:
+        raise _invalid(f"no HTTP/1.1 status line, but {first[:60]!r}")
+    status = int(match[2])
+    if status == HTTPStatus.SWITCHING_PROTOCOLS:
+        if match[1] != b"1":
+            raise _invalid("a 101 of HTTP/1.0, which knows no upgrade", status)
+        return status
+    phrase = (match[3] or b"").decode("latin-1")
+    location = _headers(head, status).get("location", [""])[0]
+    hint = f" to {location}" if location else ""
+    raise HandshakeRejected(
+        f"the upgrade was answered with HTTP {status} {phrase}".rstrip() + hint,
+        status=status,
+        data=body[:MAX_BODY_BYTES],
+    )
+
+
+def _headers(head: bytes, status: int) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for line in head.split(b"\r\n")[1:]:
         match = _HEADER.fullmatch(line)
         if match is None:
-            raise ValueError(f"malformed header {line[:80]!r}")
+            raise _invalid(f"malformed header {line[:80]!r}", status)
         found.setdefault(match[1].decode().lower(), []).append(match[2].decode("latin-1"))
     return found
 
 
-def check_answer(head: bytes, body: bytes, key: bytes) -> dict[str, list[str]]:
-    """Check the answer to an upgrade by the rules of RFC 6455 section 4.1.
-
-    :param head: status line and headers, without the empty line that ends them.
-    :param body: what came behind it; told to the user of a refusal.
-    :returns: the headers of a valid 101, names in lower case.
-    :raises HandshakeRejected: kind ``upgrade_rejected`` for another status, ``upgrade_invalid`` for
-        an answer that is none.
-    """
-    first = head.split(b"\r\n", 1)[0]
-    match = _STATUS_LINE.fullmatch(first)
-    if match is None:
-        raise invalid(f"no HTTP/1.1 status line, but {first[:60]!r}")
-    status = int(match[1])
-    try:
-        headers = _headers(head)
-    except ValueError as error:
-        raise invalid(str(error), status) from None
-    if status != HTTPStatus.SWITCHING_PROTOCOLS:
-        phrase = (match[2] or b"").decode("latin-1")
-        location = headers.get("location", [""])[0]
-        hint = f" to {location}" if location else ""
-        raise HandshakeRejected(
-            f"the upgrade was answered with HTTP {status} {phrase}".rstrip() + hint,
-            status=status,
-            data=body[:512],
-        )
-    if [value.lower() for value in headers.get("upgrade", [])] != ["websocket"]:
-        raise invalid("a 101 without 'Upgrade: websocket'", status)
-    connection = ",".join(headers.get("connection", [])).lower()
-    if "upgrade" not in (token.strip() for token in connection.split(",")):
-        raise invalid("a 101 without 'Connection: Upgrade'", status)
-    accept = headers.get("sec-websocket-accept", [])
-    if accept != [accept_of(key).decode()]:
-        raise invalid("the Sec-WebSocket-Accept of the answer does not fit the key", status)
-    if "sec-websocket-extensions" in headers:
-        offered = ", ".join(headers["sec-websocket-extensions"])
-        raise invalid(f"an extension that was not offered: {offered}", status)
-    if len(headers.get("sec-websocket-protocol", [])) > 1:
-        raise invalid("more than one subprotocol", status)
-    return headers
-
-
-def invalid(detail: str, status: int = 0) -> HandshakeRejected:
+def _invalid(detail: str, status: int = 0) -> HandshakeRejected:
     """The refusal of an answer that breaks the rules of the upgrade."""
     return HandshakeRejected(
         f"the answer to the upgrade is invalid: {detail}", kind="upgrade_invalid", status=status

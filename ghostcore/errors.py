@@ -47,6 +47,7 @@ KINDS: dict[str, str] = {
     "no_source_port": "this machine has no free source address and port left for that target",
     "no_descriptors": "this process may not open more files",
     "connect_failed": "the TCP connection failed for another reason",
+    "proxy_failed": "the proxy could not be reached, or did not make the connection",
     "connect_timeout": "no TCP connection, TLS session or upgrade within the connect deadline",
     "tls_failed": "the TLS handshake failed",
     "tls_certificate": "the server's certificate was not accepted",

@@ -13,7 +13,8 @@ from typing import Any, Self, Unpack
 
 from ghostcore import _dial
 from ghostcore._codec import Message, PlainCodec
-from ghostcore._engine import Engine, WebSocketBase
+from ghostcore._engine import WebSocketBase
+from ghostcore._link import Engine
 from ghostcore._opening import (
     DEFAULT_OPTIONS,
     NullObserver,
@@ -44,9 +45,7 @@ class WebSocketSession(SessionBlock, WebSocketBase):
     def __init__(
         self, engine: Engine, options: Options, observer: Observer, dialed_ns: int
     ) -> None:
-        super().__init__(
-            engine, _PLAIN, observer.traffic, options.max_message_size, dialed_ns
-        )
+        super().__init__(engine, _PLAIN, observer.traffic, options.max_message_size, dialed_ns)
         self._observer = observer
 
     def _on_end(self) -> None:
@@ -81,8 +80,8 @@ def connect(
     :param url: ws:// or wss:// (http:// and https:// mean the same).
     :param metric: a Trend that records the time from dialling to the 101.
     :param observer: where the session reports to; a run gives its own.
-    :param options: headers, subprotocols, timeout, max_message_size, ssl, insecure, local_address:
-        see :class:`OpeningOptions`.
+    :param options: headers, subprotocols, timeout, max_message_size, ssl, insecure, compression,
+        proxy, local_address, link: see :class:`OpeningOptions`.
     :raises UsageError: at once, for arguments that cannot be.
     :raises ConnectFailed, HandshakeRejected, Timeout: when awaited.
     """

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Unpack
 
 from ghostcore import session as sessions
-from ghostcore._engine import Engine, Session
+from ghostcore._engine import Session
+from ghostcore._link import Engine
 from ghostcore._opening import Observer, Opening, OpeningOptions
 from ghostcore._random import Random
 from ghostcore._units import parse_duration, seconds_to_ns
 from ghostcore.errors import ScriptAborted, TargetError, Timeout, UsageError
 
-__all__ = ["VU", "Recorder", "User", "UserPool"]
+__all__ = ["SESSIONS_KEPT", "VU", "Recorder", "UserObserver"]
 
-BACKOFF_FIRST_S = 0.1
-BACKOFF_MAX_S = 5.0
-
-# The random stream of a start is keyed by slot and iteration: the same at any number of workers.
-_START_SHIFT = 32
+SESSIONS_KEPT = 16
+"""Sessions of an iteration that are remembered before those that have ended are sorted out."""
 
 
 class Recorder(Observer, Protocol):
@@ -50,27 +46,45 @@ class Recorder(Observer, Protocol):
         """The scenario asked for the end of the run."""
 
 
-class _UserObserver:
+class UserObserver:
     """What the sessions of one user report to: the scenario's recorder, and what the user itself
     must know of its sessions."""
 
-    __slots__ = ("failed_attempts", "interrupting", "opened_any", "recorder", "sessions", "traffic")
+    __slots__ = (
+        "_reported",
+        "_trim_at",
+        "failed_attempts",
+        "held_any",
+        "interrupting",
+        "recorder",
+        "sessions",
+        "traffic",
+    )
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.traffic = recorder.traffic
         self.sessions: list[Session] = []
+        self._reported: set[int] = set()
+        self._trim_at = SESSIONS_KEPT
         self.failed_attempts = 0
-        self.opened_any = False
+        self.held_any = False
         self.interrupting = False
+
+    def begin(self) -> None:
+        """An iteration begins."""
+        self.failed_attempts = 0
+        self.held_any = False
 
     def cancel_cause(self) -> str:
         return self.recorder.cancel_cause() if self.interrupting else "deadline"
 
     def opened(self, session: Session) -> None:
-        self.opened_any = True
-        if len(self.sessions) >= 16:  # a user that reconnects for ever keeps the living ones only
-            self.sessions = [one for one in self.sessions if not one.is_closed or one.error]
+        if len(self.sessions) >= self._trim_at:
+            # A user that reconnects for ever keeps those that live or have something to tell.
+            self.held_any = self.held_any or any(one.was_held() for one in self.sessions)
+            self.sessions = [one for one in self.sessions if one.is_linked or one.has_unseen_error]
+            self._trim_at = max(SESSIONS_KEPT, 2 * len(self.sessions))
         self.sessions.append(session)
         self.recorder.opened(session)
 
@@ -97,20 +111,45 @@ class _UserObserver:
         self.recorder.ended(session)
 
     def target_error(self, error: TargetError) -> None:
-        self.recorder.target_error(error)
+        # The end of a session fails every operation of it with one and the same error.
+        if id(error) not in self._reported:
+            self._reported.add(id(error))
+            self.recorder.target_error(error)
 
     def script_error(self, error: BaseException) -> None:
-        self.recorder.script_error(error)
+        if isinstance(error, ScriptAborted):
+            self.recorder.aborted(error.reason)
+        else:
+            self.recorder.script_error(error)
 
-    def settle(self) -> None:
-        """The iteration is over: close what it left open, count what it never learned of."""
+    def failed_with(self, error: BaseException) -> None:
+        """An error left the iteration: count it, or each of a group of errors, as what it is."""
+        if isinstance(error, BaseExceptionGroup):
+            for one in error.exceptions:
+                self.failed_with(one)
+        elif isinstance(error, TargetError):
+            self.target_error(error)
+        else:
+            self.script_error(error)
+
+    def settle(self) -> list[Session]:
+        """The iteration is over: close what it left open, count what it never learned of.
+
+        :returns: the sessions whose connections have not ended yet.
+        """
         for session in self.sessions:
             if not session.is_closed:
                 session.goodbye()
             lost = session.take_unseen_error()
             if lost is not None:
-                self.recorder.target_error(lost)
+                self.failed_with(lost)
+            self.held_any = self.held_any or session.was_held()
+        closing = [one for one in self.sessions if one.is_linked]
+        if self.sessions and not self.held_any:
+            self.failed_attempts += 1
         self.sessions.clear()
+        self._reported.clear()
+        return closing
 
 
 class _Timer:
@@ -162,7 +201,7 @@ class VU:
     def __init__(
         self,
         engine: Engine,
-        observer: _UserObserver,
+        observer: UserObserver,
         scenario: str,
         user_id: int,
         env: Mapping[str, str],
@@ -250,201 +289,3 @@ class VU:
     def abort(self, reason: str = "") -> None:
         """End the whole run; its exit code is 108."""
         raise ScriptAborted(reason)
-
-
-class User:
-    """One slot of a scenario: runs iterations one after another, as the executor says."""
-
-    __slots__ = (
-        "_budget",
-        "_failures",
-        "_pool",
-        "_task",
-        "_vu",
-        "_wanted",
-        "index",
-        "iterations_done",
-    )
-
-    def __init__(self, pool: UserPool, index: int) -> None:
-        self._pool = pool
-        self.index = index
-        self.iterations_done = 0
-        self._task: asyncio.Task[None] | None = None
-        self._wanted = False
-        self._budget: int | None = None
-        self._failures = 0
-        random = Random.keyed(pool.seed, pool.scenario, index << _START_SHIFT)
-        observer = _UserObserver(pool.recorder)
-        self._vu = VU(pool.engine, observer, pool.scenario, index + 1, pool.env, random)
-
-    @property
-    def running(self) -> bool:
-        return self._task is not None
-
-    def start(self, iterations: int | None = None) -> None:
-        self._budget = iterations
-        self._wanted = True
-        self._launch()
-
-    def request_stop(self) -> None:
-        self._wanted = False
-
-    def resume(self) -> None:
-        if self._task is not None:
-            self._wanted = True
-
-    def interrupt(self) -> None:
-        self._wanted = False
-        if self._task is not None:
-            self._vu._observer.interrupting = True
-            self._task.cancel()
-
-    def _launch(self) -> None:
-        self._vu._observer.interrupting = False
-        # A name that all share and a context that is there already: for the task alone asyncio
-        # would make both anew, 120 bytes a user.
-        pool = self._pool
-        self._task = pool.engine.loop.create_task(self._run(), name=pool.scenario)
-        pool.started(self)
-        self._task.add_done_callback(self._done, context=pool.context)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._task = None
-        if not task.cancelled() and task.exception() is not None:
-            self._pool.broken(task.exception())
-        if self._wanted and (self._budget is None or self._budget > 0):
-            self._launch()  # resumed after an interrupt
-        else:
-            self._wanted = False
-        self._pool.ended(self)
-
-    async def _run(self) -> None:
-        while self._wanted and (self._budget is None or self._budget > 0):
-            if self._budget is not None:
-                self._budget -= 1
-            await self._iterate()
-            if self._failures and self._wanted and self._pool.back_off:
-                await self._wait_after_failure()
-            elif self._vu.iteration % 64 == 0:
-                # An iteration may never have waited for anything; the loop must have its turn.
-                await asyncio.sleep(0)
-
-    async def _iterate(self) -> None:
-        """One iteration, and the account of how it ended."""
-        vu, pool = self._vu, self._pool
-        observer, recorder = vu._observer, pool.recorder
-        vu.iteration = self.iterations_done
-        vu.random.rekey((self.index << _START_SHIFT) + self.iterations_done)
-        observer.failed_attempts = 0
-        observer.opened_any = False
-        recorder.iteration_started()
-        started_ns = pool.engine.now_ns()
-        failed = False
-        try:
-            await pool.function(vu)
-        except asyncio.CancelledError as error:
-            self._finish()
-            task = asyncio.current_task()
-            if observer.interrupting or (task is not None and task.cancelling()):
-                recorder.iteration_interrupted()
-                raise
-            failed = True  # the script's own cancellation, which it let escape
-            recorder.script_error(error)
-        except ScriptAborted as abort:
-            recorder.aborted(abort.reason)
-        except TargetError as error:
-            failed = True
-            recorder.target_error(error)
-        except Exception as error:
-            failed = True
-            recorder.script_error(error)
-        recorder.iteration_ended(pool.engine.now_ns() - started_ns, failed)
-        self._finish()
-
-    def _finish(self) -> None:
-        observer = self._vu._observer
-        self.iterations_done += 1
-        observer.settle()
-        if observer.failed_attempts and not observer.opened_any:
-            self._failures += 1
-        else:
-            self._failures = 0
-
-    async def _wait_after_failure(self) -> None:
-        """A user that cannot connect waits: 0.1 s, doubling to 5 s, each with jitter (x 0.5 to 1).
-
-        Without it a closed model turns a dead server into a hot loop of refused connections.
-        """
-        limit_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(self._failures - 1, 16))
-        jitter = Random.keyed(
-            self._pool.seed,
-            self._pool.scenario + "#backoff",
-            (self.index << _START_SHIFT) + self.iterations_done,
-        )
-        wait_s = limit_s * jitter.uniform(0.5, 1.0)
-        timers = self._pool.engine.timers
-        until_ns = timers.now_ns() + seconds_to_ns(wait_s)
-        while self._wanted and (left_ns := until_ns - timers.now_ns()) > 0:
-            # In short pieces: a user that is to stop must not keep the run waiting.
-            await timers.sleep(min(left_ns / 1e9, 0.25))
-
-
-class UserPool:
-    """The users of one scenario on this worker (``ghostcore.load.Pool``)."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        recorder: Recorder,
-        scenario: str,
-        function: Callable[[VU], Coroutine[Any, Any, Any]],
-        env: Mapping[str, str],
-        seed: int,
-        *,
-        back_off: bool,
-        on_broken: Callable[[BaseException], None],
-    ) -> None:
-        self.engine = engine
-        self.recorder = recorder
-        self.scenario = sys.intern(scenario)
-        self.function = function
-        self.env = env
-        self.seed = seed
-        self.back_off = back_off
-        self._on_broken = on_broken
-        self.context = contextvars.copy_context()
-        self._users: dict[int, User] = {}
-        self._running = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    def user(self, index: int) -> User:
-        found = self._users.get(index)
-        if found is None:
-            found = self._users[index] = User(self, index)
-        return found
-
-    async def idle(self) -> None:
-        await self._idle.wait()
-
-    @property
-    def running(self) -> int:
-        """Users that are iterating now."""
-        return self._running
-
-    def started(self, user: User) -> None:
-        self._running += 1
-        self._idle.clear()
-        self.recorder.users(1)
-
-    def ended(self, user: User) -> None:
-        self._running -= 1
-        self.recorder.users(-1)
-        if self._running == 0:
-            self._idle.set()
-
-    def broken(self, error: BaseException | None) -> None:
-        """A user's own loop failed: a fault of ours."""
-        if error is not None:
-            self._on_broken(error)

@@ -17,29 +17,48 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = {"ghostcore": ROOT / "ghostcore", "ghost_greeter": ROOT / "python" / "ghost_greeter"}
 
 # Leaves: no state, no I/O, free for all.
-LEAVES = {"errors", "_units", "_clock", "_varint"}
+LEAVES = {"errors", "_units", "_clock", "_varint", "_linux", "_frame"}
 
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "_units": set(),
     "_clock": set(),
     "_varint": set(),
+    "_linux": set(),
+    "_frame": set(),
     "clock": set(),
     "_random": set(),
     "_histogram": set(),
     "_timers": set(),
     "_metrics": {"_histogram"},
-    "_message": set(),
+    "_deflate": set(),
+    "_extension": set(),
+    "_upgrade": {"_extension"},
+    "_message": {"_deflate"},
     "_codec": set(),
     "_packet": {"_codec"},
     "_socketio": {"_codec", "_packet"},
-    "_engine": {"_timers", "_metrics", "_message", "_codec"},
-    "_picows_link": {"_engine", "_message"},
+    "_link": {"_timers"},
+    "_engine": {"_link", "_timers", "_metrics", "_message", "_codec", "_deflate"},
+    "_picows_link": {"_engine", "_link", "_message", "_upgrade"},
+    "_epoll_link": {"_engine", "_link", "_message", "_timers", "_upgrade"},
     "_dial": set(),
-    "_opening": {"_dial", "_engine", "_picows_link"},
-    "_socketio_session": {"_engine", "_opening", "_socketio"},
-    "session": {"_engine", "_codec", "_dial", "_opening", "_socketio_session"},
-    "vu": {"session", "_opening", "_engine", "_timers", "_metrics", "_random"},
+    "_proxy": {"_dial"},
+    "_opening": {
+        "_dial",
+        "_engine",
+        "_epoll_link",
+        "_link",
+        "_extension",
+        "_picows_link",
+        "_proxy",
+        "_upgrade",
+    },
+    "_socketio_events": {"_engine", "_link", "_opening", "_socketio"},
+    "_socketio_session": {"_engine", "_opening", "_socketio", "_socketio_events"},
+    "session": {"_engine", "_link", "_codec", "_dial", "_opening", "_socketio_session"},
+    "vu": {"session", "_link", "_opening", "_engine", "_timers", "_metrics", "_random"},
+    "_user": {"vu", "_engine", "_link", "_random"},
     "_scenario": {"vu"},
     "load": {"vu", "_scenario", "_timers"},
     "metrics": {"_histogram", "_metrics"},
@@ -55,9 +74,11 @@ ALLOWED: dict[str, set[str]] = {
         "execution.timeline",
     },
     "execution.collector": set(),
-    "execution.recording": {"_engine", "_metrics", "metrics", "execution.result"},
+    "execution.recording": {"_engine", "_link", "_metrics", "metrics", "execution.result"},
     "execution.worker": {
         "_engine",
+        "_link",
+        "_user",
         "_opening",
         "load",
         "vu",
@@ -118,7 +139,7 @@ def sources() -> Iterator[tuple[str, str, Path]]:
     """(package, module without the package, path) of every source file."""
     for package, folder in PACKAGES.items():
         for path in sorted(folder.rglob("*")):
-            if path.suffix in (".py", ".pyx", ".pxd", ".pyi"):
+            if path.suffix in (".py", ".pyx", ".pxi", ".pxd", ".pyi"):
                 parts = path.relative_to(folder).with_suffix("").parts
                 module = ".".join(parts[:-1] if parts[-1] == "__init__" and parts[:-1] else parts)
                 yield package, module, path
@@ -140,9 +161,15 @@ def imports_of(path: Path) -> set[str]:
     return found
 
 
+# Text that belongs to a module, split off for its length.
+PART_OF = {"_waiter": "_timers", "_operations": "_engine", "_epoll_hub": "_epoll_link"}
+
+
 def room_of(module: str) -> str:
     """The room of a module of ghostcore: its first part, or two below execution/."""
     parts = module.split(".")
+    if parts[0] in PART_OF:
+        return PART_OF[parts[0]]
     if parts[0] == "execution" and len(parts) > 1:
         return ".".join(parts[:2])
     return parts[0]
@@ -215,7 +242,7 @@ def test_every_compiled_module_has_its_surfaces() -> None:
         assert path.with_suffix(".pyi").exists(), f"{path.name} has no .pyi"
 
 
-@pytest.mark.parametrize(("suffix", "limit"), [(".py", 450), (".pyx", 550)])
+@pytest.mark.parametrize(("suffix", "limit"), [(".py", 450), (".pyx", 550), (".pxi", 550)])
 def test_files_stay_small(suffix: str, limit: int) -> None:
     long = {
         str(path.relative_to(ROOT)): lines

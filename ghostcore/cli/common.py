@@ -153,8 +153,9 @@ def settings_from_options(pairs: Sequence[str]) -> dict[str, str]:
     :raises InvalidPlan: with every text that is none.
     """
     problems = [
-        f"-e {pair!r}: expected KEY=VALUE" for pair in pairs if not pair.partition("=")[0].strip()
-        or "=" not in pair
+        f"-e {pair!r}: expected KEY=VALUE"
+        for pair in pairs
+        if not pair.partition("=")[0].strip() or "=" not in pair
     ]
     if problems:
         raise InvalidPlan(problems)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from ghostcore._engine import Session, Traffic
+from ghostcore._engine import Session
+from ghostcore._link import Traffic
 from ghostcore._metrics import (
     CounterRecorder,
     GaugeRecorder,
@@ -237,7 +239,7 @@ class ScenarioRecorder:
                 counters[name].add(amount)
 
 
-_OWN = str(Path(__file__).resolve().parent.parent)
+_OWN = str(Path(__file__).resolve().parent.parent) + os.sep
 
 
 def script_line(error: BaseException) -> str:

@@ -73,14 +73,15 @@ class _Collector:
         self.timeline = Timeline()
         self.errors: list[ErrorSample] = []
         self.generator: list[GeneratorSample] = []
+        self.listener_error: BaseException | None = None
 
     def report(self, report: WorkerReport) -> None:
         self.totals.add(report.snapshot)
         self.timeline.add(report.snapshot)
         self.errors += report.errors
         self.generator.append(report.generator)
-        if self._listener is not None:
-            self._listener.progressed(
+        if self._listener is not None and self.listener_error is None:
+            self._tell(
                 Progress(
                     self._plan,
                     self.totals,
@@ -93,6 +94,15 @@ class _Collector:
                     self._control.reason,
                 )
             )
+
+    def _tell(self, progress: Progress) -> None:
+        """Tell the listener. One that fails ends the run: it may be all that a user sees of it."""
+        assert self._listener is not None
+        try:
+            self._listener.progressed(progress)
+        except Exception as error:
+            self.listener_error = error
+            self._control.interrupt(f"the listener failed: {error!r}")
 
     def error_counts(self, metrics: Metrics) -> list[ErrorCount]:
         """Errors by kind, the most frequent first."""
@@ -133,6 +143,8 @@ async def run_async(
         listener.started(plan)
     started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     end = await run_local(plan, control, collector.report)
+    if collector.listener_error is not None:
+        raise collector.listener_error
     result = _conclude(plan, collector, end, control, started_at, warnings)
     if listener is not None:
         listener.finished(result)

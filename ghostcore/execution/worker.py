@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from ghostcore._engine import Engine
+from ghostcore._engine import Session
+from ghostcore._link import Engine
 from ghostcore._opening import engine_of
+from ghostcore._user import UserPool
 from ghostcore.errors import EngineError
 from ghostcore.execution.collector import quiet_collector
 from ghostcore.execution.plan import Plan, ScenarioPlan
@@ -18,12 +20,10 @@ from ghostcore.load.closed import run_closed
 from ghostcore.load.control import RunControl
 from ghostcore.metrics import Registry, Snapshot
 from ghostcore.monitor.generator import GeneratorMonitor
-from ghostcore.vu import UserPool
 
 __all__ = ["Worker", "WorkerReport"]
 
 WINDOW_NS = 1_000_000_000
-CLOSING_NS = 6 * WINDOW_NS
 
 
 @dataclass
@@ -66,6 +66,7 @@ class Worker:
         self._on_report = on_report
         self._registry = Registry(plan.declarations.values())
         self._recorders: dict[str, ScenarioRecorder] = {}
+        self._pools: list[UserPool] = []
         self._planned: dict[str, int] = {}
         self._end = WorkerEnd()
         self._start_ns = 0
@@ -115,6 +116,8 @@ class Worker:
             on_broken=self._broken,
         )
 
+        self._pools.append(pool)
+
         def planned(count: int) -> None:
             self._planned[scenario.name] = count
 
@@ -132,14 +135,17 @@ class Worker:
         )
 
     async def _sessions_gone(self, engine: Engine) -> None:
-        """Sessions that iterations left are being closed: wait until all have ended.
+        """Sessions that iterations left are being closed: give them a moment, as windows go on,
+        then cut off those whose server does not play its part."""
+        for limit_ns in (2 * WINDOW_NS, WINDOW_NS):
+            deadline_ns = engine.now_ns() + limit_ns
+            while self._closing() and engine.now_ns() < deadline_ns:
+                await engine.timers.sleep(0.01)
+            for session in self._closing():
+                session.abort()
 
-        Each has 5 s for its closing handshake and is cut off then, so none is left to outlive the
-        loop.
-        """
-        deadline_ns = engine.now_ns() + CLOSING_NS
-        while engine.live_sessions and engine.now_ns() < deadline_ns:
-            await engine.timers.sleep(0.01)
+    def _closing(self) -> list[Session]:
+        return [session for pool in self._pools for session in pool.closing()]
 
     def _abort(self, reason: str) -> None:
         if self._end.aborted is None:

@@ -140,9 +140,7 @@ class Trend(Declaration):
         return [self.kind, self.name, self.unit, self.resolution]
 
 
-_KINDS: dict[str, type[Declaration]] = {
-    kind.kind: kind for kind in (Counter, Gauge, Rate, Trend)
-}
+_KINDS: dict[str, type[Declaration]] = {kind.kind: kind for kind in (Counter, Gauge, Rate, Trend)}
 
 
 def declaration_from_wire(wire: object) -> Declaration:

@@ -149,7 +149,7 @@ def interval_ranks(n: int, q: float, confidence: float = 0.95) -> tuple[int, int
     if n < needed_samples(q, confidence):
         return None
     risk = 1 - confidence
-    below, above = (1 - q) ** n, q**n       # risks at ranks 1 and n, the least there are
+    below, above = (1 - q) ** n, q**n  # risks at ranks 1 and n, the least there are
     half = risk / 2
     if above > half:
         return _largest_rank(n, q, risk - above), n
@@ -211,8 +211,11 @@ def binomial_mass(n: int, k: int, q: float) -> float:
     if k == n:
         return math.exp(n * math.log(q))
     exponent = (
-        _stirling_error(n) - _stirling_error(k) - _stirling_error(n - k)
-        - _deviance(k, n * q) - _deviance(n - k, n * (1 - q))
+        _stirling_error(n)
+        - _stirling_error(k)
+        - _stirling_error(n - k)
+        - _deviance(k, n * q)
+        - _deviance(n - k, n * (1 - q))
     )
     return math.exp(exponent) * math.sqrt(n / (2 * math.pi * k * (n - k)))
 

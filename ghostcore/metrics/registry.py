@@ -24,9 +24,7 @@ def recorder_for(declaration: Declaration) -> AnyRecorder:
     """A new recorder for one series of a metric."""
     match declaration:
         case Trend():
-            return TrendRecorder(
-                declaration.resolution, declaration.unit_ns, name=declaration.name
-            )
+            return TrendRecorder(declaration.resolution, declaration.unit_ns, name=declaration.name)
         case Counter():
             return CounterRecorder(name=declaration.name)
         case Rate():
@@ -96,7 +94,7 @@ class Registry:
 
     def _new_series(self, key: SeriesKey, declaration: Declaration) -> AnyRecorder:
         if key.tags == OTHER:
-            pass                        # the series beyond the limit
+            pass  # the series beyond the limit
         elif self._ordinary < self._max_series:
             self._ordinary += 1
         else:

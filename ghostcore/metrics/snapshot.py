@@ -46,7 +46,7 @@ class SeriesKey(NamedTuple):
 
 
 def _quoted(value: str) -> str:
-    plain = value == value.strip() and not set(value) & set(",{}\"")
+    plain = value == value.strip() and not set(value) & set(',{}"')
     return value if plain else f'"{value}"'
 
 
@@ -174,9 +174,9 @@ def _join_state(
     if known is None:
         series[key] = state.copy()
     elif later:
-        known.append(state)     # type: ignore[arg-type]  # one declaration, hence one type
+        known.append(state)  # type: ignore[arg-type]  # one declaration, hence one type
     else:
-        known.merge(state)      # type: ignore[arg-type]
+        known.merge(state)  # type: ignore[arg-type]
 
 
 class Totals:
@@ -248,7 +248,7 @@ class Totals:
             if found is None:
                 found = state.copy()
             else:
-                found.merge(state)      # type: ignore[arg-type]
+                found.merge(state)  # type: ignore[arg-type]
         return found
 
     def view(self, selector: str) -> View:

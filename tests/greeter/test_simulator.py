@@ -269,7 +269,7 @@ def test_http_endpoints() -> None:
             await agent.abort()
             never_connects = await RawClient.socketio(simulator.url, connect=False)
             async with asyncio.timeout(20):
-                while simulator.state.online_agent_count == 3:  # noqa: ASYNC110
+                while simulator.state.online_agent_count == 3:
                     await asyncio.sleep(0.001)
 
             assert await ask(simulator, "/ready") == (200, {"ready": True})

@@ -44,7 +44,7 @@ def install() -> None:
 
 @dataclass
 class NodeServers:
-    """A running ``node server.js``. ``ports`` by name: socketio, pinging, small, ws, wss."""
+    """A running ``node server.js``. ``ports`` by name: see its ``servers``."""
 
     process: subprocess.Popen[bytes]
     ports: dict[str, int] = field(default_factory=dict)

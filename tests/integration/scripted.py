@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-__all__ = ["Connection", "Script", "ScriptedServer", "engineio_open", "frame", "reset_after"]
+__all__ = ["Connection", "Script", "ScriptedServer", "engineio_open", "frame"]
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _STEP_S = 0.05
@@ -37,10 +37,14 @@ def frame(payload: bytes | str, *, opcode: int | None = None, fin: bool = True) 
 
 def engineio_open(ping_interval_ms: int = 25000, ping_timeout_ms: int = 20000) -> bytes:
     """The Engine.IO open packet as a frame."""
-    return frame(
-        '0{"sid":"s1","upgrades":[],"pingInterval":%d,"pingTimeout":%d,"maxPayload":1000000}'
-        % (ping_interval_ms, ping_timeout_ms)
-    )
+    handshake = {
+        "sid": "s1",
+        "upgrades": [],
+        "pingInterval": ping_interval_ms,
+        "pingTimeout": ping_timeout_ms,
+        "maxPayload": 1_000_000,
+    }
+    return frame("0" + json.dumps(handshake))
 
 
 class Connection:
@@ -88,6 +92,11 @@ class Connection:
                 self._unread = self._unread[size:]
                 return opcode, payload
             self._more()
+
+    def finish(self) -> None:
+        """End the stream, and read on: unread data would turn the end into a reset."""
+        self.sock.shutdown(socket.SHUT_WR)
+        self.idle()
 
     def reset(self) -> None:
         """End the connection with a TCP reset."""
@@ -137,21 +146,10 @@ def _parse_frame(data: bytes) -> tuple[int, bytes, int] | None:
 Script = Callable[[Connection], None]
 
 
-def reset_after(script: Script) -> Script:
-    """The same script, but the connection ends with a reset, not with an end of stream."""
-
-    def then_reset(connection: Connection) -> None:
-        script(connection)
-        time.sleep(_STEP_S)  # a reset discards what the client has not yet read
-        connection.reset()
-
-    return then_reset
-
-
 class ScriptedServer:
     """Runs `script` for each connection while the context is open.
 
-    :ivar accepted: connections so far.
+    :ivar accepted: connections so far. :ivar port: where it listens, or listened.
     """
 
     def __init__(self, script: Script, *, port: int = 0) -> None:
@@ -162,11 +160,7 @@ class ScriptedServer:
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
         self._listener.settimeout(_STEP_S)
-
-    @property
-    def port(self) -> int:
-        port: int = self._listener.getsockname()[1]
-        return port
+        self.port: int = self._listener.getsockname()[1]
 
     @property
     def url(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import ssl
 from typing import Any
 
@@ -25,9 +24,7 @@ async def echo(url: str, **options: Any) -> None:
         assert (await session.recv(timeout=30)).data == big
 
 
-def test_a_trusted_server(
-    node: NodeServers, run: Any, ca_file: str, authority: trustme.CA
-) -> None:
+def test_a_trusted_server(node: NodeServers, run: Any, ca_file: str, authority: trustme.CA) -> None:
     context = ssl.create_default_context()
     authority.configure_trust(context)
     url = node.url("wss", "/echo")
@@ -118,4 +115,3 @@ def test_wrong_ssl_arguments(run: Any, tmp_path: Any) -> None:
 
     with ScriptedServer(Connection.idle):
         run(main())
-

@@ -150,7 +150,9 @@ def test_close_codes_of_ours(node: NodeServers, run: Any) -> None:
                 seen.extend(json.loads((await asking.recv()).text))
             return len(seen)
 
-        while await ask() < len(wanted) + 1:
+        for _ in range(1000):
+            if await ask() > len(wanted):
+                break
             await asyncio.sleep(0.01)
         assert seen == [*map(list, wanted), [1006, ""]]
         for code in (999, 1001, 1005, 1006, 2999, 5000):
@@ -192,9 +194,7 @@ def test_what_the_upgrade_says(node: NodeServers, run: Any) -> None:
     async def main() -> None:
         url = node.url("ws", "/headers?a=1&b=%C3%BC")
         headers = [("X-Trace", "1"), ("X-Trace", "2"), ("Authorization", "Bearer of tidings")]
-        async with ghostcore.connect(
-            url, headers=headers, local_address="127.0.0.9"
-        ) as session:
+        async with ghostcore.connect(url, headers=headers, local_address="127.0.0.9") as session:
             seen = json.loads((await session.recv()).text)
         raw = seen["headers"]
         pairs = list(zip(raw[::2], raw[1::2], strict=True))
@@ -226,7 +226,7 @@ def test_iteration_hands_out_everything_and_ends_with_1000(node: NodeServers, ru
         received = []
         with pytest.raises(ClosedByPeer) as caught:
             async for message in session:
-                received.append(message.text)  # noqa: PERF401 - what came before the error counts
+                received.append(message.text)
         assert received == expected and caught.value.code == 4001
         await gone(session)
         # When all of it has arrived before anybody asks:

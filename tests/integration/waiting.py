@@ -14,9 +14,9 @@ LIMIT_S = 30.0
 async def wait_until(condition: Callable[[], object]) -> None:
     """Poll until the condition holds."""
     deadline_s = time.monotonic() + LIMIT_S
-    while not condition() and time.monotonic() < deadline_s:
-        await asyncio.sleep(0.01)  # noqa: ASYNC110 - there is no event to wait for
-    assert condition()
+    while not condition():
+        assert time.monotonic() < deadline_s
+        await asyncio.sleep(0.01)
 
 
 async def gone(session: SocketIOSession | WebSocketSession) -> None:

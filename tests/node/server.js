@@ -141,6 +141,18 @@ const VERBS = {
     socket.send(JSON.stringify({ headers: request.rawHeaders, protocol: socket.protocol,
       url: request.url, address: request.socket.remoteAddress }));
   },
+  // Every message in three fragments.
+  pieces(socket) {
+    socket.on("message", (data, isBinary) => {
+      const third = Math.ceil(data.length / 3);
+      socket.send(data.subarray(0, third), { fin: false, binary: isBinary });
+      socket.send(data.subarray(third, 2 * third), { fin: false, binary: isBinary });
+      socket.send(data.subarray(2 * third), { fin: true, binary: isBinary });
+    });
+  },
+  extensions(socket) {
+    socket.send(socket.extensions);
+  },
   lastClose(socket) {
     // The client closes; the next connection to /closes asks what was seen.
     socket.on("close", (code, reason) => closes.push([code, reason.toString()]));
@@ -153,9 +165,10 @@ const VERBS = {
 const paused = new Set();
 const closes = [];
 
-function serveWebSockets(server) {
+function serveWebSockets(server, options) {
   const sockets = new WebSocketServer({
     server,
+    ...options,
     maxPayload: 64 * 1024 * 1024,
     handleProtocols: (offered) => (offered.has("superchat") ? "superchat" : false),
   });
@@ -175,6 +188,16 @@ const servers = {
   pinging: serveSocketIO({ pingInterval: 100, pingTimeout: 10000 }, totals()),
   small: serveSocketIO({ maxHttpBufferSize: 10000 }, totals()),
   ws: serveWebSockets(http.createServer()),
+  deflate: serveWebSockets(http.createServer(), { perMessageDeflate: { threshold: 0 } }),
+  deflateSmall: serveWebSockets(http.createServer(), {
+    perMessageDeflate: {
+      threshold: 0,
+      serverNoContextTakeover: true,
+      clientNoContextTakeover: true,
+      serverMaxWindowBits: 9,
+      clientMaxWindowBits: 9,
+    },
+  }),
 };
 if (process.argv[2] !== undefined) {
   servers.wss = serveWebSockets(https.createServer({

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ghostcore._histogram import HIGHEST, Histogram, rank_of
 
-MODEL = HdrHistogram(1, HIGHEST, 3)     # for its arithmetic only: nothing is recorded in it
+MODEL = HdrHistogram(1, HIGHEST, 3)  # for its arithmetic only: nothing is recorded in it
 
 in_range = st.one_of(
     st.integers(0, HIGHEST),

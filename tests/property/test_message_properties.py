@@ -26,11 +26,19 @@ frames = st.one_of(
     st.builds(
         Frame,
         st.just(CLOSE),
-        st.builds(lambda code, reason: code.to_bytes(2, "big") + reason,
-                  st.integers(990, 5010), nearly_utf8),
+        st.builds(
+            lambda code, reason: code.to_bytes(2, "big") + reason,
+            st.integers(990, 5010),
+            nearly_utf8,
+        ),
     ),
-    st.builds(Frame, st.integers(0, 15), st.binary(max_size=130), st.booleans(),
-              st.sampled_from([0, 0, 0, 1, 2, 4])),
+    st.builds(
+        Frame,
+        st.integers(0, 15),
+        st.binary(max_size=130),
+        st.booleans(),
+        st.sampled_from([0, 0, 0, 1, 2, 4]),
+    ),
 )
 
 
@@ -96,4 +104,4 @@ def test_close_payloads_are_read_back(code: int, reason: str) -> None:
     if len(carried) <= 123:
         assert reader.close_reason.encode() == carried
     else:
-        assert len(payload) > 125 - 4       # no more than one character was cut in two
+        assert len(payload) > 125 - 4  # no more than one character was cut in two

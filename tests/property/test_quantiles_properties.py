@@ -20,9 +20,7 @@ from ghostcore.metrics.quantiles import (
 
 # Below 2048 every cell is one wide, so that a sorted list is the truth.
 values = st.lists(st.integers(0, 2047), max_size=25)
-quantiles = st.one_of(
-    st.sampled_from([0.5, 0.9, 0.95, 0.99, 0.05, 0.25]), st.floats(0.01, 0.99)
-)
+quantiles = st.one_of(st.sampled_from([0.5, 0.9, 0.95, 0.99, 0.05, 0.25]), st.floats(0.01, 0.99))
 
 
 def histogram(samples: list[int]) -> Histogram:
@@ -40,8 +38,12 @@ def tail(n: int, k: int, q: float) -> Fraction:
     )
 
 
-@given(values, st.integers(0, 10), st.dictionaries(st.sampled_from(CAUSES), values),
-       st.integers(0, 1000))
+@given(
+    values,
+    st.integers(0, 10),
+    st.dictionaries(st.sampled_from(CAUSES), values),
+    st.integers(0, 1000),
+)
 def test_bounds_are_those_of_both_orders(
     good: list[int], failed: int, cut: dict[str, list[int]], thousandths: int
 ) -> None:
@@ -61,8 +63,11 @@ def test_bounds_are_those_of_both_orders(
     assert found.agree == (lower[rank - 1] == upper[rank - 1])
 
 
-@given(st.lists(st.integers(0, 10**8), min_size=1, max_size=25),
-       st.lists(st.integers(0, 10**8), max_size=10), st.floats(0, 1))
+@given(
+    st.lists(st.integers(0, 10**8), min_size=1, max_size=25),
+    st.lists(st.integers(0, 10**8), max_size=10),
+    st.floats(0, 1),
+)
 def test_the_lower_bound_is_never_above_the_upper(
     good: list[int], cut: list[int], q: float
 ) -> None:

@@ -96,10 +96,48 @@ def test_objects_come_back_as_they_were_sent(
 
 
 PIECES = [
-    "0", "1", "2", "3", "4", "5", "6", "7", "-", "/", ",", "/a,", "51-", "62-", "1000-", "1001-",
-    "[", "]", "{", "}", '"', '"x"', '"connect"', '["x"]', "[]", "{}", '{"sid":"a"}', ":", "null",
-    "true", "NaN", "1.5", "9007199254740991", "9007199254740992", " ", "\n", "é", "\x00", "\\u0041",
-    '{"_placeholder":true,"num":0}', '{"_placeholder":true,"num":1}', '["x",',
+    "0",
+    "1",
+    "2",
+    "3",
+    "4",
+    "5",
+    "6",
+    "7",
+    "-",
+    "/",
+    ",",
+    "/a,",
+    "51-",
+    "62-",
+    "1000-",
+    "1001-",
+    "[",
+    "]",
+    "{",
+    "}",
+    '"',
+    '"x"',
+    '"connect"',
+    '["x"]',
+    "[]",
+    "{}",
+    '{"sid":"a"}',
+    ":",
+    "null",
+    "true",
+    "NaN",
+    "1.5",
+    "9007199254740991",
+    "9007199254740992",
+    " ",
+    "\n",
+    "é",
+    "\x00",
+    "\\u0041",
+    '{"_placeholder":true,"num":0}',
+    '{"_placeholder":true,"num":1}',
+    '["x",',
 ]
 scraps = st.lists(st.sampled_from(PIECES), max_size=7).map("".join)
 
@@ -141,7 +179,9 @@ def test_what_is_accepted_is_what_the_reference_accepts(text: str, supply: list[
         raise AssertionError(f"{decoder.error!r}, but the reference reads {decoded}")
     decoded = reference.decode(text, attachments)
     assert (got.type, got.namespace, got.ack_id) == (
-        decoded.type, decoded.namespace, decoded.ack_id
+        decoded.type,
+        decoded.namespace,
+        decoded.ack_id,
     )
     assert got.data == decoded.data
 

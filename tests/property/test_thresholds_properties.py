@@ -16,8 +16,13 @@ from ghostcore.metrics.thresholds import evaluate, parse
 from ghostcore.metrics.views import view_of
 
 OPS: dict[str, Callable[[float, float], bool]] = {
-    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
-    "==": operator.eq, "===": operator.eq, "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "===": operator.eq,
+    "!=": operator.ne,
 }
 FIGURES: dict[str, Callable[[list[float]], float]] = {
     "min": min,

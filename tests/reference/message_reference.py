@@ -38,6 +38,15 @@ class Reference:
         self._kind = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")()
 
+    @property
+    def under_way(self) -> bool:
+        """Whether a fragmented message is."""
+        return self._parts is not None
+
+    @property
+    def size_so_far(self) -> int:
+        return sum(map(len, self._parts or []))
+
     def feed(self, frame: Frame) -> Step:
         if self._over:
             return "after_close", None

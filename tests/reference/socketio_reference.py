@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 RESERVED = {
-    "connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener",
+    "connect",
+    "connect_error",
+    "disconnect",
+    "disconnecting",
+    "newListener",
+    "removeListener",
 }
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR = range(5)
 HEADER = re.compile(

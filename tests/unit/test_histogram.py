@@ -50,8 +50,18 @@ def test_memory_grows_with_the_range_that_is_hit_and_goes_with_clear() -> None:
 
 @pytest.mark.parametrize(
     ("value", "lowest"),
-    [(0, 0), (1, 1), (2047, 2047), (2048, 2048), (2049, 2048), (4095, 4094), (4096, 4096),
-     (4099, 4096), (1_000_000, 999_936), (HIGHEST, 1716 << 21)],
+    [
+        (0, 0),
+        (1, 1),
+        (2047, 2047),
+        (2048, 2048),
+        (2049, 2048),
+        (4095, 4094),
+        (4096, 4096),
+        (4099, 4096),
+        (1_000_000, 999_936),
+        (HIGHEST, 1716 << 21),
+    ],
 )
 def test_cells_are_one_wide_to_2047_then_double_with_every_power_of_two(
     value: int, lowest: int
@@ -90,7 +100,13 @@ def test_nothing_outside_the_range_is_dropped() -> None:
     assert HIGHEST <= h.value_at_rank(3) <= HIGHEST * 1.001
     assert h.value_at_rank(1) == 0
     assert [h.count_at_or_below(v) for v in (-6, -5, 0, 3, HIGHEST, HIGHEST + 1, 2**62)] == [
-        0, 1, 1, 2, 3, 5, 5,
+        0,
+        1,
+        1,
+        2,
+        3,
+        5,
+        5,
     ]
 
 
@@ -126,7 +142,14 @@ def test_record_many_is_that_many_records() -> None:
 def test_count_at_or_below_counts_the_whole_cell_of_the_value() -> None:
     h = of(10, 20, 4096, 4099, 5000)
     assert [h.count_at_or_below(v) for v in (9, 10, 19, 20, 4095, 4097, 4999, 5000)] == [
-        0, 1, 1, 2, 2, 4, 4, 5,
+        0,
+        1,
+        1,
+        2,
+        2,
+        4,
+        4,
+        5,
     ]
 
 
@@ -164,9 +187,19 @@ def test_equality_sees_exact_values_within_one_cell() -> None:
 
 @pytest.mark.parametrize(
     ("q", "n", "rank"),
-    [(0.0, 10, 1), (1.0, 10, 10), (0.5, 10, 5), (0.51, 10, 6), (0.07, 100, 7), (0.29, 100, 29),
-     (0.57, 100, 57), (99.9 / 100, 1000, 999), (0.999, 10**9, 999_000_000), (0.95, 1, 1),
-     (1e-18, 5, 1)],
+    [
+        (0.0, 10, 1),
+        (1.0, 10, 10),
+        (0.5, 10, 5),
+        (0.51, 10, 6),
+        (0.07, 100, 7),
+        (0.29, 100, 29),
+        (0.57, 100, 57),
+        (99.9 / 100, 1000, 999),
+        (0.999, 10**9, 999_000_000),
+        (0.95, 1, 1),
+        (1e-18, 5, 1),
+    ],
 )
 def test_rank_is_the_ceiling_and_ignores_binary_noise(q: float, n: int, rank: int) -> None:
     assert rank_of(q, n) == rank
@@ -180,7 +213,7 @@ def test_rank_refuses_what_is_no_quantile(q: float) -> None:
 
 def corrupt() -> list[bytes]:
     """Wire forms that lie: a version of the future, fields that contradict cells, odd lengths."""
-    whole = of(5, 9).to_bytes()     # 01 02 | 0a 12 00 00 | sum | 05 01 03 01
+    whole = of(5, 9).to_bytes()  # 01 02 | 0a 12 00 00 | sum | 05 01 03 01
     head, sums, cells = whole[:6], whole[6:14], whole[14:]
     assert (head, cells) == (b"\x01\x02\x0a\x12\x00\x00", b"\x05\x01\x03\x01")
     return [
@@ -189,17 +222,17 @@ def corrupt() -> list[bytes]:
         whole[:-1],
         whole + b"\x00",
         b"\x01\x00\x00",
-        b"\x01\x02\x0a\x10\x00\x00" + sums + cells,                 # maximum 8, cells say 9
-        b"\x01\x02\x08\x12\x00\x00" + sums + cells,                 # minimum 4, cells say 5
-        b"\x01\x02\x0a\x12\x01\x00" + sums + cells,                 # underflow, nothing below 0
-        b"\x01\x02\x0a\x12\x00\x01" + sums + cells,                 # overflow, nothing above
-        head + b"\xff" * 8 + cells,                                 # sum NaN
-        head + b"\x00" * 8 + cells,                                 # sum 0 of 5 and 9
-        head + sums + b"\x05\x01\x03\x00",                          # a cell without samples
-        head + sums + b"\x05\x01\xff\xff\x7f\x01",                  # a cell far beyond the range
-        head + sums + b"\x05\x01\x03" + b"\xff" * 9 + b"\x01",      # a count of 64 bits
-        head + sums + b"\x05\x01\x03" + b"\xff" * 9 + b"\x02",      # an integer of 65 bits
-        b"\x01" + b"\xff" * 9 + b"\x01" + whole[2:],                # cells without end
+        b"\x01\x02\x0a\x10\x00\x00" + sums + cells,  # maximum 8, cells say 9
+        b"\x01\x02\x08\x12\x00\x00" + sums + cells,  # minimum 4, cells say 5
+        b"\x01\x02\x0a\x12\x01\x00" + sums + cells,  # underflow, nothing below 0
+        b"\x01\x02\x0a\x12\x00\x01" + sums + cells,  # overflow, nothing above
+        head + b"\xff" * 8 + cells,  # sum NaN
+        head + b"\x00" * 8 + cells,  # sum 0 of 5 and 9
+        head + sums + b"\x05\x01\x03\x00",  # a cell without samples
+        head + sums + b"\x05\x01\xff\xff\x7f\x01",  # a cell far beyond the range
+        head + sums + b"\x05\x01\x03" + b"\xff" * 9 + b"\x01",  # a count of 64 bits
+        head + sums + b"\x05\x01\x03" + b"\xff" * 9 + b"\x02",  # an integer of 65 bits
+        b"\x01" + b"\xff" * 9 + b"\x01" + whole[2:],  # cells without end
     ]
 
 

@@ -98,8 +98,12 @@ def test_the_end_frees_the_buffer_of_an_unfinished_message(opcode: int) -> None:
 def test_the_buffer_never_outgrows_the_largest_message() -> None:
     reader = MessageReader(1500)
     for _ in range(15):
-        assert reader.feed_frame(BINARY if not reader.buffered_bytes else CONTINUATION, b"x" * 100,
-                                 fin=False)[0] == "nothing"
+        assert (
+            reader.feed_frame(
+                BINARY if not reader.buffered_bytes else CONTINUATION, b"x" * 100, fin=False
+            )[0]
+            == "nothing"
+        )
         assert reader.buffered_bytes <= 1500
     assert reader.feed_frame(CONTINUATION, b"") == ("message", b"x" * 1500)
 

@@ -130,8 +130,13 @@ def test_trend_keeps_the_three_kinds_of_samples_apart() -> None:
 
 @pytest.mark.parametrize(
     "act",
-    [lambda r: r.record_ns(1), lambda r: r.record(1), lambda r: r.fail(),
-     lambda r: r.cut_off(1, "dropped"), lambda r: r.cut_off_ns(1, "interrupted")],
+    [
+        lambda r: r.record_ns(1),
+        lambda r: r.record(1),
+        lambda r: r.fail(),
+        lambda r: r.cut_off(1, "dropped"),
+        lambda r: r.cut_off_ns(1, "interrupted"),
+    ],
 )
 def test_each_kind_of_sample_makes_a_window(act: Callable[[TrendRecorder], None]) -> None:
     recorder = milliseconds()
@@ -155,10 +160,20 @@ def test_a_drained_state_is_never_written_to_again() -> None:
 
 @pytest.mark.parametrize(
     ("resolution", "unit_ns", "ns", "units"),
-    [(0.001, 1e6, 499, 0), (0.001, 1e6, 500, 1), (0.001, 1e6, 1499, 1), (0.001, 1e6, 1500, 2),
-     (0.001, 1e6, 3_600_000_000_000, HIGHEST), (1e-6, 1e9, 2_000_499, 2000),
-     (1.0, 1e3, 2_500, 3), (1000.0, 1.0, 2_499, 2), (0.1, 1e6, 149_999, 1),
-     (0.1, 1e6, 150_000, 2), (1.0, 1.0, 7, 7), (0.25, 1.0, 7, 28)],
+    [
+        (0.001, 1e6, 499, 0),
+        (0.001, 1e6, 500, 1),
+        (0.001, 1e6, 1499, 1),
+        (0.001, 1e6, 1500, 2),
+        (0.001, 1e6, 3_600_000_000_000, HIGHEST),
+        (1e-6, 1e9, 2_000_499, 2000),
+        (1.0, 1e3, 2_500, 3),
+        (1000.0, 1.0, 2_499, 2),
+        (0.1, 1e6, 149_999, 1),
+        (0.1, 1e6, 150_000, 2),
+        (1.0, 1.0, 7, 7),
+        (0.25, 1.0, 7, 28),
+    ],
 )
 def test_durations_round_to_the_nearest_unit(
     resolution: float, unit_ns: float, ns: int, units: int
@@ -171,8 +186,16 @@ def test_durations_round_to_the_nearest_unit(
 
 
 @pytest.mark.parametrize(
-    ("value", "units"), [(0.0005, 1), (0.0015, 2), (0.00049, 0), (12.3, 12300), (1e300, 2**63 - 1),
-                         (-1e300, -(2**63)), (-0.001, -1)],
+    ("value", "units"),
+    [
+        (0.0005, 1),
+        (0.0015, 2),
+        (0.00049, 0),
+        (12.3, 12300),
+        (1e300, 2**63 - 1),
+        (-1e300, -(2**63)),
+        (-0.001, -1),
+    ],
 )
 def test_values_round_to_the_nearest_unit_and_are_never_dropped(value: float, units: int) -> None:
     recorder = milliseconds()
@@ -235,8 +258,12 @@ def samples_of_all_kinds() -> list[AnyState]:
 @pytest.mark.parametrize("state", samples_of_all_kinds(), ids=lambda s: type(s).__name__)
 def test_states_survive_msgpack_pickle_and_copy(state: AnyState) -> None:
     wire = msgpack.unpackb(msgpack.packb(state.to_wire()))
-    for twin in (state_from_wire(wire), pickle.loads(pickle.dumps(state)), state.copy(),
-                 copy.deepcopy(state)):
+    for twin in (
+        state_from_wire(wire),
+        pickle.loads(pickle.dumps(state)),
+        state.copy(),
+        copy.deepcopy(state),
+    ):
         assert type(twin) is type(state)
         assert twin == state
         assert twin is not state
@@ -245,7 +272,7 @@ def test_states_survive_msgpack_pickle_and_copy(state: AnyState) -> None:
 def test_states_of_different_kinds_are_neither_equal_nor_mergeable() -> None:
     states = samples_of_all_kinds()
     for i, one in enumerate(states):
-        for other in states[i + 1:]:
+        for other in states[i + 1 :]:
             assert one != other
             with pytest.raises(TypeError):
                 one.merge(other)  # type: ignore[arg-type]
@@ -294,11 +321,27 @@ def test_trends_merge_without_sharing_histograms() -> None:
 
 @pytest.mark.parametrize(
     "wire",
-    [None, 5, [], ["x"], ["c"], ["c", "a", 1], ["c", math.nan, 1], ["c", -1.0, 1], ["c", 1.0, -1],
-     ["g", 1, 2, 3, False], ["g", math.inf, 0, math.inf, False], ["r", -1, 0], ["r", 1, 2**70],
-     ["t", 0.0, b"\x01\x00", 0, {}], ["t", 1.0, b"", 0, {}], ["t", 1.0, b"\x01\x00", -1, {}],
-     ["t", 1.0, b"\x01\x00", 0, {"bored": b"\x01\x00"}], ["t", 1.0, b"\x01\x00", 0, []],
-     ["t", 1.0, "text", 0, {}]],
+    [
+        None,
+        5,
+        [],
+        ["x"],
+        ["c"],
+        ["c", "a", 1],
+        ["c", math.nan, 1],
+        ["c", -1.0, 1],
+        ["c", 1.0, -1],
+        ["g", 1, 2, 3, False],
+        ["g", math.inf, 0, math.inf, False],
+        ["r", -1, 0],
+        ["r", 1, 2**70],
+        ["t", 0.0, b"\x01\x00", 0, {}],
+        ["t", 1.0, b"", 0, {}],
+        ["t", 1.0, b"\x01\x00", -1, {}],
+        ["t", 1.0, b"\x01\x00", 0, {"bored": b"\x01\x00"}],
+        ["t", 1.0, b"\x01\x00", 0, []],
+        ["t", 1.0, "text", 0, {}],
+    ],
 )
 def test_wire_garbage_is_refused(wire: object) -> None:
     with pytest.raises(ValueError, match="not the state of a metric"):

@@ -111,7 +111,7 @@ for _ in range(100_000):
 def test_data_that_cannot_be_sent(arg: Any, problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
         encode_event("x", [arg])
-    assert encode_event("x", [1]) == ['42["x",1]']     # and no trace of it is left
+    assert encode_event("x", [1]) == ['42["x",1]']  # and no trace of it is left
 
 
 def test_too_many_attachments() -> None:
@@ -216,7 +216,7 @@ def test_event_properties() -> None:
     assert isinstance(event, Event)
     assert (event.type, event.name, event.args) == (PacketType.EVENT, "x", (1, {"b": 2}))
     assert (event.namespace, event.ack_id, event.arrived_ns) == ("/a", 3, 5)
-    assert event.elapsed_ms != event.elapsed_ms     # NaN: it answers nothing yet
+    assert event.elapsed_ms != event.elapsed_ms  # NaN: it answers nothing yet
     event.elapsed_ms = 1.5
     assert event.elapsed_ms == 1.5
     with pytest.raises(AttributeError):

@@ -69,7 +69,7 @@ def test_refused_packets(vector: dict[str, Any]) -> None:
         feed(decoder, last)
     assert vector["error"] in str(caught.value)
     assert decoder.error == str(caught.value)
-    after = decoder.feed("text", '2["next"]')       # it is as new
+    after = decoder.feed("text", '2["next"]')  # it is as new
     assert isinstance(after, Event)
     assert after.name == "next"
     assert decoder.error is None
@@ -125,7 +125,10 @@ def test_open_is_answered_with_the_connect_packet() -> None:
     assert packet.data == json.loads(OPEN[1:])
     assert codec.opened_ns == 5
     assert codec.handshake == {
-        "sid": "s1", "pingInterval": 300, "pingTimeout": 200, "maxPayload": 4096,
+        "sid": "s1",
+        "pingInterval": 300,
+        "pingTimeout": 200,
+        "maxPayload": 4096,
     }
 
 
@@ -292,7 +295,10 @@ def test_the_open_packet_of_our_own_server_side() -> None:
     codec, channel = ClientCodec(), RecordingChannel()
     codec.feed_message(channel, "text", open_packet("abc"))
     assert codec.handshake == {
-        "sid": "abc", "pingInterval": 25000, "pingTimeout": 20000, "maxPayload": 1000000,
+        "sid": "abc",
+        "pingInterval": 25000,
+        "pingTimeout": 20000,
+        "maxPayload": 1000000,
     }
 
 

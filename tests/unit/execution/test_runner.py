@@ -136,7 +136,7 @@ def test_every_kind_of_metric() -> None:
         vu.record(R, True)
         vu.record(R, False)
         vu.record(G, 4)
-        assert vu.check(1 == 1, "equal")
+        assert vu.check([0], "equal")
         assert not vu.check("", "empty")
         with vu.timer(T):
             await vu.sleep(0.25)
@@ -190,6 +190,21 @@ def test_an_error_in_the_script_is_named_with_its_line() -> None:
     assert error.samples[0].text.startswith("test_runner.py:")
     assert "KeyError: 'oops'" in error.samples[0].text
     assert run_it(one, allow_script_errors=True).exit_code == 99, "nothing was completed"
+
+
+def test_a_cancellation_that_the_script_lets_escape_is_one_iteration_and_an_error() -> None:
+    numbers = []
+
+    @scenario(load=PerVUIterations(vus=1, iterations=3))
+    async def cancels(vu: VU) -> None:
+        numbers.append(vu.iteration)
+        await vu.sleep(0.1)
+        raise asyncio.CancelledError
+
+    result = run_it(cancels, allow_script_errors=True)
+    assert numbers == [0, 1, 2]
+    assert result.metrics["iterations"].count == 3
+    assert result.metrics["script_errors"].count == 3
 
 
 def test_a_wrong_value_is_an_error_of_the_script() -> None:
@@ -271,9 +286,9 @@ def test_several_scenarios_at_once_each_with_its_own_env_and_tags() -> None:
         await vu.sleep(1)
 
     one = scenario(name="one", load=PerVUIterations(1, 1), env={"WHO": "first"})(body)
-    two = scenario(
-        name="two", load=PerVUIterations(1, 2, start_time=5), tags={"color": "red"}
-    )(body)
+    two = scenario(name="two", load=PerVUIterations(1, 2, start_time=5), tags={"color": "red"})(
+        body
+    )
     result = run_it(one, two, env={"WHO": "run"})
     assert seen == {"one": "first", "two": "run"}
     assert result.metrics["c{scenario:one}"].count == 1
@@ -283,8 +298,10 @@ def test_several_scenarios_at_once_each_with_its_own_env_and_tags() -> None:
 
 def test_a_listener_follows_the_run() -> None:
     class Listener:
-        events: list[str] = []
         last: Progress
+
+        def __init__(self) -> None:
+            self.events: list[str] = []
 
         def started(self, plan: Plan) -> None:
             self.events.append(f"started {plan.max_vus}")
@@ -306,6 +323,25 @@ def test_a_listener_follows_the_run() -> None:
     assert listener.events[-1] == "finished pass"
     assert listener.events.count("progressed") >= 3
     assert listener.last.planned_s == 3
+
+
+def test_a_listener_that_fails_ends_the_run_with_its_error() -> None:
+    class Listener:
+        def started(self, plan: Plan) -> None:
+            """Nothing."""
+
+        def progressed(self, progress: Progress) -> None:
+            raise KeyError("of the listener")
+
+        def finished(self, result: Result) -> None:
+            pytest.fail("there is no result")
+
+    @scenario(load=ConstantVUs(2, 600))
+    async def one(vu: VU) -> None:
+        await vu.sleep(0.5)
+
+    with pytest.raises(KeyError, match="of the listener"):
+        run_it(one, listener=Listener())
 
 
 def test_two_runs_in_one_process_do_not_mix() -> None:
@@ -346,5 +382,5 @@ def test_more_users_than_files_are_refused_with_the_number_that_fits() -> None:
     async def one(vu: VU) -> None:
         pytest.fail("it must not start")
 
-    with pytest.raises(InvalidPlan, match="at most [0-9]+ users fit"):
+    with pytest.raises(InvalidPlan, match=r"at most [0-9]+ users fit"):
         ghostcore.run(one)

@@ -17,15 +17,26 @@ from ghostcore.metrics.declarations import (
 )
 
 EACH = [
-    Trend("t"), Trend("t", unit="items", resolution=0.5), Counter("c"), Counter("c", unit="bytes"),
-    Rate("r"), Gauge("g"), Gauge("g", unit="users", additive=True),
+    Trend("t"),
+    Trend("t", unit="items", resolution=0.5),
+    Counter("c"),
+    Counter("c", unit="bytes"),
+    Rate("r"),
+    Gauge("g"),
+    Gauge("g", unit="users", additive=True),
 ]
 
 
 @pytest.mark.parametrize(
     ("unit", "resolution", "unit_ns"),
-    [("ms", 0.001, 1e6), ("s", 1e-6, 1e9), ("us", 1.0, 1e3), ("ns", 1000.0, 1.0),
-     ("items", 0.001, 0.0), ("", 0.001, 0.0)],
+    [
+        ("ms", 0.001, 1e6),
+        ("s", 1e-6, 1e9),
+        ("us", 1.0, 1e3),
+        ("ns", 1000.0, 1.0),
+        ("items", 0.001, 0.0),
+        ("", 0.001, 0.0),
+    ],
 )
 def test_durations_resolve_one_microsecond_others_a_thousandth(
     unit: str, resolution: float, unit_ns: float

@@ -11,8 +11,11 @@ from ghostcore.metrics.names import BUILTINS, DESCRIPTIONS
     [
         (Gauge, "vus vus_max"),
         (Rate, "checks"),
-        (Counter, "iterations dropped_iterations data_sent data_received ws_sessions "
-                  "ws_msgs_sent ws_msgs_received"),
+        (
+            Counter,
+            "iterations dropped_iterations data_sent data_received ws_sessions "
+            "ws_msgs_sent ws_msgs_received",
+        ),
         (Trend, "iteration_duration ws_connecting ws_session_duration ws_ping"),
     ],
 )
@@ -28,7 +31,8 @@ def test_units() -> None:
 
 def test_levels_of_users_add_up_over_workers() -> None:
     assert {m.name for m in BUILTINS.values() if isinstance(m, Gauge) and m.additive} == {
-        "vus", "vus_max",
+        "vus",
+        "vus_max",
     }
 
 

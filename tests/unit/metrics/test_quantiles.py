@@ -65,7 +65,9 @@ def test_cut_off_samples_count_as_their_t_and_as_infinite() -> None:
 def test_failed_and_cut_off_together() -> None:
     state = trend([1], failed=1, interrupted=[5])
     assert [bounds(state, rank / 3) for rank in (1, 2, 3)] == [
-        Bounds(1, 1), Bounds(5, INF), Bounds(INF, INF),
+        Bounds(1, 1),
+        Bounds(5, INF),
+        Bounds(INF, INF),
     ]
 
 
@@ -99,8 +101,14 @@ def test_intervals_exclude_the_ends_and_senseless_confidence() -> None:
 
 @pytest.mark.parametrize(
     ("resolution", "units", "value"),
-    [(0.001, 12_346, 12.346), (0.001, 3, 0.003), (1e-6, 1_500_001, 1.500001), (1.0, 7, 7.0),
-     (1000.0, 3, 3000.0), (0.3, 10, 3.0)],
+    [
+        (0.001, 12_346, 12.346),
+        (0.001, 3, 0.003),
+        (1e-6, 1_500_001, 1.500001),
+        (1.0, 7, 7.0),
+        (1000.0, 3, 3000.0),
+        (0.3, 10, 3.0),
+    ],
 )
 def test_values_come_back_without_binary_noise(resolution: float, units: int, value: float) -> None:
     assert in_unit(units, resolution) == value

@@ -34,8 +34,14 @@ def test_one_series_has_one_recorder_whatever_the_order_of_tags() -> None:
 
 @pytest.mark.parametrize(
     ("metric", "kind"),
-    [(Trend("t"), TrendRecorder), (Counter("c"), CounterRecorder), (Rate("r"), RateRecorder),
-     (Gauge("g"), GaugeRecorder), ("ws_connecting", TrendRecorder), ("vus", GaugeRecorder)],
+    [
+        (Trend("t"), TrendRecorder),
+        (Counter("c"), CounterRecorder),
+        (Rate("r"), RateRecorder),
+        (Gauge("g"), GaugeRecorder),
+        ("ws_connecting", TrendRecorder),
+        ("vus", GaugeRecorder),
+    ],
 )
 def test_each_metric_has_its_recorder(metric: Declaration | str, kind: type) -> None:
     recorder = Registry().recorder(metric)

@@ -57,8 +57,17 @@ def test_selectors(selector: str, key: SeriesKey) -> None:
 
 
 @pytest.mark.parametrize(
-    "selector", ["hits{", "hits{a}", "hits{a:1", "hits{:1}", "hits{a:1,a:2}", 'hits{a:"1}',
-                 'hits{a:"1"b:2}', "hits{a:1}x"],
+    "selector",
+    [
+        "hits{",
+        "hits{a}",
+        "hits{a:1",
+        "hits{:1}",
+        "hits{a:1,a:2}",
+        'hits{a:"1}',
+        'hits{a:"1"b:2}',
+        "hits{a:1}x",
+    ],
 )
 def test_bad_selectors_are_refused(selector: str) -> None:
     with pytest.raises(UsageError, match=r"selects no metric: expected name or name\{tag:value"):
@@ -97,11 +106,18 @@ def test_snapshots_travel() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\x01", b"\x02" + hits(1).to_bytes()[1:], hits(1).to_bytes()[:-1],
-     hits(1).to_bytes() + b"\x00", b"\x01" + msgpack.packb([1, 2, [], [["x", [], ["c", 1.0, 1]]]]),
-     b"\x01" + msgpack.packb([1, 2, [["rate"]], []]), b"\x01" + msgpack.packb([1, 2, [], [["x"]]]),
-     b"\x01" + msgpack.packb(7), b"\x01" + msgpack.packb([0, 1, [["rate", "r"]],
-                                                        [["r", [["a"]], ["r", 1, 1]]]])],
+    [
+        b"",
+        b"\x01",
+        b"\x02" + hits(1).to_bytes()[1:],
+        hits(1).to_bytes()[:-1],
+        hits(1).to_bytes() + b"\x00",
+        b"\x01" + msgpack.packb([1, 2, [], [["x", [], ["c", 1.0, 1]]]]),
+        b"\x01" + msgpack.packb([1, 2, [["rate"]], []]),
+        b"\x01" + msgpack.packb([1, 2, [], [["x"]]]),
+        b"\x01" + msgpack.packb(7),
+        b"\x01" + msgpack.packb([0, 1, [["rate", "r"]], [["r", [["a"]], ["r", 1, 1]]]]),
+    ],
 )
 def test_snapshot_garbage_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"not a snapshot|not the declaration"):
@@ -153,7 +169,7 @@ def test_totals_merge_the_series_whose_tags_are_a_superset() -> None:
     assert total("hits{user:x,page:a}") == 17
     assert total("hits{page:c}") is None
     assert total("other") is None
-    assert total("hits") == 31      # asking changes nothing
+    assert total("hits") == 31  # asking changes nothing
     assert totals.seconds == 5
     assert list(totals.names()) == ["hits"]
     assert [str(key) for key in totals.keys("hits")][:2] == ["hits", "hits{page:a,user:x}"]

@@ -45,18 +45,35 @@ def counter(total: float, samples: int = 1) -> View:
         ("min==+3. over last 500ms", ("min", None, "==", 3.0, 0.5)),
     ],
 )
-def test_grammar(
-    text: str, parsed: tuple[str, float | None, str, float, float | None]
-) -> None:
+def test_grammar(text: str, parsed: tuple[str, float | None, str, float, float | None]) -> None:
     assert parse(text) == Threshold(text.strip(), *parsed)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "p(95)", "p(95)<", "p(95)<x", "p95<1000", "<5", "p(95)=<5", "p(95)<5 over", "p(95)<5ms",
-     "p(95)<5 over last", "p(95)<5 over last 30", "p(95)<5over last 30s", "p(95)<5 over last -3s",
-     "p(95)<1000 p(99)<2000", "count = 5", "p()<5", "p(x)<5", "p(95<5", "count<nan", "count<inf",
-     "P(95)<5"],
+    [
+        "",
+        "p(95)",
+        "p(95)<",
+        "p(95)<x",
+        "p95<1000",
+        "<5",
+        "p(95)=<5",
+        "p(95)<5 over",
+        "p(95)<5ms",
+        "p(95)<5 over last",
+        "p(95)<5 over last 30",
+        "p(95)<5over last 30s",
+        "p(95)<5 over last -3s",
+        "p(95)<1000 p(99)<2000",
+        "count = 5",
+        "p()<5",
+        "p(x)<5",
+        "p(95<5",
+        "count<nan",
+        "count<inf",
+        "P(95)<5",
+    ],
 )
 def test_what_is_no_threshold_is_refused_with_what_was_expected(text: str) -> None:
     with pytest.raises(UsageError, match="expected AGGREGATION OPERATOR NUMBER"):
@@ -65,10 +82,15 @@ def test_what_is_no_threshold_is_refused_with_what_was_expected(text: str) -> No
 
 @pytest.mark.parametrize(
     ("text", "problem"),
-    [("mean<5", "unknown figure mean"), ("p<5", r"p needs a percentile: p\(95\)"),
-     ("count(95)<5", "count takes none"), ("p(101)<5", "101 is not within 0 and 100"),
-     ("p(-1)<5", "-1 is not within 0 and 100"), ("count<1e999", "too big"),
-     ("count<1 over last 0s", "longer than 0")],
+    [
+        ("mean<5", "unknown figure mean"),
+        ("p<5", r"p needs a percentile: p\(95\)"),
+        ("count(95)<5", "count takes none"),
+        ("p(101)<5", "101 is not within 0 and 100"),
+        ("p(-1)<5", "-1 is not within 0 and 100"),
+        ("count<1e999", "too big"),
+        ("count<1 over last 0s", "longer than 0"),
+    ],
 )
 def test_a_refusal_names_the_problem(text: str, problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
@@ -127,8 +149,14 @@ def test_known_figures_pass_or_fail(text: str, view: View, verdict: str, observe
 
 @pytest.mark.parametrize(
     ("text", "verdict"),
-    [("p(95)<1000", "fail"), ("avg<1000", "fail"), ("max<1000", "fail"), ("med<1000", "pass"),
-     ("min<1000", "pass"), ("max>5", "pass")],
+    [
+        ("p(95)<1000", "fail"),
+        ("avg<1000", "fail"),
+        ("max<1000", "fail"),
+        ("med<1000", "pass"),
+        ("min<1000", "pass"),
+        ("max>5", "pass"),
+    ],
 )
 def test_a_failed_operation_is_infinite(text: str, verdict: str) -> None:
     assert evaluate(parse(text), trend([1, 1, 1], failed=1)).verdict == verdict
@@ -146,16 +174,32 @@ def test_infinity_is_explained() -> None:
 @pytest.mark.parametrize(
     ("text", "verdict"),
     [
-        ("p(75)<5", "undetermined"), ("p(75)<4", "fail"), ("p(75)<3", "fail"),
-        ("p(75)<=4", "undetermined"), ("p(75)<=3", "fail"),
-        ("p(75)>5", "undetermined"), ("p(75)>4", "undetermined"), ("p(75)>3", "pass"),
-        ("p(75)>=4", "pass"), ("p(75)>=5", "undetermined"),
-        ("p(75)==4", "undetermined"), ("p(75)==9", "undetermined"), ("p(75)==3", "fail"),
-        ("p(75)!=4", "undetermined"), ("p(75)!=3", "pass"),
-        ("p(50)<5", "pass"), ("p(50)==2", "pass"), ("p(50)!=2", "fail"),
-        ("avg<3", "fail"), ("avg<4", "undetermined"), ("avg>3", "pass"),
-        ("max<8", "fail"), ("max<9", "undetermined"), ("max>7", "pass"),
-        ("min<=1", "pass"), ("min>1", "fail"),
+        ("p(75)<5", "undetermined"),
+        ("p(75)<4", "fail"),
+        ("p(75)<3", "fail"),
+        ("p(75)<=4", "undetermined"),
+        ("p(75)<=3", "fail"),
+        ("p(75)>5", "undetermined"),
+        ("p(75)>4", "undetermined"),
+        ("p(75)>3", "pass"),
+        ("p(75)>=4", "pass"),
+        ("p(75)>=5", "undetermined"),
+        ("p(75)==4", "undetermined"),
+        ("p(75)==9", "undetermined"),
+        ("p(75)==3", "fail"),
+        ("p(75)!=4", "undetermined"),
+        ("p(75)!=3", "pass"),
+        ("p(50)<5", "pass"),
+        ("p(50)==2", "pass"),
+        ("p(50)!=2", "fail"),
+        ("avg<3", "fail"),
+        ("avg<4", "undetermined"),
+        ("avg>3", "pass"),
+        ("max<8", "fail"),
+        ("max<9", "undetermined"),
+        ("max>7", "pass"),
+        ("min<=1", "pass"),
+        ("min>1", "fail"),
         ("count==4", "pass"),
     ],
 )
@@ -176,9 +220,14 @@ def test_the_minimum_is_open_where_the_shortest_was_cut_off() -> None:
 
 @pytest.mark.parametrize(
     ("text", "view"),
-    [("p(95)<1000", trend([])), ("count<5", trend([])), ("count<5", counter(0, samples=0)),
-     ("rate<5", counter(0, samples=0)), ("rate>0.9", view_of(RATE, None, seconds=1)),
-     ("value<5", view_of(GAUGE, None, seconds=1))],
+    [
+        ("p(95)<1000", trend([])),
+        ("count<5", trend([])),
+        ("count<5", counter(0, samples=0)),
+        ("rate<5", counter(0, samples=0)),
+        ("rate>0.9", view_of(RATE, None, seconds=1)),
+        ("value<5", view_of(GAUGE, None, seconds=1)),
+    ],
 )
 def test_no_data_fails_unless_it_is_allowed(text: str, view: View) -> None:
     result = evaluate(parse(text), view)

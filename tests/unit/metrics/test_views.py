@@ -25,7 +25,7 @@ from ghostcore.metrics.views import (
 
 INF = math.inf
 JOIN = Trend("join")
-WHOLE = Trend("join", resolution=1.0)     # cells of one ms below 2048
+WHOLE = Trend("join", resolution=1.0)  # cells of one ms below 2048
 
 
 def trend(
@@ -171,9 +171,20 @@ def test_the_name_is_how_it_was_asked_for() -> None:
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(0, "0"), (12.3, "12.3"), (12.3456, "12.346"), (10000, "10000"), (0.000123456, "0.0001235"),
-     (1234567.5, "1234567.5"), (100.0, "100"), (0.5, "0.5"), (-2.5, "-2.5"), (math.nan, "-"),
-     (INF, "inf"), (-INF, "-inf")],
+    [
+        (0, "0"),
+        (12.3, "12.3"),
+        (12.3456, "12.346"),
+        (10000, "10000"),
+        (0.000123456, "0.0001235"),
+        (1234567.5, "1234567.5"),
+        (100.0, "100"),
+        (0.5, "0.5"),
+        (-2.5, "-2.5"),
+        (math.nan, "-"),
+        (INF, "inf"),
+        (-INF, "-inf"),
+    ],
 )
 def test_numbers_as_text(number: float, text: str) -> None:
     assert number_text(number) == text

@@ -126,7 +126,7 @@ def test_endless_jumping_is_an_error() -> None:
 
     async def main() -> None:
         try:
-            while True:  # noqa: ASYNC110
+            while True:
                 await asyncio.sleep(1)
         finally:
             await asyncio.sleep(1)
@@ -141,7 +141,7 @@ def test_endless_spinning_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fakeclock, "MAX_SPINS", 1000)
 
     async def main() -> None:
-        while True:  # noqa: ASYNC110
+        while True:
             await asyncio.sleep(0)
 
     with pytest.raises(RuntimeError, match="1000 passes of the loop without a moment of time"):

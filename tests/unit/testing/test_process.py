@@ -136,7 +136,7 @@ def test_a_server_ends_with_the_process_that_started_it() -> None:
         pid = int(await starter.stdout.readline())
         await starter.wait()
         async with asyncio.timeout(20):
-            while is_running(pid):  # noqa: ASYNC110 - nothing tells us
+            while is_running(pid):
                 await asyncio.sleep(0.02)
 
     asyncio.run(main())

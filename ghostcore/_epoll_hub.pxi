@@ -1,0 +1,173 @@
+# Part of _epoll_link.pyx: what the links of one loop share.
+
+cdef class Hub:
+    """The epoll links of one engine."""
+
+    def __cinit__(self):
+        self._epoll_fd = -1
+
+    def __init__(self, Engine engine not None):
+        self.engine = engine
+        self._received = <char *>PyMem_Malloc(RECEIVE_SIZE)
+        if self._received == NULL:
+            raise MemoryError()
+        # Masks must not be guessed by who chooses the payload (RFC 6455 section 5.3).
+        self._mask_state = int.from_bytes(os.urandom(8), "little") | 1
+        self._epoll_fd = epoll_create1(EPOLL_CLOEXEC)
+        if self._epoll_fd < 0:
+            raise OSError(errno, os.strerror(errno))
+        engine.loop.add_reader(self._epoll_fd, self._on_ready)
+
+    def __dealloc__(self):
+        cdef int fd
+        for fd in range(self._links_size):
+            if self._links[fd] != NULL:
+                Py_DECREF(<object>self._links[fd])
+        PyMem_Free(self._links)
+        PyMem_Free(self._received)
+        PyMem_Free(self._corked)
+        if self._epoll_fd >= 0:
+            c_close(self._epoll_fd)
+
+    def open(self, Session session not None, address, local_address, upgrade not None, sock=None):
+        """Connect and upgrade; the result is awaitable and completes when the session is open.
+
+        :param address: (host, port) or (host, port, flow, scope), the host as a numeral.
+        :param local_address: numeral of the address to connect from, or None.
+        :param upgrade: the Upgrade to ask for.
+        :param sock: a connected socket to use instead of connecting to `address`; the link takes its
+            descriptor.
+        :raises OSError: the connection failed. :raises HandshakeRejected: the answer will not do.
+        :raises ConnectFailed: kind ``upgrade_closed``.
+        """
+        cdef OpenWaiter op = OpenWaiter.__new__(OpenWaiter)
+        cdef EpollLink link = EpollLink.__new__(EpollLink)
+        link._hub = self
+        link._session = session
+        link._opener = op
+        op._queue = self.engine.timers
+        op._link = link
+        op._address = address
+        op._local_address = local_address
+        op._upgrade = upgrade
+        op._sock = sock
+        return op
+
+    def close(self) -> None:
+        """Close every connection and give the descriptor back. Idempotent."""
+        cdef int fd
+        if self.closed:
+            return
+        self.closed = True
+        for fd in range(self._links_size):
+            if self._links[fd] != NULL:
+                if self.engine.loop.is_closed():
+                    (<EpollLink>self._links[fd])._shut()    # nobody is left to be told
+                else:
+                    (<EpollLink>self._links[fd]).abort()
+        if not self.engine.loop.is_closed():
+            self.engine.loop.remove_reader(self._epoll_fd)
+        c_close(self._epoll_fd)
+        self._epoll_fd = -1
+
+    cdef uint32_t _next_mask(self) noexcept:
+        # SplitMix64, seeded by the system.
+        cdef uint64_t z
+        self._mask_state += 0x9E3779B97F4A7C15ULL
+        z = self._mask_state
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL
+        return <uint32_t>(z ^ (z >> 31))
+
+    cdef int _register(self, EpollLink link) except -1:
+        cdef epoll_event event
+        cdef int size, fd = link._fd
+        cdef PyObject **links
+        if fd >= self._links_size:
+            size = max(fd + 1, 2 * self._links_size, 256)
+            links = <PyObject **>PyMem_Realloc(self._links, size * sizeof(PyObject *))
+            if links == NULL:
+                raise MemoryError()
+            memset(links + self._links_size, 0, (size - self._links_size) * sizeof(PyObject *))
+            self._links = links
+            self._links_size = size
+        self._generation += 1
+        link._generation = self._generation
+        event.events = EPOLLOUT
+        event.data.u64 = (<uint64_t>link._generation << 32) | <uint32_t>fd
+        if epoll_ctl(self._epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0:
+            raise OSError(errno, os.strerror(errno))
+        Py_INCREF(link)
+        self._links[fd] = <PyObject *>link
+        self.live += 1
+        return 0
+
+    cdef void _forget(self, EpollLink link) noexcept:
+        cdef PyObject *known
+        if link._fd < self._links_size:
+            known = self._links[link._fd]
+            if known == <PyObject *>link:
+                self._links[link._fd] = NULL
+                self.live -= 1
+                Py_DECREF(link)
+
+    def _on_ready(self):
+        cdef epoll_event events[EVENTS_MAX]
+        cdef int i, fd, count
+        cdef EpollLink link
+        cdef PyObject *known
+        count = epoll_wait(self._epoll_fd, events, EVENTS_MAX, 0)
+        for i in range(count):
+            fd = <int>(events[i].data.u64 & 0xFFFFFFFF)
+            known = self._links[fd]
+            if known == NULL:
+                continue
+            link = <EpollLink>known
+            if link._generation != events[i].data.u64 >> 32:
+                continue    # an event of a connection that was closed in this very batch
+            try:
+                self._handle(link, events[i].events)
+            except BaseException as error:
+                self._corking = None
+                self._corked_size = 0
+                self._broken(link, error)
+            if self.closed:
+                return
+
+    cdef int _handle(self, EpollLink link, uint32_t events) except -1:
+        if link._state == LINK_CONNECTING:
+            return link._connected()
+        if events & (EPOLLIN | EPOLLERR | EPOLLHUP):
+            self._corking = link
+            link._readable()
+            self._uncork()
+        if events & EPOLLOUT and link._state != LINK_CLOSED:
+            link._flush()
+        return 0
+
+    cdef int _uncork(self) except -1:
+        """Send what the link that is being read has sent meanwhile, in one piece."""
+        cdef EpollLink link = self._corking
+        cdef Py_ssize_t size = self._corked_size
+        self._corking = None
+        self._corked_size = 0
+        if size and link._state != LINK_CLOSED:
+            try:
+                link._write(self._corked, size)
+            except ClosedByPeer:
+                pass    # the next event of the socket tells the session
+        return 0
+
+    def _broken(self, EpollLink link, error):
+        """An exception out of our own code: the connection is worth nothing any more."""
+        session = link._session
+        self.engine.loop.call_exception_handler({
+            "message": f"ghostcore failed on a connection to {session.url}", "exception": error})
+        failure = EngineError(f"handling a connection failed: {error!r}")
+        failure.__cause__ = error
+        link._shut()
+        if link._opener is not None and link._opener._state == WAITER_PENDING:
+            link._opener.fail(failure)
+            return
+        (<Session>session)._end(failure)
+        (<Session>session).link_lost(None)

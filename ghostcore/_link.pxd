@@ -1,0 +1,42 @@
+"""The link seam, and what all sessions of one event loop share."""
+
+from libc.stdint cimport int64_t
+
+from ghostcore._timers cimport TimerQueue
+
+
+cdef class Traffic:
+    """What the sessions of one scenario did, since the last take()."""
+    cdef public int64_t msgs_sent
+    cdef public int64_t msgs_received
+    cdef public int64_t bytes_sent
+    cdef public int64_t bytes_received
+    cdef public int64_t discarded
+
+
+cdef class Engine:
+    """What all sessions of one event loop share."""
+    cdef readonly object loop
+    cdef readonly TimerQueue timers
+    cdef readonly int64_t live_sessions
+    cdef public object hub          # what the epoll links share, once there is one
+    cdef char *_scratch
+    cdef Py_ssize_t _scratch_size
+    cdef readonly bint closed
+
+    # A buffer of at least this size, valid until the next call: links frame what they send in it.
+    cdef char *scratch(self, Py_ssize_t size) except NULL
+
+
+cdef class Link:
+    """The link seam: one connection that carries frames. The session drives it, and it reports to
+    the session's link_* methods."""
+    cdef bint congested     # more is buffered than the peer takes: senders that ask should wait
+
+    # `opcode` may have FLAG_RSV1 added.
+    cdef int send(self, int opcode, const char *data, Py_ssize_t size) except -1
+    cdef int send_close(self, int code, str reason) except -1   # 1005: an empty close frame
+    # Send what is buffered, then end the stream and throw away what still comes until the peer ends
+    # its own: closing a socket with unread bytes would destroy what the peer has not read yet.
+    cdef int close(self) except -1
+    cdef int abort(self) except -1      # end it now

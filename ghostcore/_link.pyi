@@ -1,0 +1,24 @@
+import asyncio
+from typing import Any
+
+from ghostcore._timers import TimerQueue
+
+class Traffic:
+    msgs_sent: int
+    msgs_received: int
+    bytes_sent: int
+    bytes_received: int
+    discarded: int
+    def take(self) -> tuple[int, int, int, int, int]: ...
+
+class Engine:
+    loop: asyncio.AbstractEventLoop
+    timers: TimerQueue
+    live_sessions: int
+    hub: Any
+    closed: bool
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None: ...
+    def now_ns(self) -> int: ...
+    def close(self) -> None: ...
+
+class Link: ...

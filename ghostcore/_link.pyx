@@ -1,0 +1,71 @@
+"""What sessions and links meet on: the engine of a loop, the traffic of a scenario, the link seam."""
+
+from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from libc.stdint cimport int64_t
+
+from ghostcore._timers cimport TimerQueue
+
+from ghostcore.errors import EngineError
+
+
+cdef class Traffic:
+    """Counts of what the sessions that share it have sent and received.
+
+    Bytes are those of WebSocket frames, headers included; the HTTP upgrade and TLS are not.
+    """
+
+    def take(self) -> tuple:
+        """(msgs_sent, msgs_received, bytes_sent, bytes_received, discarded) since the last take."""
+        result = (self.msgs_sent, self.msgs_received, self.bytes_sent, self.bytes_received,
+                  self.discarded)
+        self.msgs_sent = self.msgs_received = self.bytes_sent = self.bytes_received = 0
+        self.discarded = 0
+        return result
+
+
+cdef class Engine:
+    """What the sessions of one event loop share: its timer queue and a buffer to frame in."""
+
+    def __init__(self, loop):
+        self.loop = loop
+        self.timers = TimerQueue(loop)
+
+    def __dealloc__(self):
+        PyMem_Free(self._scratch)
+
+    cdef char *scratch(self, Py_ssize_t size) except NULL:
+        cdef Py_ssize_t wanted
+        cdef char *buffer
+        if size > self._scratch_size:
+            wanted = max(size, 2 * self._scratch_size, 4096)
+            buffer = <char *>PyMem_Realloc(self._scratch, wanted)
+            if buffer == NULL:
+                raise MemoryError()
+            self._scratch = buffer
+            self._scratch_size = wanted
+        return self._scratch
+
+    def now_ns(self) -> int:
+        return self.timers.now()
+
+    def close(self):
+        """Give the timer queue back. Sessions must have ended before."""
+        self.closed = True
+        if self.hub is not None:
+            self.hub.close()
+            self.hub = None
+        self.timers.close()
+
+
+cdef class Link:
+    cdef int send(self, int opcode, const char *data, Py_ssize_t size) except -1:
+        raise EngineError("a link without send()")
+
+    cdef int send_close(self, int code, str reason) except -1:
+        raise EngineError("a link without send_close()")
+
+    cdef int close(self) except -1:
+        raise EngineError("a link without close()")
+
+    cdef int abort(self) except -1:
+        raise EngineError("a link without abort()")

@@ -1,0 +1,180 @@
+# Part of _engine.pyx: what a scenario awaits of a session.
+
+cdef double MAX_SECONDS = _MAX_SECONDS
+
+
+cdef double timeout_seconds(object timeout) except? -1:
+    """A deadline as a scenario gives it; None, for no deadline, becomes -1."""
+    cdef double seconds
+    if timeout is None:
+        return -1
+    if type(timeout) is float:
+        seconds = timeout
+        if 0 <= seconds <= MAX_SECONDS:
+            return seconds
+    return parse_duration(timeout, "timeout")
+
+
+cdef class RecvWaiter(Waiter):
+    cdef int begin(self) except -1:
+        cdef Session session = self._session
+        if session._receiver is not None:
+            raise UsageError("recv: another task is receiving from this session already")
+        if session._inbox:
+            session._streak += 1
+            if session._streak < STREAK_MAX:
+                return self.complete(session._inbox.popleft())
+            session._streak = 0
+            session._receiver = self
+            self._queue.loop.call_soon(session._pump)
+            return 0
+        if session._state == SESSION_CLOSED:
+            return self.fail(session._dead())
+        if session._state == SESSION_NEW:
+            raise UsageError("recv: the session is not connected yet: await it first")
+        session._streak = 0
+        session._receiver = self
+        if self._timeout_s >= 0:
+            self._asked_ns = self._queue.now()
+            self._queue.push(self, self._asked_ns + <int64_t>(self._timeout_s * 1e9))
+        return 0
+
+    cdef int detach(self) except -1:
+        if self._session._receiver is self:
+            self._session._receiver = None
+        return 0
+
+    cdef int give_back(self, object value) except -1:
+        cdef Session session = self._session
+        cdef Waiter receiver = session._receiver
+        if receiver is not None:    # another task began to wait meanwhile: it is the next in turn
+            session._receiver = None
+            return receiver.complete(value)
+        if session._inbox is None:
+            session._inbox = deque()
+        session._inbox.appendleft(value)
+        return 0
+
+    cdef int expired(self, int64_t now_ns) except -1:
+        self.detach()
+        return self.fail(Timeout(
+            f"no message within {self._timeout_s:g} s", kind="receive_timeout",
+            url=self._session.url, limit_s=self._timeout_s,
+            elapsed_ms=(now_ns - self._asked_ns) / 1e6))
+
+
+cdef class RoomWaiter(Waiter):
+    cdef int begin(self) except -1:
+        cdef Session session = self._session
+        if session.link is None or session._state == SESSION_CLOSED:
+            return self.fail(session._dead())
+        if not session.link.congested:
+            return self.complete(None)
+        if session._senders is None:
+            session._senders = []
+        session._senders.append(self)
+        if session.send_timeout_ns > 0:
+            self._asked_ns = self._queue.now()
+            self._queue.push(self, self._asked_ns + session.send_timeout_ns)
+        return 0
+
+    cdef int detach(self) except -1:
+        if self._session._senders is not None and self in self._session._senders:
+            self._session._senders.remove(self)
+        return 0
+
+    cdef int expired(self, int64_t now_ns) except -1:
+        cdef Session session = self._session
+        cdef double limit_s = session.send_timeout_ns / 1e9
+        self.detach()
+        return self.fail(Timeout(
+            f"the server took nothing of what was sent for {limit_s:g} s", kind="send_timeout",
+            url=session.url, limit_s=limit_s, elapsed_ms=(now_ns - self._asked_ns) / 1e6))
+
+
+cdef class EndWaiter(Waiter):
+    cdef int begin(self) except -1:
+        cdef Session session = self._session
+        if session.link is None:
+            return self.complete(None)
+        if session._closers is None:
+            session._closers = []
+        session._closers.append(self)
+        return 0
+
+    cdef int detach(self) except -1:
+        if self._session._closers is not None and self in self._session._closers:
+            self._session._closers.remove(self)
+        return 0
+
+
+cdef class PingWaiter(Waiter):
+    cdef int begin(self) except -1:
+        if self._pong_ns:   # answered before anybody waited
+            return self.complete((self._pong_ns - self._sent_ns) / 1e6)
+        if self._session._state == SESSION_CLOSED:
+            return self.fail(self._session._dead())
+        if self._timeout_s >= 0:
+            self._queue.push(self, self._sent_ns + <int64_t>(self._timeout_s * 1e9))
+        return 0
+
+    cdef int detach(self) except -1:
+        if self._session._pings is not None and not self._pong_ns:
+            self._session._pings.pop(self._payload, None)
+        return 0
+
+    cdef int expired(self, int64_t now_ns) except -1:
+        self.detach()
+        return self.fail(Timeout(
+            f"no pong within {self._timeout_s:g} s", kind="receive_timeout",
+            url=self._session.url, limit_s=self._timeout_s,
+            elapsed_ms=(now_ns - self._sent_ns) / 1e6))
+
+
+cdef class Reply(Waiter):
+    """An answer that a session waits for: completed from Python when the right item arrives.
+
+    :param session: whose end fails the wait.
+    :param timeout: seconds from now, or None to wait until the session ends.
+    :param kind: the kind of the Timeout that is raised, e.g. ``reply_timeout``.
+    :param what: what was awaited, for the message.
+    :param forget: called with this object when it times out or is cancelled.
+    """
+    cdef Session _session
+    cdef double _timeout_s
+    cdef str _kind
+    cdef str _what
+    cdef object _forget
+    cdef readonly int64_t asked_ns
+
+    def __init__(self, Session session not None, timeout, str kind, str what, forget):
+        self._session = session
+        self._queue = session.engine.timers
+        self._timeout_s = timeout_seconds(timeout)
+        self._kind = kind
+        self._what = what
+        self._forget = forget
+        self.asked_ns = self._queue.now()
+        self._begin()
+
+    cdef int begin(self) except -1:
+        if self._timeout_s >= 0:
+            self._queue.push(self, self.asked_ns + <int64_t>(self._timeout_s * 1e9))
+        return 0
+
+    def set_result(self, value) -> None:
+        self.complete(value)
+
+    def set_error(self, error) -> None:
+        self.fail(error)
+
+    cdef int detach(self) except -1:
+        self._forget(self)
+        return 0
+
+    cdef int expired(self, int64_t now_ns) except -1:
+        self._forget(self)
+        return self.fail(Timeout(
+            f"{self._what}: no answer within {self._timeout_s:g} s", kind=self._kind,
+            url=self._session.url, limit_s=self._timeout_s,
+            elapsed_ms=(now_ns - self.asked_ns) / 1e6))
