@@ -27,6 +27,7 @@ cdef class Session(Channel):
     cdef Waiter _receiver
     cdef list _senders              # wait for room
     cdef list _closers              # wait for the end
+    cdef dict _postponed            # opcode -> the latest answer that waits for room
     cdef dict _pings                # payload -> PingWaiter
     cdef Watchdog _watchdog
     cdef readonly object error      # why the session ended; None while it lives, or if we closed it
@@ -64,6 +65,7 @@ cdef class Session(Channel):
 
     cdef int _watch(self, int64_t within_ns) except -1
     cdef int _send(self, int opcode, const char *data, Py_ssize_t size) except -1
+    cdef int _postpone(self, int opcode, const char *data, Py_ssize_t size) except -1
     cdef int _peer_closed(self, int code, str reason) except -1
     cdef int _violated(self, int code, str detail) except -1
     cdef int _settle(self, object error) except -1

@@ -181,12 +181,16 @@ cdef class Session(Channel):
         cdef bytes raw
         if self._state != SESSION_OPEN:
             self._require_open("send")
-        if isinstance(data, str):
-            text = PyUnicode_AsUTF8AndSize(data, &size)
-            self._send(OP_TEXT, text, size)
-        else:
-            raw = data if isinstance(data, bytes) else bytes(memoryview(data))
-            self._send(OP_BINARY, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+        try:
+            if isinstance(data, str):
+                text = PyUnicode_AsUTF8AndSize(data, &size)
+                self._send(OP_TEXT, text, size)
+            else:
+                raw = data if isinstance(data, bytes) else bytes(memoryview(data))
+                self._send(OP_BINARY, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+        except ClosedByPeer as error:
+            self._error_seen = self.error is error
+            raise
         return self.room()
 
     def room(self):
@@ -267,10 +271,12 @@ cdef class Session(Channel):
     cdef int write(self, int kind, const char *data, Py_ssize_t size) except -1:
         if self._state != SESSION_OPEN:
             return 0    # what a codec answers on its own is moot once the session is going down
+        if self.link.congested:
+            return self._postpone(kind, data, size)
         try:
             return self._send(kind, data, size)
-        except TargetError:
-            return 0    # nobody asked for this message; the link tells that the connection is lost
+        except ClosedByPeer:
+            return 0    # the session has ended with it
 
     cdef int deliver(self, object item) except -1:
         cdef Waiter receiver
@@ -313,15 +319,37 @@ cdef class Session(Channel):
 
     cdef int _send(self, int opcode, const char *data, Py_ssize_t size) except -1:
         cdef bytes compressed
-        if self._deflater is not None:
+        cdef bint is_message = opcode != OP_PONG
+        if is_message and self._deflater is not None:
             compressed = self._deflater.message(data, size)
             opcode |= FLAG_RSV1
             data = PyBytes_AS_STRING(compressed)
             size = PyBytes_GET_SIZE(compressed)
-        self.link.send(opcode, data, size)
-        self.msgs_sent += 1
-        self.traffic.msgs_sent += 1
+        try:
+            self.link.send(opcode, data, size)
+        except ClosedByPeer as error:
+            if self._state == SESSION_OPEN:
+                # What the socket tells later is this same loss: the session ends once.
+                self._state = SESSION_CLOSING
+                error.age_s = (self.engine.timers.now() - self.opened_ns) / 1e9
+                self._end(error)
+                self.link.abort()
+            raise
+        if is_message:
+            self.msgs_sent += 1
+            self.traffic.msgs_sent += 1
         self.traffic.bytes_sent += size + (6 if size < 126 else 8 if size < 65536 else 14)
+        return 0
+
+    cdef int _postpone(self, int opcode, const char *data, Py_ssize_t size) except -1:
+        """Keep an answer to a ping until the socket has room, the latest of a kind only.
+
+        A peer that sends pings and reads no answers would fill the memory; RFC 6455 section 5.5.3
+        lets the most recent ping be answered alone, and an Engine.IO pong is like any other.
+        """
+        if self._postponed is None:
+            self._postponed = {}
+        self._postponed[opcode] = PyBytes_FromStringAndSize(data, size)
         return 0
 
     # ---- the link's side ---------------------------------------------------------------------
@@ -377,12 +405,7 @@ cdef class Session(Channel):
             self.traffic.msgs_received += 1
             self.codec.feed(self, reader.kind, reader.data, reader.size, self.arrived_ns)
         elif outcome == PING:
-            if self._state == SESSION_OPEN:
-                try:
-                    self.link.send(OP_PONG, reader.data, reader.size)
-                except TargetError:
-                    return 0    # as for what a codec answers
-                self.traffic.bytes_sent += 6 + reader.size
+            self.write(OP_PONG, reader.data, reader.size)
         elif outcome == PONG:
             self._pong(PyBytes_FromStringAndSize(reader.data, reader.size))
         elif outcome == CLOSE:
@@ -394,6 +417,11 @@ cdef class Session(Channel):
     cdef int link_room(self) except -1:
         """The link is no longer congested."""
         cdef RoomWaiter op
+        cdef bytes answer
+        postponed, self._postponed = self._postponed, None
+        if postponed is not None:
+            for opcode, answer in postponed.items():
+                self.write(opcode, PyBytes_AS_STRING(answer), PyBytes_GET_SIZE(answer))
         senders = self._senders
         self._senders = None
         if senders is not None:

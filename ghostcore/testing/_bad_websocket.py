@@ -77,7 +77,8 @@ def _breaks(name: str, does: str, *pieces: bytes) -> BadServer:
 
 
 def _silent(name: str, does: str, script: Script, exercise: Exercise = "receive") -> BadServer:
-    return BadServer(name, does, "receive_timeout", script=script, exercise=exercise)
+    deaf = exercise != "ping"
+    return BadServer(name, does, "receive_timeout", script=script, exercise=exercise, deaf=deaf)
 
 
 def _closes(name: str, does: str, payload: bytes, code: int) -> BadServer:
@@ -109,12 +110,18 @@ SERVERS: tuple[BadServer, ...] = (
         "window_zero",
         "reads nothing of what it is sent",
         "send_timeout",
+        deaf=True,
         script=_stare,
         exercise="send",
         options={"send_timeout": 0.4},
     ),
     BadServer(
-        "close_unanswered", "never answers a close frame", None, script=_stare, exercise="close"
+        "close_unanswered",
+        "never answers a close frame",
+        None,
+        deaf=True,
+        script=_stare,
+        exercise="close",
     ),
     _lost("reset_after_101", "resets right after the upgrade", _sends(reset=True)),
     _lost("ended_after_101", "ends the stream right after the upgrade", _sends(hold=False)),
@@ -146,6 +153,7 @@ SERVERS: tuple[BadServer, ...] = (
         "close_and_stay",
         "closes, but never ends the TCP connection",
         "closed",
+        deaf=True,
         script=_closes_and_stays,
         exercise="receive",
         close_code=1000,

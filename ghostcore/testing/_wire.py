@@ -172,6 +172,8 @@ class BadServer:
     :ivar secure: the URL is wss://.
     :ivar certificate: what the server's certificate must be like, for who makes it: ``good``,
         ``wrong name``, ``expired``, ``unknown authority`` or ``old protocol``; None: no TLS.
+    :ivar deaf: it takes no part in a closing handshake: a session that closes is cut off after 5 s,
+        one that is aborted ends at once.
     :ivar close_code: the code that ClosedByPeer must carry, where it is that.
     """
 
@@ -186,4 +188,5 @@ class BadServer:
     listens: Listening = "serves"
     secure: bool = False
     certificate: str | None = None
+    deaf: bool = False
     close_code: int | None = None

@@ -88,7 +88,12 @@ def run_against(
         opening: Any = (vu.socketio if bad.socketio else vu.connect)(url, **options)
         try:
             async with opening as session:
-                await exercise(session, bad.exercise)
+                try:
+                    await exercise(session, bad.exercise)
+                except ghostcore.TargetError:
+                    if bad.deaf:
+                        session.abort()
+                    raise
         except Exception as error:
             seen.append(error)
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from benches.measure import cores, machine, pinned, read, wait_until
 
 def test_a_reading_follows_the_process() -> None:
     before = read(os.getpid())
-    ballast = b"x" * (8 << 20)
+    ballast = mmap.mmap(-1, 8 << 20)  # pages of its own, not some that the process has already
+    ballast.write(b"x" * len(ballast))
     sum(number for number in range(2_000_000))
     after = read(os.getpid())
     assert after.at_s > before.at_s
     assert after.cpu_s > before.cpu_s
     assert after.rss_bytes - before.rss_bytes > len(ballast) // 2
+    ballast.close()
 
 
 def test_pinning_ends_with_the_block() -> None:
