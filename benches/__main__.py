@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benches.clients import LINKS
 from benches.echo import measure_echo
 from benches.measure import machine
 from benches.memory import measure_idle
@@ -20,7 +21,13 @@ GROUPS = ("echo", "idle")
 OUT = Path(__file__).parent / "out" / "bench.json"
 
 NEEDED_ECHO_RATIO = 5.0
-NEEDED_IDLE_KIB = {"idle": 8.0, "idle_socketio": 9.0}
+NEEDED_LIMIT_SHARE = {"epoll": 0.75, "picows": 0.6}
+NEEDED_IDLE_KIB = {
+    ("epoll", "idle"): 2.5,
+    ("epoll", "idle_socketio"): 3.5,
+    ("picows", "idle"): 8.0,
+    ("picows", "idle_socketio"): 9.0,
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,13 +54,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     if "echo" in groups:
         users, seconds = (20, 1.0) if options.quick else (200, 5.0)
         repeats = options.repeats or (1 if options.quick else 5)
-        report["echo"] = measure_echo(("ghostcore", *rivals), users, seconds, repeats)
+        report["echo"] = measure_echo(("C", *LINKS, *rivals), users, seconds, repeats)
     if "idle" in groups:
         few, many, pace, wait_s = (
             (50, 250, 250, 1.0) if options.quick else (1000, 10_000, 500, 10.0)
         )
         # k6 needs 160 KiB and more a user, and sets every one up before it begins: a third will do.
-        kinds = [("ghostcore", "idle", many), ("ghostcore", "idle_socketio", many)]
+        kinds = [(link, kind, many) for link, kind in NEEDED_IDLE_KIB]
         kinds += [(rival, "idle", many if options.quick else 3000) for rival in rivals]
         report["idle"] = [
             measure_idle(client, kind, few=few, many=top, pace=pace, wait_s=wait_s)
@@ -66,33 +73,44 @@ def tables(report: dict[str, Any]) -> list[Table]:
     """The report for people."""
     made = []
     if "echo" in report:
-        echo = report["echo"]
-        table = Table("client", "round trips/s", "client CPU", "server CPU", "client CPU us each",
-                      title=f"echo, {echo['users']} sockets, 50 bytes of text")  # fmt: skip
-        for client, row in echo["medians"].items():
-            table.add_row(client, f"{row['round_trips_per_s']:,.0f}", f"{row['client_share']:.0%}",
-                          f"{row['server_share']:.0%}", f"{row['client_us']:.1f}")  # fmt: skip
-        if echo["ratio_to_k6"] is not None:
-            table.caption = (
-                f"{echo['ratio_to_k6']:.2f} x k6 by the clock, {echo['cpu_ratio_to_k6']:.2f} x for "
-                f"a second of CPU (needed: {NEEDED_ECHO_RATIO:g})"
-            )
-        made.append(table)
+        made.append(echo_table(report["echo"]))
     if "idle" in report:
-        table = Table("client", "users", "KiB a user", "needed", "kernel KiB, both ends",
-                      "us of CPU a connect", title="idle users")  # fmt: skip
-        for row in report["idle"]:
-            needed = NEEDED_IDLE_KIB[row["kind"]] if row["client"] == "ghostcore" else None
-            table.add_row(
-                row["client"] + (" Socket.IO" if row["kind"] == "idle_socketio" else ""),
-                f"{row['runs'][0]['users']:,} to {row['runs'][1]['users']:,}",
-                f"{row['kib_per_user']:.2f}",
-                f"<= {needed:g}" if needed else "",
-                f"{row['kernel_kib_per_connection']:.1f}",
-                f"{row['connect_us']:.0f}",
-            )
-        made.append(table)
+        made.append(idle_table(report["idle"]))
     return made
+
+
+def echo_table(echo: dict[str, Any]) -> Table:
+    title = f"echo, {echo['users']} sockets, 50 bytes of text (ratios: by the clock / by CPU time)"
+    table = Table("client", "round\ntrips/s", "client\nCPU", "server\nCPU", "client\nus each",
+                  "x k6", "share of C", title=title)  # fmt: skip
+    for client, row in echo["medians"].items():
+        table.add_row(client, f"{row['round_trips_per_s']:,.0f}", f"{row['client_share']:.0%}",
+                      f"{row['server_share']:.0%}", f"{row['client_us']:.1f}",
+                      ratios(echo["ratio_to_k6"].get(client)),
+                      ratios(echo["share_of_limit"].get(client)))  # fmt: skip
+    shares = ", ".join(f"{link} {share:g} of C" for link, share in NEEDED_LIMIT_SHARE.items())
+    table.caption = f"needed: {NEEDED_ECHO_RATIO:g} x k6; {shares}"
+    return table
+
+
+def ratios(found: dict[str, float] | None) -> str:
+    return f"{found['clock']:.2f} / {found['cpu']:.2f}" if found else ""
+
+
+def idle_table(rows: list[dict[str, Any]]) -> Table:
+    table = Table("client", "users", "KiB a user", "needed", "kernel KiB, both ends",
+                  "us of CPU a connect", title="idle users")  # fmt: skip
+    for row in rows:
+        needed = NEEDED_IDLE_KIB.get((row["client"], row["kind"]))
+        table.add_row(
+            row["client"] + (" Socket.IO" if row["kind"] == "idle_socketio" else ""),
+            f"{row['runs'][0]['users']:,} to {row['runs'][1]['users']:,}",
+            f"{row['kib_per_user']:.2f}",
+            f"<= {needed:g}" if needed else "",
+            f"{row['kernel_kib_per_connection']:.1f}",
+            f"{row['connect_us']:.0f}",
+        )
+    return table
 
 
 def main(arguments: list[str] | None = None) -> int:

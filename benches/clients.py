@@ -1,24 +1,37 @@
-"""The load generators, as commands: ghostcore scenarios (this module, run as a program) and k6."""
+"""The load generators, as commands: ghostcore scenarios (this module, run as a program) over either
+link, k6, and the limit in C."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Literal, cast, get_args
+from urllib.parse import urlsplit
 
 import ghostcore
+from benches.limit import built
 from ghostcore import VU, ConstantVUs, RampingVUs, scenario
 
-__all__ = ["TEXT", "ghostcore_command", "k6_command"]
+__all__ = ["COMMANDS", "LINKS", "TEXT", "ghostcore_command", "k6_command", "limit_command"]
+
+Link = Literal["epoll", "picows"]
+LINKS: tuple[Link, ...] = get_args(Link)
 
 TEXT = "x" * 50
 IDLE_S = 86_400.0
 _K6_SCRIPTS = Path(__file__).parent / "rivals" / "k6"
 
 
+def link_of(vu: VU) -> Link:
+    return cast(Link, vu.env["LINK"])
+
+
 @scenario()
 async def echo(vu: VU) -> None:
-    async with vu.connect(vu.env["URL"]) as ws:
+    async with vu.connect(vu.env["URL"], link=link_of(vu)) as ws:
         while True:
             await ws.send(TEXT)
             await ws.recv()
@@ -27,23 +40,23 @@ async def echo(vu: VU) -> None:
 @scenario()
 async def idle(vu: VU) -> None:
     """Opens a WebSocket and sits on it."""
-    async with vu.connect(vu.env["URL"]):
+    async with vu.connect(vu.env["URL"], link=link_of(vu)):
         await vu.sleep(IDLE_S)
 
 
 @scenario()
 async def idle_socketio(vu: VU) -> None:
     """Opens a Socket.IO session and sits on it; the server's pings are answered meanwhile."""
-    async with vu.socketio(vu.env["URL"]):
+    async with vu.socketio(vu.env["URL"], link=link_of(vu)):
         await vu.sleep(IDLE_S)
 
 
 def ghostcore_command(
-    kind: str, url: str, users: int, duration_s: float, ramp_s: float = 0
+    kind: str, url: str, users: int, duration_s: float, ramp_s: float = 0, *, link: str
 ) -> list[str]:
     """The command of a ghostcore scenario: `kind` is echo, idle or idle_socketio."""
     return [sys.executable, "-m", "benches.clients", kind, url, "--users", str(users),
-            "--duration", str(duration_s), "--ramp", str(ramp_s)]  # fmt: skip
+            "--duration", str(duration_s), "--ramp", str(ramp_s), "--link", link]  # fmt: skip
 
 
 def k6_command(kind: str, url: str, users: int, duration_s: float, ramp_s: float = 0) -> list[str]:
@@ -55,6 +68,22 @@ def k6_command(kind: str, url: str, users: int, duration_s: float, ramp_s: float
     return [*command, str(_K6_SCRIPTS / f"{kind}.js")]
 
 
+def limit_command(kind: str, url: str, users: int, duration_s: float) -> list[str]:
+    """The same of the C program; `kind` is echo, it can do nothing else."""
+    if kind != "echo":
+        raise ValueError(f"the C client cannot do {kind!r}, only 'echo'")
+    server = urlsplit(url)
+    words = (built("limit"), server.hostname, server.port, users, duration_s)
+    return [str(word) for word in words]
+
+
+COMMANDS: dict[str, Callable[..., list[str]]] = {
+    "C": limit_command,
+    **{link: partial(ghostcore_command, link=link) for link in LINKS},
+    "k6": k6_command,
+}
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=("echo", "idle", "idle_socketio"))
@@ -64,6 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--ramp", type=float, default=0, help="seconds to start all users; 0: at once"
     )
+    parser.add_argument("--link", choices=LINKS, required=True)
     options = parser.parse_args(arguments)
     load: ConstantVUs | RampingVUs
     if options.ramp:
@@ -72,7 +102,8 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         load = ConstantVUs(options.users, options.duration, graceful_stop=0)
     chosen = {"echo": echo, "idle": idle, "idle_socketio": idle_socketio}[options.kind]
-    result = ghostcore.run(chosen, load=load, env={"URL": options.url}, seed=1)
+    env = {"URL": options.url, "LINK": options.link}
+    result = ghostcore.run(chosen, load=load, env=env, seed=1)
     print(result.verdict, *result.reasons, sep="\n")
     return result.exit_code
 

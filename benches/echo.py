@@ -1,13 +1,12 @@
-"""Round trips a second of closed echo loops, counted at the server."""
+"""Round trips a second of closed echo loops, counted at the server (in C: limit/server.c)."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from statistics import median
 
-from benches.clients import ghostcore_command, k6_command
+from benches.clients import COMMANDS
 from benches.measure import Client, cores, pinned, read, server_state, wait_until
 from ghostcore.testing import ServerProcess
 
@@ -15,8 +14,6 @@ __all__ = ["EchoFigures", "measure_echo"]
 
 SETTLE_S = 1.0
 START_TIMEOUT_S = 60.0
-
-CLIENTS: dict[str, Callable[..., list[str]]] = {"ghostcore": ghostcore_command, "k6": k6_command}
 
 
 @dataclass(frozen=True)
@@ -38,10 +35,10 @@ def measure_once(client: str, users: int, seconds: float) -> EchoFigures:
     """Start server and client anew, let them settle, measure for so long."""
     server_core, client_core = cores()
     with pinned(server_core):
-        server = ServerProcess("benches.servers")
+        server = ServerProcess("benches.limit.server")
         server.start()
     try:
-        command = CLIENTS[client]("echo", server.url, users, START_TIMEOUT_S + seconds)
+        command = COMMANDS[client]("echo", server.url, users, START_TIMEOUT_S + seconds)
         with Client(command, client_core) as process:
 
             def connected() -> bool:
@@ -83,21 +80,30 @@ def measure_echo(
         }
         for client in clients
     }
-    pairs = list(
-        zip(
-            (run for run in runs if run.client == "ghostcore"),
-            (run for run in runs if run.client == "k6"),
-            strict=False,
-        )
-    )
     return {
         "users": users,
         "medians": medians,
-        # Of neighbours in time. The second one counts the client's own CPU time only, so it holds
-        # on a machine where others take some of the core.
-        "ratio_to_k6": median(a.round_trips_per_s / b.round_trips_per_s for a, b in pairs)
-        if pairs
-        else None,
-        "cpu_ratio_to_k6": median(b.client_us / a.client_us for a, b in pairs) if pairs else None,
+        "ratio_to_k6": _ratios(runs, clients, "k6"),
+        "share_of_limit": _ratios(runs, clients, "C"),
         "runs": [asdict(run) for run in runs],
     }
+
+
+def _ratios(
+    runs: list[EchoFigures], clients: tuple[str, ...], base: str
+) -> dict[str, dict[str, float]]:
+    """Of every client to `base`, empty without it: medians over neighbours in time.
+
+    ``clock`` compares round trips a second. ``cpu`` compares round trips for a second of the
+    client's own CPU time, and so holds on a machine where others take some of the core.
+    """
+    found: dict[str, dict[str, float]] = {}
+    bases = [run for run in runs if run.client == base]
+    for client in clients if bases else ():
+        own = [run for run in runs if run.client == client]
+        pairs = list(zip(own, bases, strict=True))
+        found[client] = {
+            "clock": median(a.round_trips_per_s / b.round_trips_per_s for a, b in pairs),
+            "cpu": median(b.client_us / a.client_us for a, b in pairs),
+        }
+    return found

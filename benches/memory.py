@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 
-from benches.clients import ghostcore_command, k6_command
+from benches.clients import COMMANDS
 from benches.measure import Client, cores, kernel_bytes, pinned, read, server_state, wait_until
 from ghostcore.testing import ServerProcess
 
@@ -37,7 +37,6 @@ def measure_once(
 ) -> IdleFigures:
     """Connect users at that pace, wait, read the memory."""
     server_core, client_core = cores()
-    make = {"ghostcore": ghostcore_command, "k6": k6_command}[client]
     ramp_s = users / connects_per_s
     timeout_s = 60 + 3 * ramp_s
     with pinned(server_core):
@@ -45,7 +44,7 @@ def measure_once(
         server.start()
     kernel_before = kernel_bytes()
     try:
-        command = make(kind, server.url, users, timeout_s + wait_s, ramp_s)
+        command = COMMANDS[client](kind, server.url, users, timeout_s + wait_s, ramp_s)
         with Client(command, client_core) as process:
 
             def connected(wanted: int) -> bool:
