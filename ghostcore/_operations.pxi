@@ -1,4 +1,4 @@
-# Part of _engine.pyx: what a scenario awaits of a session.
+# Part of _engine.pyx: what a scenario awaits of a session, and the deadlines of sessions.
 
 cdef double MAX_SECONDS = _MAX_SECONDS
 
@@ -178,3 +178,26 @@ cdef class Reply(Waiter):
             f"{self._what}: no answer within {self._timeout_s:g} s", kind=self._kind,
             url=self._session.url, limit_s=self._timeout_s,
             elapsed_ms=(now_ns - self.asked_ns) / 1e6))
+
+
+cdef class Watchdog(Timer):
+    cdef int fire(self, int64_t now_ns) except -1:
+        cdef Session session = self.session
+        if session is None or session.link is None:
+            return 0
+        if now_ns < self.deadline_ns:
+            # Moved on since it was queued: one re-queue a period instead of one a ping.
+            return session.engine.timers.push(self, self.deadline_ns)
+        if session._state == SESSION_OPEN:
+            if self.grace < PING_GRACE_PASSES + session.engine.live_sessions // 128:
+                # If it was this process that was busy, the ping may be waiting in the socket: it is
+                # read in the next passes of the loop (a pass reads from so many sockets at most).
+                self.grace += 1
+                return session.engine.timers.push(self, now_ns + 1)
+            session._state = SESSION_CLOSING
+            session._end(Timeout(
+                f"no Engine.IO ping from the server for {self.within_ns / 1e9:g} s",
+                kind="ping_timeout", url=session.url, limit_s=self.within_ns / 1e9,
+                elapsed_ms=self.within_ns / 1e6))
+        session.link.abort()
+        return 0
