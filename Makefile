@@ -37,8 +37,9 @@ run: build
 	$(BIN)/ghost-greeter run widget -u 50 -d 12s --session 2-5 --seed 1 --out out/widget
 	@echo "results: out/connections/result.json out/widget/result.json"
 
+# Three processes: most tests wait for a server or a deadline. A file stays in one process.
 test: $(VENV)/test lint
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -n 3 --dist loadfile
 
 test-full: test
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import selectors
 import subprocess
@@ -23,7 +24,16 @@ STOP_TIMEOUT_S = 10.0
 
 
 def install() -> None:
-    """``npm ci`` in tests/node, unless what is there is what the lock file asks for."""
+    """``npm ci`` in tests/node, unless what is there is what the lock file asks for.
+
+    Test processes that run side by side take turns: the first installs, the others find it done.
+    """
+    with (NODE_DIR / ".install.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _install()
+
+
+def _install() -> None:
     lock = NODE_DIR / "package-lock.json"
     stamp = NODE_DIR / "node_modules" / ".installed-from-lock"
     wanted = lock.read_bytes()
