@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--only", choices=GROUPS, action="append", help="these groups only")
     made.add_argument("--without-k6", action="store_true", help="no rival, no ratio")
     made.add_argument("--repeats", type=int, help="runs of each echo client (5; quick: 1)")
+    made.add_argument("--seconds", type=float, help="length of each of these runs (5; quick: 1)")
     made.add_argument("--out", type=Path, default=OUT, help="where the JSON goes")
     return made
 
@@ -54,6 +55,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     if "echo" in groups:
         users, seconds = (20, 1.0) if options.quick else (200, 5.0)
         repeats = options.repeats or (1 if options.quick else 5)
+        seconds = options.seconds or seconds
         report["echo"] = measure_echo(("C", *LINKS, *rivals), users, seconds, repeats)
     if "idle" in groups:
         few, many, pace, wait_s = (
