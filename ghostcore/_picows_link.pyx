@@ -264,7 +264,7 @@ class _Upgrading(asyncio.BufferedProtocol):
         self._upgrade = upgrade
         self._done = done       # future: True when the session is open, False if the stream ended
         self._came = b""
-        self._chunk = bytearray(4096)
+        self._chunk = bytearray(1024)
         self._transport = None
 
     def connection_made(self, transport):

@@ -13,7 +13,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "errors.md"
 PHASES = ("dns", "tcp", "tls", "upgrade", "open", "connect", "session")
 # What no server can be made to do: these come of this machine's limits, of a proxy, or of other
 # causes.
-OURS = {"proxy_failed", "no_source_port", "no_descriptors", "connect_failed", "not_connected", "proxy_failed"}
+OURS = {"no_source_port", "no_descriptors", "connect_failed", "not_connected", "proxy_failed"}
 
 
 def rows(heading: str) -> list[list[str]]:
