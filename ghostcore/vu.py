@@ -65,7 +65,8 @@ class UserObserver:
         self.recorder = recorder
         self.traffic = recorder.traffic
         self.sessions: list[Session] = []
-        self._reported: set[int] = set()
+        # By identity, and the errors themselves: an id alone could be that of one that is gone.
+        self._reported: dict[int, TargetError] | None = None
         self._trim_at = SESSIONS_KEPT
         self.failed_attempts = 0
         self.held_any = False
@@ -112,8 +113,10 @@ class UserObserver:
 
     def target_error(self, error: TargetError) -> None:
         # The end of a session fails every operation of it with one and the same error.
+        if self._reported is None:
+            self._reported = {}
         if id(error) not in self._reported:
-            self._reported.add(id(error))
+            self._reported[id(error)] = error
             self.recorder.target_error(error)
 
     def script_error(self, error: BaseException) -> None:
@@ -148,7 +151,7 @@ class UserObserver:
         if self.sessions and not self.held_any:
             self.failed_attempts += 1
         self.sessions.clear()
-        self._reported.clear()
+        self._reported = None
         return closing
 
 

@@ -21,7 +21,7 @@ from ghostcore.load import ConstantVUs
 from ghostcore.load.closed import run_closed
 from ghostcore.load.control import RunControl
 from ghostcore.testing import EchoServer, SocketIOServer
-from ghostcore.vu import VU
+from ghostcore.vu import VU, UserObserver
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -467,3 +467,31 @@ def test_iterations_that_never_wait_leave_the_loop_its_turn(run: Any) -> None:
         return recording
 
     assert run(main()).counts["passed"] == 1000
+
+
+class Counting:
+    """Counts errors and keeps none, so that the next one may have the id of the last."""
+
+    def __init__(self) -> None:
+        self.traffic = Traffic()
+        self.count = 0
+
+    def target_error(self, error: TargetError) -> None:
+        self.count += 1
+
+
+def test_errors_that_follow_each_other_are_all_counted() -> None:
+    recorder = Counting()
+    observer = UserObserver(recorder)  # type: ignore[arg-type]
+    for _ in range(100):
+        observer.target_error(TargetError("lost"))
+    assert recorder.count == 100
+
+
+def test_one_error_is_counted_once_however_often_it_is_told() -> None:
+    recorder = Counting()
+    observer = UserObserver(recorder)  # type: ignore[arg-type]
+    error = TargetError("lost")
+    for _ in range(3):
+        observer.target_error(error)
+    assert recorder.count == 1
