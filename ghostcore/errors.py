@@ -23,6 +23,7 @@ error is counted (the table in ``KINDS``), ``phase`` says how far the connection
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypedDict, Unpack
 
 __all__ = [
     "KINDS",
@@ -87,6 +88,15 @@ class InvalidPlan(UsageError):
         super().__init__("; ".join(self.problems))
 
 
+class TargetFields(TypedDict, total=False):
+    """What every TargetError may be given; see there."""
+
+    kind: str | None
+    phase: str | None
+    url: str
+    elapsed_ms: float
+
+
 class TargetError(GhostError):
     """The server or the network failed. Counted under ``kind`` at the boundary of an iteration.
 
@@ -97,20 +107,21 @@ class TargetError(GhostError):
     """
 
     default_kind = "connect_failed"
+    default_phase = "session"
 
     def __init__(
         self,
         detail: str,
         *,
         kind: str | None = None,
-        phase: str = "session",
+        phase: str | None = None,
         url: str = "",
         elapsed_ms: float = float("nan"),
     ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.kind = kind or self.default_kind
-        self.phase = phase
+        self.phase = phase or self.default_phase
         self.url = url
         self.elapsed_ms = elapsed_ms
 
@@ -121,17 +132,12 @@ class TargetError(GhostError):
 class ConnectFailed(TargetError):
     """No connection could be made. ``errno`` is the system's number where there is one."""
 
+    default_phase = "tcp"
+
     def __init__(
-        self,
-        detail: str,
-        *,
-        kind: str | None = None,
-        phase: str = "tcp",
-        url: str = "",
-        elapsed_ms: float = float("nan"),
-        errno: int | None = None,
+        self, detail: str, *, errno: int | None = None, **fields: Unpack[TargetFields]
     ) -> None:
-        super().__init__(detail, kind=kind, phase=phase, url=url, elapsed_ms=elapsed_ms)
+        super().__init__(detail, **fields)
         self.errno = errno
 
 
@@ -144,19 +150,17 @@ class HandshakeRejected(TargetError):
     """
 
     default_kind = "upgrade_rejected"
+    default_phase = "upgrade"
 
     def __init__(
         self,
         detail: str,
         *,
-        kind: str | None = None,
-        phase: str = "upgrade",
-        url: str = "",
-        elapsed_ms: float = float("nan"),
         status: int = 0,
         data: object = None,
+        **fields: Unpack[TargetFields],
     ) -> None:
-        super().__init__(detail, kind=kind, phase=phase, url=url, elapsed_ms=elapsed_ms)
+        super().__init__(detail, **fields)
         self.status = status
         self.data = data
 
@@ -176,15 +180,12 @@ class ClosedByPeer(TargetError):
         self,
         detail: str,
         *,
-        kind: str | None = None,
-        phase: str = "session",
-        url: str = "",
-        elapsed_ms: float = float("nan"),
         code: int = 1006,
         reason: str = "",
         age_s: float = float("nan"),
+        **fields: Unpack[TargetFields],
     ) -> None:
-        super().__init__(detail, kind=kind, phase=phase, url=url, elapsed_ms=elapsed_ms)
+        super().__init__(detail, **fields)
         self.code = code
         self.reason = reason
         self.age_s = age_s
@@ -196,16 +197,9 @@ class ErrorReply(TargetError):
     default_kind = "error_reply"
 
     def __init__(
-        self,
-        detail: str,
-        *,
-        kind: str | None = None,
-        phase: str = "session",
-        url: str = "",
-        elapsed_ms: float = float("nan"),
-        event: object = None,
+        self, detail: str, *, event: object = None, **fields: Unpack[TargetFields]
     ) -> None:
-        super().__init__(detail, kind=kind, phase=phase, url=url, elapsed_ms=elapsed_ms)
+        super().__init__(detail, **fields)
         self.event = event
 
 
@@ -214,17 +208,8 @@ class ProtocolViolation(TargetError):
 
     default_kind = "protocol_violation"
 
-    def __init__(
-        self,
-        detail: str,
-        *,
-        kind: str | None = None,
-        phase: str = "session",
-        url: str = "",
-        elapsed_ms: float = float("nan"),
-        code: int = 1002,
-    ) -> None:
-        super().__init__(detail, kind=kind, phase=phase, url=url, elapsed_ms=elapsed_ms)
+    def __init__(self, detail: str, *, code: int = 1002, **fields: Unpack[TargetFields]) -> None:
+        super().__init__(detail, **fields)
         self.code = code
 
 
@@ -234,16 +219,9 @@ class Timeout(TargetError, TimeoutError):
     default_kind = "receive_timeout"
 
     def __init__(
-        self,
-        detail: str,
-        *,
-        kind: str | None = None,
-        phase: str = "session",
-        url: str = "",
-        elapsed_ms: float = float("nan"),
-        limit_s: float = float("nan"),
+        self, detail: str, *, limit_s: float = float("nan"), **fields: Unpack[TargetFields]
     ) -> None:
-        super().__init__(detail, kind=kind, phase=phase, url=url, elapsed_ms=elapsed_ms)
+        super().__init__(detail, **fields)
         self.limit_s = limit_s
 
 

@@ -67,7 +67,8 @@ class GeneratorSample:
     :ivar at_s: end of the second, from the start of the run.
     :ivar loop_lag_ms: the latest that a timer of the event loop came.
     :ivar cpu_share: CPU time of the process per second of one core.
-    :ivar rss_bytes: resident memory. :ivar descriptors: open files.
+    :ivar rss_bytes: resident memory.
+    :ivar descriptors: open files, as of the last count: they are counted every ten seconds.
     """
 
     at_s: float
