@@ -111,21 +111,27 @@ class _Draft:
     def threshold(
         self, scenario: str, metric: object, expression: object
     ) -> PlannedThreshold | None:
+        selector = metric.name if isinstance(metric, Declaration) else str(metric)
+        threshold = None
         try:
-            selector = metric.name if isinstance(metric, Declaration) else str(metric)
             name = parse_selector(selector).name
+        except UsageError as error:
+            self.problems.append(f"{scenario}: {error}")
+            return None
+        try:
             if not isinstance(expression, str):
                 raise UsageError(f"threshold {expression!r} on {name}: expected a text")
             threshold = parse(expression)
         except UsageError as error:
             self.problems.append(f"{scenario}: {error}")
-            return None
         declaration = self.declarations.get(name) or BUILTINS.get(name)
         if declaration is None:
             self.problems.append(
                 f"{scenario}: threshold {expression!r} on {name!r}, which is neither built in nor "
                 "declared: use the metric itself as the key, or name it in metrics=[...]"
             )
+            return None
+        if threshold is None:
             return None
         self.problems.extend(f"{scenario}: {text}" for text in threshold.validate(declaration))
         return PlannedThreshold(selector, threshold)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import msgpack  # type: ignore[import-untyped, unused-ignore]
+import msgpack
 
 from ghostcore._metrics import AnyState, state_from_wire
 from ghostcore.errors import UsageError

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from ghostcore._units import parse_duration
 from ghostcore.errors import UsageError
 from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend
 from ghostcore.metrics.quantiles import Bounds
@@ -36,8 +37,6 @@ _EXPRESSION = re.compile(
     (?: \s+ over \s+ last \s+ (?P<window> (?: \d+(?:\.\d+)? (?:ms|s|m|h) )+ ) )? \s*""",
     re.VERBOSE,
 )
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 _AGGREGATIONS: dict[type[Declaration], tuple[str, ...]] = {
     Counter: ("count", "rate"),
@@ -123,8 +122,7 @@ def parse(expression: str) -> Threshold:
         raise UsageError(f"threshold {expression!r}: the limit is too big for a number")
     window_s = None
     if match["window"]:
-        parts = _DURATION_PART.findall(match["window"])
-        window_s = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+        window_s = parse_duration(match["window"], f"threshold {expression!r}: the window")
         if window_s <= 0:
             raise UsageError(f"threshold {expression!r}: the window must be longer than 0")
     op = "==" if match["op"] == "===" else match["op"]

@@ -104,6 +104,12 @@ def test_all_problems_are_told_together() -> None:
         assert expected in text, expected
 
 
+def test_a_threshold_wrong_on_both_sides_is_told_of_both() -> None:
+    text = problems_of(made(load=ConstantVUs(1, 1), thresholds={"nobody_knows": "p(101)<3"}))
+    assert "percentile 101" in text
+    assert "'nobody_knows', which is neither built in nor declared" in text
+
+
 def test_no_scenario_and_twice_the_same() -> None:
     assert "no scenario" in problems_of()
     one = made(load=ConstantVUs(1, 1))
