@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from ghostcore.errors import ConnectFailed, TargetError, UsageError
 
-__all__ = ["Target", "connect_failed", "parse_target", "resolve", "tcp_connect", "tls_context"]
+__all__ = ["Target", "connect_failed", "known_addresses", "parse_target", "resolve", "tcp_connect", "tls_context"]
 
 DNS_TTL_NS = 60 * 10**9
 
@@ -118,14 +118,34 @@ class _Names:
 
 
 @lru_cache(maxsize=256)
-def _literal(host: str, port: int) -> tuple[int, Any] | None:
+def _literal(host: str, port: int) -> list[tuple[int, Any]] | None:
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return None
     if address.version == 4:
-        return socket.AF_INET, (host, port)
-    return socket.AF_INET6, (host, port, 0, 0)
+        return [(socket.AF_INET, (host, port))]
+    return [(socket.AF_INET6, (host, port, 0, 0))]
+
+
+def known_addresses(
+    loop: asyncio.AbstractEventLoop, target: Target, now_ns: int
+) -> list[tuple[int, Any]] | None:
+    """Addresses of a target as (family, address), if no look-up is needed: it is a literal address,
+    or its name was looked up within the last minute."""
+    literal = _literal(target.host, target.port)
+    if literal is not None:
+        return literal
+    known = _names_of(loop).found.get((target.host, target.port))
+    return known[1] if known is not None and now_ns - known[0] < DNS_TTL_NS else None
+
+
+def _names_of(loop: asyncio.AbstractEventLoop) -> _Names:
+    names: _Names | None = getattr(loop, "_ghostcore_names", None)
+    if names is None:
+        names = _Names()
+        loop._ghostcore_names = names  # type: ignore[attr-defined]
+    return names
 
 
 async def resolve(
@@ -138,17 +158,11 @@ async def resolve(
 
     :raises ConnectFailed: kind ``dns_failure``.
     """
-    literal = _literal(target.host, target.port)
-    if literal is not None:
-        return [literal], False
-    names: _Names | None = getattr(loop, "_ghostcore_names", None)
-    if names is None:
-        names = _Names()
-        loop._ghostcore_names = names  # type: ignore[attr-defined]
+    known = known_addresses(loop, target, now_ns)
+    if known is not None:
+        return known, False
+    names = _names_of(loop)
     key = (target.host, target.port)
-    known = names.found.get(key)
-    if known is not None and now_ns - known[0] < DNS_TTL_NS:
-        return known[1], False
     asked = names.asked.get(key)
     first = asked is None
     if asked is None:

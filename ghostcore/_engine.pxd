@@ -104,6 +104,12 @@ cdef class PingWaiter(Waiter):
     cdef int64_t _pong_ns
 
 
+cdef class Opener(Waiter):
+    cdef Session _session
+    cdef object _attempt
+    cdef int64_t _limit_ns
+
+
 cdef class WebSocketBase(Session):
     pass
 

@@ -18,6 +18,7 @@ from ghostcore._message cimport (
 )
 from ghostcore._timers cimport WAITER_PENDING, Timer, TimerQueue, Waiter
 
+from asyncio import CancelledError
 from collections import deque
 
 from ghostcore._units import MAX_SECONDS as _MAX_SECONDS, parse_duration
@@ -234,9 +235,14 @@ cdef class Session(Channel):
         least did not end the connection."""
         return self.msgs_received > 0 or self.error is None
 
-    # What Opening asks of a kind of session.
-    async def handshake(self) -> int:
-        """Wait for what must follow the 101; returns when the session was ready, in ns."""
+    # What an Opener asks of a kind of session.
+    def begin_handshake(self, opener) -> None:
+        """The 101 has come: call the opener's set_result() when what must follow it has."""
+        opener.set_result(None)
+
+    @property
+    def ready_ns(self) -> int:
+        """When the session could be used."""
         return self.opened_ns
 
     def goodbye(self):

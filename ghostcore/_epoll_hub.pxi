@@ -29,27 +29,30 @@ cdef class Hub:
         if self._epoll_fd >= 0:
             c_close(self._epoll_fd)
 
-    def open(self, Session session not None, address, local_address, upgrade not None, sock=None):
-        """Connect and upgrade; the result is awaitable and completes when the session is open.
+    def open(self, Session session not None, attempt, int64_t limit_ns, int64_t since_ns,
+             list addresses, local_address, upgrade not None, sock=None):
+        """Connect and upgrade; awaiting what is returned gives the session when it is ready.
 
-        :param address: (host, port) or (host, port, flow, scope), the host as a numeral.
+        :param attempt, limit_ns: as for Opener.
+        :param since_ns: when the connection began, for the time that TCP took.
+        :param addresses: (family, (host, port)) or (family, (host, port, flow, scope)), the hosts as
+            numerals; they are tried in order.
         :param local_address: numeral of the address to connect from, or None.
         :param upgrade: the Upgrade to ask for.
-        :param sock: a connected socket to use instead of connecting to `address`; the link takes its
+        :param sock: a connected socket to use instead of connecting to an address; the link takes its
             descriptor.
-        :raises OSError: the connection failed. :raises HandshakeRejected: the answer will not do.
-        :raises ConnectFailed: kind ``upgrade_closed``.
         """
-        cdef OpenWaiter op = OpenWaiter.__new__(OpenWaiter)
-        cdef EpollLink link = EpollLink.__new__(EpollLink)
-        link._hub = self
-        link._session = session
-        link._opener = op
+        cdef EpollOpener op = EpollOpener.__new__(EpollOpener)
         op._queue = self.engine.timers
-        op._link = link
-        op._address = address
+        op._session = session
+        op._attempt = attempt
+        op._limit_ns = limit_ns
+        op._since_ns = since_ns
+        op._hub = self
+        op._addresses = addresses
         op._local_address = local_address
         op._upgrade = upgrade
+        op._request = upgrade.request
         op._sock = sock
         return op
 
@@ -79,7 +82,7 @@ cdef class Hub:
         z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL
         return <uint32_t>(z ^ (z >> 31))
 
-    cdef int _register(self, EpollLink link) except -1:
+    cdef int _register(self, EpollLink link, uint32_t events) except -1:
         cdef epoll_event event
         cdef int size, fd = link._fd
         cdef PyObject **links
@@ -93,7 +96,7 @@ cdef class Hub:
             self._links_size = size
         self._generation += 1
         link._generation = self._generation
-        event.events = EPOLLOUT
+        event.events = events
         event.data.u64 = (<uint64_t>link._generation << 32) | <uint32_t>fd
         if epoll_ctl(self._epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0:
             raise OSError(errno, os.strerror(errno))

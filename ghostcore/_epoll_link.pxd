@@ -3,9 +3,8 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from ghostcore._engine cimport Session
+from ghostcore._engine cimport Opener, Session
 from ghostcore._link cimport Engine, Link
-from ghostcore._timers cimport Waiter
 
 
 cdef enum LinkState:
@@ -35,14 +34,14 @@ cdef class Hub:
     cdef uint32_t _next_mask(self) noexcept
     cdef int _handle(self, EpollLink link, uint32_t events) except -1
     cdef int _uncork(self) except -1
-    cdef int _register(self, EpollLink link) except -1
+    cdef int _register(self, EpollLink link, uint32_t events) except -1
     cdef void _forget(self, EpollLink link) noexcept
 
 
 cdef class EpollLink(Link):
     cdef Hub _hub
     cdef Session _session
-    cdef OpenWaiter _opener         # until the upgrade is done
+    cdef EpollOpener _opener         # until the upgrade is done
     cdef int _fd
     cdef uint32_t _generation
     cdef LinkState _state
@@ -57,7 +56,8 @@ cdef class EpollLink(Link):
     cdef Py_ssize_t _partial_size
     cdef Py_ssize_t _partial_capacity
 
-    cdef int _dial(self) except -1
+    cdef int _dial(self, object address) except -1
+    cdef bint _ask(self) except -1
     cdef int _watch(self, uint32_t events) except -1
     cdef int _connected(self) except -1
     cdef int _readable(self) except -1
@@ -67,6 +67,7 @@ cdef class EpollLink(Link):
     cdef int _keep(self, const char *data, Py_ssize_t size, Py_ssize_t wanted) except -1
     cdef int _write(self, const char *data, Py_ssize_t size) except -1
     cdef int _queue(self, const char *data, Py_ssize_t size) except -1
+    cdef int _backlog_append(self, const char *data, Py_ssize_t size) except -1
     cdef int _flush(self) except -1
     cdef int _lost(self, object error) except -1
     cdef int _refused(self, str detail) except -1
@@ -75,11 +76,17 @@ cdef class EpollLink(Link):
     cdef void _shut(self) noexcept
 
 
-cdef class OpenWaiter(Waiter):
-    """Completes when the upgrade is done."""
-    cdef EpollLink _link
-    cdef object _address
+cdef class EpollOpener(Opener):
+    """Dials before it waits for the upgrade."""
+    cdef Hub _hub
+    cdef EpollLink _link            # until the upgrade is done
+    cdef list _addresses            # (family, address): those that are still to be tried
     cdef object _local_address
     cdef object _sock
+    cdef bytes _request
     cdef object _upgrade
-    cdef readonly int64_t connected_ns
+    cdef int64_t _since_ns
+    cdef int64_t _connected_ns
+
+    cdef int _dial_next(self, object failure) except -1
+    cdef void _give_up(self) noexcept

@@ -1,16 +1,15 @@
 import socket
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from ghostcore._engine import Session
+from ghostcore._engine import Attempt, Opener, Session
 from ghostcore._link import Engine
-from ghostcore._timers import Waiter
 from ghostcore._upgrade import Upgrade
+
+SessionT = TypeVar("SessionT", bound=Session)
 
 def available() -> bool: ...
 
-class OpenWaiter(Waiter[None]):
-    connected_ns: int
+class EpollOpener(Opener[SessionT]): ...
 
 class Hub:
     engine: Engine
@@ -19,10 +18,13 @@ class Hub:
     def __init__(self, engine: Engine) -> None: ...
     def open(
         self,
-        session: Session,
-        address: Sequence[Any],
+        session: SessionT,
+        attempt: Attempt[SessionT],
+        limit_ns: int,
+        since_ns: int,
+        addresses: list[tuple[int, Any]],
         local_address: str | None,
         upgrade: Upgrade,
         sock: socket.socket | None = None,
-    ) -> OpenWaiter: ...
+    ) -> EpollOpener[SessionT]: ...
     def close(self) -> None: ...

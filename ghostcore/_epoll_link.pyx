@@ -15,7 +15,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove, memset
 from posix.unistd cimport close as c_close
 
-from ghostcore._engine cimport Session
+from ghostcore._engine cimport Opener, Session
 from ghostcore._link cimport Engine, Link
 from ghostcore._frame cimport frame_size, put_frame
 from ghostcore._linux cimport (
@@ -27,7 +27,7 @@ from ghostcore._linux cimport (
     sockaddr_in6, sockaddr_storage,
 )
 from ghostcore._message cimport OP_CLOSE, close_payload
-from ghostcore._timers cimport WAITER_PENDING, Waiter
+from ghostcore._timers cimport WAITER_PENDING
 
 import os
 import sys
@@ -133,54 +133,79 @@ cdef class EpollLink(Link):
 
     # ---- connecting --------------------------------------------------------------------------
 
-    cdef int _dial(self) except -1:
-        cdef OpenWaiter op = self._opener
+    cdef int _dial(self, object address) except -1:
+        """Begin to connect to an address, or take the opener's socket.
+
+        :raises OSError: the address is refused at once.
+        """
+        cdef EpollOpener op = self._opener
         cdef sockaddr_storage target, source
         cdef int one = 1, family
-        cdef unsigned int size, source_size = 0
+        cdef unsigned int size = 0, source_size = 0
         if op._sock is not None:
             op._sock.setblocking(False)
             self._fd = op._sock.detach()
             op._sock = None
-            setsockopt(self._fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
-            return self._hub._register(self)
-        size = fill_address(&target, op._address)
-        family = (<sockaddr_in *>&target).sin_family
-        if op._local_address is not None:
-            source_size = fill_address(&source, (op._local_address, 0))
-            if (<sockaddr_in *>&source).sin_family != family:
-                raise UsageError(f"local_address: {op._local_address} is of another family than "
-                                 f"{op._address[0]}")
-        self._fd = c_socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
-        if self._fd < 0:
-            raise OSError(errno, os.strerror(errno))
+        else:
+            size = fill_address(&target, address)
+            family = (<sockaddr_in *>&target).sin_family
+            if op._local_address is not None:
+                source_size = fill_address(&source, (op._local_address, 0))
+                if (<sockaddr_in *>&source).sin_family != family:
+                    raise UsageError(f"local_address: {op._local_address} is of another family "
+                                     f"than {address[0]}")
+            self._fd = c_socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+            if self._fd < 0:
+                raise OSError(errno, os.strerror(errno))
         setsockopt(self._fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
         if source_size:
             # The port is chosen by connect(), which may share one between targets.
             setsockopt(self._fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one))
             if c_bind(self._fd, <sockaddr *>&source, source_size) != 0:
                 raise OSError(errno, os.strerror(errno))
-        if c_connect(self._fd, <sockaddr *>&target, size) != 0 and errno != EINPROGRESS:
+        if address is not None:
+            if c_connect(self._fd, <sockaddr *>&target, size) != 0 and errno != EINPROGRESS:
+                raise OSError(errno, os.strerror(errno))
+        # Over loopback the other side has answered by now: the request can go out at once, and
+        # epoll is spared one of two events.
+        if self._ask():
+            return self._hub._register(self, EPOLLIN)
+        if self._state == LINK_CONNECTING:
+            return self._hub._register(self, EPOLLOUT)
+        return self._hub._register(self, EPOLLIN | EPOLLOUT)
+
+    cdef bint _ask(self) except -1:
+        """Send the request for the upgrade; False if the connection is not there yet, or has no room
+        for all of it."""
+        cdef EpollOpener op = self._opener
+        cdef const char *request = PyBytes_AS_STRING(op._request)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(op._request)
+        cdef ssize_t sent = c_send(self._fd, request, size, MSG_NOSIGNAL)
+        if sent < 0:
+            if errno == EAGAIN or errno == EINTR:
+                return False
             raise OSError(errno, os.strerror(errno))
-        return self._hub._register(self)
+        op._connected_ns = self._session.upgrading_ns = self._hub.engine.timers.now()
+        self._session.progress = "upgrade"
+        self._state = LINK_UPGRADING
+        if sent == size:
+            return True
+        self._backlog_append(request + sent, size - sent)
+        self._watching_room = True
+        return False
 
     cdef int _connected(self) except -1:
+        cdef bint asked
         cdef int failure = 0
         cdef unsigned int size = sizeof(failure)
-        cdef OpenWaiter op = self._opener
         getsockopt(self._fd, SOL_SOCKET, SO_ERROR, &failure, &size)
         if failure:
             return self._lost(OSError(failure, os.strerror(failure)))
-        op.connected_ns = self._session.upgrading_ns = self._hub.engine.timers.now()
-        self._session.progress = "upgrade"
-        self._state = LINK_UPGRADING
-        self._session.progress = "upgrade"
-        self._watch(EPOLLIN)
-        request = op._upgrade.request
         try:
-            return self._write(PyBytes_AS_STRING(request), PyBytes_GET_SIZE(request))
-        except ClosedByPeer:
-            return 0    # the next event says what happened
+            asked = self._ask()
+        except OSError as error:
+            return self._lost(error)
+        return self._watch(EPOLLIN if asked else EPOLLIN | EPOLLOUT)
 
     cdef int _watch(self, uint32_t events) except -1:
         cdef epoll_event event
@@ -256,7 +281,7 @@ cdef class EpollLink(Link):
 
     cdef Py_ssize_t _answer(self, const char *data, Py_ssize_t size) except -1:
         """The answer to the upgrade: its size when it is whole, else 0."""
-        cdef OpenWaiter op = self._opener
+        cdef EpollOpener op = self._opener
         cdef Py_ssize_t shown = min(size, MAX_HEAD_BYTES + 4 + MAX_BODY_BYTES)
         try:
             answer = op._upgrade.read(data[:shown])
@@ -269,7 +294,8 @@ cdef class EpollLink(Link):
         self._opener = None
         self._session.use_deflate(answer.deflate)
         self._session.link_opened(self, answer.subprotocol)
-        op.complete(None)
+        op._link = None
+        op.upgraded(op._connected_ns - op._since_ns)
         return answer.size
 
     cdef Py_ssize_t _frames(self, const char *data, Py_ssize_t size, Py_ssize_t *wanted) except -1:
@@ -367,7 +393,15 @@ cdef class EpollLink(Link):
             return self._queue(data + sent, size - sent)
 
     cdef int _queue(self, const char *data, Py_ssize_t size) except -1:
-        """Keep what the socket does not take now."""
+        """Keep what the socket does not take now, and ask to be told when it has room."""
+        self._backlog_append(data, size)
+        if self._backlog_size > BACKLOG_HIGH:
+            self.congested = True
+        if not self._watching_room:
+            self._watch(EPOLLIN | EPOLLOUT)
+        return 0
+
+    cdef int _backlog_append(self, const char *data, Py_ssize_t size) except -1:
         cdef Py_ssize_t needed = self._backlog_size + size
         cdef char *grown
         if self._backlog_start and self._backlog_start + needed > self._backlog_capacity:
@@ -381,10 +415,6 @@ cdef class EpollLink(Link):
             self._backlog_capacity = max(needed, 2 * self._backlog_capacity)
         memcpy(self._backlog + self._backlog_start + self._backlog_size, data, size)
         self._backlog_size = needed
-        if needed > BACKLOG_HIGH:
-            self.congested = True
-        if not self._watching_room:
-            self._watch(EPOLLIN | EPOLLOUT)
         return 0
 
     cdef int _flush(self) except -1:
@@ -418,21 +448,24 @@ cdef class EpollLink(Link):
 
     cdef int _lost(self, object error) except -1:
         """The connection is over; to be called from the hub only."""
-        cdef OpenWaiter op = self._opener
+        cdef EpollOpener op = self._opener
         cdef LinkState state = self._state
         self._shut()
         if op is None:
             return self._session.link_lost(error)
         self._opener = None
+        if state == LINK_CONNECTING:
+            return op._dial_next(error)
         if error is None:
             error = ConnectFailed(
                 "the server ended the connection instead of answering the upgrade",
                 kind="upgrade_closed", phase="upgrade")
-        elif state == LINK_UPGRADING and isinstance(error, OSError):
+        elif isinstance(error, OSError):
             error = ConnectFailed(
                 f"the connection ended before the upgrade was answered: {error.strerror}",
                 kind="upgrade_closed", phase="upgrade", errno=error.errno)
-        return op.fail(error)
+        op.set_error(error)
+        return 0
 
     cdef void _shut(self) noexcept:
         """Close the descriptor, which takes it out of the epoll set, and free what is buffered."""
@@ -470,16 +503,46 @@ cdef unsigned int fill_address(sockaddr_storage *storage, address) except 0:
     raise UsageError(f"{host!r} is no IP address")
 
 
-cdef class OpenWaiter(Waiter):
+cdef class EpollOpener(Opener):
     cdef int begin(self) except -1:
-        try:
-            return self._link._dial()
-        except BaseException:
-            self._link._opener = None
-            self._link._shut()
-            raise
+        self._queue.push(self, self._limit_ns)
+        return self._dial_next(None)
+
+    cdef int _dial_next(self, object failure) except -1:
+        """Dial the next address; `failure` is that of the last one."""
+        cdef EpollLink link
+        while self._sock is not None or self._addresses:
+            address = None
+            if self._sock is None:
+                address = self._addresses[0][1]
+                self._addresses = self._addresses[1:]
+            self._link = link = EpollLink.__new__(EpollLink)
+            link._hub = self._hub
+            link._session = self._session
+            link._opener = self
+            try:
+                return link._dial(address)
+            except OSError as error:
+                self._give_up()
+                failure = error
+            except BaseException:
+                self._give_up()
+                raise
+        self.set_error(failure)
+        return 0
+
+    cdef void _give_up(self) noexcept:
+        cdef EpollLink link = self._link
+        self._link = None
+        if link is not None:
+            link._opener = None
+            link._shut()
 
     cdef int detach(self) except -1:
-        self._link._opener = None
-        self._link._shut()
-        return 0
+        self._give_up()
+        return Opener.detach(self)
+
+    cdef int expired(self, int64_t now_ns) except -1:
+        self._give_up()
+        return Opener.expired(self, now_ns)
+

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl as ssl_module
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar
 
 from ghostcore import _dial, _epoll_link
-from ghostcore._engine import Session
+from ghostcore._engine import Opener, Session
 from ghostcore._extension import DeflateOffer
 from ghostcore._link import Engine, Traffic
 from ghostcore._picows_link import open_link
@@ -54,7 +54,10 @@ def engine_of(loop: asyncio.AbstractEventLoop) -> Engine:
 class Observer(Protocol):
     """Where sessions report to: the metrics of a run, or nowhere."""
 
-    traffic: Traffic
+    @property
+    def traffic(self) -> Traffic:
+        """What the sessions of a scenario count into."""
+        ...
 
     def sample(self, metric: Any, elapsed_ns: int) -> None:
         """An operation was answered after that time."""
@@ -70,13 +73,13 @@ class Observer(Protocol):
         ...
 
     def phase(self, name: str, elapsed_ns: int) -> None:
-        """A phase of opening a session (a key of PHASES) took that long."""
+        """A phase of opening a session took that long: a key of PHASES, but tcp and upgrade."""
 
     def dialing(self) -> None:
         """A session is about to be opened."""
 
-    def opened(self, session: Session) -> None:
-        """The 101 arrived."""
+    def opened(self, session: Session, tcp_ns: int) -> None:
+        """The 101 arrived, after that time for the TCP connection."""
 
     def not_opened(self, elapsed_ns: int, cause: str | None) -> None:
         """No 101: the attempt failed, or was cut off for that cause."""
@@ -154,8 +157,8 @@ class Options:
 
     headers: tuple[tuple[str, str], ...] = ()
     subprotocols: tuple[str, ...] = ()
-    timeout_s: float = DEFAULT_TIMEOUT_S
-    send_timeout_s: float = DEFAULT_SEND_TIMEOUT_S
+    timeout_ns: int = seconds_to_ns(DEFAULT_TIMEOUT_S)
+    send_timeout_ns: int = seconds_to_ns(DEFAULT_SEND_TIMEOUT_S)
     max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE
     ssl: ssl_module.SSLContext | str | None = None
     insecure: bool = False
@@ -187,8 +190,8 @@ class Options:
         return cls(
             checked_headers(headers),
             checked_subprotocols(subprotocols),
-            parse_duration(timeout, "timeout"),
-            parse_duration(send_timeout, "send_timeout"),
+            seconds_to_ns(parse_duration(timeout, "timeout")),
+            seconds_to_ns(parse_duration(send_timeout, "send_timeout")),
             max_message_size,
             ssl,
             insecure,
@@ -247,7 +250,11 @@ class SessionBlock:
 
 
 class Opening(Generic[SessionT]):
-    """A session to be opened: await it, or enter it with ``async with``, which closes it."""
+    """A session to be opened: await it, or enter it with ``async with``, which closes it.
+
+    Where the address is known and the epoll link will do, all of it happens in one waiter in C; a
+    name to look up, a proxy or TLS takes a coroutine.
+    """
 
     __slots__ = ("_make", "_metric", "_observer", "_options", "_session", "_target")
 
@@ -271,11 +278,11 @@ class Opening(Generic[SessionT]):
         self._session: SessionT | None = None
 
     def __await__(self) -> Generator[Any, None, SessionT]:
-        return self._open().__await__()
+        return self._dial(self._begin()).__await__()
 
-    async def __aenter__(self) -> SessionT:
-        self._session = await self._open()
-        return self._session
+    def __aenter__(self) -> Awaitable[SessionT]:
+        self._session = session = self._begin()
+        return self._dial(session)
 
     async def __aexit__(
         self,
@@ -288,91 +295,20 @@ class Opening(Generic[SessionT]):
         self._session = None
         await leave(session, self._observer, error)
 
-    async def _open(self) -> SessionT:
-        loop = asyncio.get_running_loop()
-        engine = engine_of(loop)
-        observer = self._observer
-        observer.dialing()
-        dialed_ns = engine.now_ns()
-        session = self._make(engine, self._options, observer, dialed_ns)
+    def _begin(self) -> SessionT:
+        engine = engine_of(asyncio.get_running_loop())
+        self._observer.dialing()
+        session = self._make(engine, self._options, self._observer, engine.now_ns())
         session.url = self._target.url
-        session.send_timeout_ns = seconds_to_ns(self._options.send_timeout_s)
-        try:
-            async with asyncio.timeout(self._options.timeout_s):
-                ready_ns = await self._steps(loop, engine, session)
-        except (TargetError, TimeoutError, asyncio.CancelledError) as error:
-            elapsed_ns = engine.now_ns() - dialed_ns
-            raise self._not_ready(session, error, elapsed_ns) from None
-        except BaseException:
-            session.abort()
-            raise
-        if self._metric is not None:
-            observer.sample(self._metric, ready_ns - dialed_ns)
+        session.send_timeout_ns = self._options.send_timeout_ns
         return session
 
-    def _not_ready(self, session: SessionT, error: BaseException, elapsed_ns: int) -> BaseException:
-        """Record an attempt that did not come to its end; returns what to raise."""
-        limit_s = self._options.timeout_s
-        cause: str | None = None
-        if isinstance(error, asyncio.CancelledError):
-            cause = self._observer.cancel_cause()
-        elif isinstance(error, TimeoutError):
-            cause = "deadline"
-            if not isinstance(error, TargetError):
-                upgraded = session.opened_ns != 0
-                reached = session.reached()
-                error = Timeout(
-                    f"not connected within {limit_s:g} s: {reached}",
-                    kind="open_timeout" if upgraded else "connect_timeout",
-                    phase=session.progress,
-                    limit_s=limit_s,
-                )
-        if session.opened_ns == 0:
-            self._observer.not_opened(elapsed_ns, cause)
-        if self._metric is not None:
-            if cause is None:
-                self._observer.failed(self._metric)
-            else:
-                self._observer.cut_off(self._metric, elapsed_ns, cause)
-        session.abort()
-        session.take_unseen_error()  # it is the one that we raise, or follows from it
-        if isinstance(error, TargetError):
-            if error.phase == "session":  # it ended an open connection, but not yet a session
-                error.phase = session.progress
-            error.url = error.url or self._target.url
-            if error.elapsed_ms != error.elapsed_ms:
-                error.elapsed_ms = elapsed_ns / 1e6
-        return error
-
-    async def _steps(
-        self, loop: asyncio.AbstractEventLoop, engine: Engine, session: SessionT
-    ) -> int:
-        target, options, observer = self._target, self._options, self._observer
-        sock: socket.socket | None = None
-        addresses: list[tuple[int, Any]] = []
-        resolved_ns = session.dialed_ns
-        if options.proxy is None:
-            addresses, looked_up = await _dial.resolve(loop, target, session.dialed_ns)
-            resolved_ns = engine.now_ns()
-            if looked_up:
-                observer.phase("dns", resolved_ns - session.dialed_ns)
-        session.progress = "tcp"
-        if options.proxy is not None:
-            sock = await dial_through(options.proxy, loop, target, options.local_address)
-        if self._on_epoll():
-            connected_ns = await self._open_epoll(engine, session, addresses, sock)
-        else:
-            if sock is None:
-                sock = await _dial.tcp_connect(loop, target, addresses, options.local_address)
-            connected_ns = engine.now_ns()
-            session.progress = "tls" if target.secure else "upgrade"
-            await self._open_picows(session, sock)
-        observer.phase("tcp", connected_ns - resolved_ns)
-        if target.secure:
-            observer.phase("tls", session.upgrading_ns - connected_ns)
-        observer.phase("upgrade", session.opened_ns - session.upgrading_ns)
-        observer.opened(session)
-        return await session.handshake()
+    def _dial(self, session: SessionT) -> Awaitable[SessionT]:
+        if self._options.proxy is None and self._on_epoll():
+            addresses = _dial.known_addresses(session.engine.loop, self._target, session.dialed_ns)
+            if addresses is not None:
+                return self._over_epoll(session, addresses, None, session.dialed_ns)
+        return self._open(session)
 
     def _on_epoll(self) -> bool:
         wanted = self._options.link
@@ -382,37 +318,80 @@ class Opening(Generic[SessionT]):
             return False
         return True
 
-    async def _open_epoll(
+    def _over_epoll(
         self,
-        engine: Engine,
         session: SessionT,
         addresses: list[tuple[int, Any]],
         sock: socket.socket | None,
-    ) -> int:
-        """Connect, unless a proxy has, and upgrade; returns when TCP was connected."""
+        since_ns: int,
+    ) -> Awaitable[SessionT]:
+        engine = session.engine
         if engine.hub is None:
             engine.hub = _epoll_link.Hub(engine)
-        source = self._options.local_address
-        failure: OSError = OSError("no address to connect to")
-        for address in [None] if sock is not None else [address for _, address in addresses]:
-            opening = engine.hub.open(session, address, source, self._make_upgrade(), sock)
-            try:
-                await opening
-            except OSError as error:
-                failure = error
-            else:
-                connected_ns: int = opening.connected_ns
-                return connected_ns
-        raise _dial.connect_failed(failure, self._target, "tcp") from failure
-
-    def _make_upgrade(self) -> Upgrade:
-        target, options = self._target, self._options
-        return Upgrade(
-            target.netloc, target.resource, options.headers, options.subprotocols, options.deflate
+        session.progress = "tcp"
+        opener: Awaitable[SessionT] = engine.hub.open(
+            session,
+            self,
+            session.dialed_ns + self._options.timeout_ns,
+            since_ns,
+            addresses,
+            self._options.local_address,
+            self._make_upgrade(),
+            sock,
         )
+        return opener
+
+    async def _open(self, session: SessionT) -> SessionT:
+        """What must be waited for step by step: a look-up, a proxy, TLS."""
+        addresses: list[tuple[int, Any]] = []
+        sock: socket.socket | None = None
+        connected_ns = 0
+        loop = session.engine.loop
+        try:
+            async with asyncio.timeout(self._options.timeout_ns / 1e9):
+                if self._options.proxy is None:
+                    addresses = await self._look_up(session)
+                    since_ns = session.engine.now_ns()
+                    session.progress = "tcp"
+                else:
+                    since_ns = session.dialed_ns
+                    session.progress = "tcp"
+                    sock = await dial_through(
+                        self._options.proxy, loop, self._target, self._options.local_address
+                    )
+                if not self._on_epoll():
+                    if sock is None:
+                        sock = await _dial.tcp_connect(
+                            loop, self._target, addresses, self._options.local_address
+                        )
+                    connected_ns = session.engine.now_ns()
+                    await self._open_picows(session, sock)
+        except (TargetError, TimeoutError, asyncio.CancelledError) as error:
+            raise self.not_ready(session, error) from None
+        except BaseException:
+            session.abort()
+            raise
+        if self._on_epoll():
+            return await self._over_epoll(session, addresses, sock, since_ns)
+        if self._target.secure:
+            self._observer.phase("tls", session.upgrading_ns - connected_ns)
+        opener: Opener[SessionT] = Opener(
+            session, self, session.dialed_ns + self._options.timeout_ns
+        )
+        opener.upgraded(connected_ns - since_ns)
+        return await opener
+
+    async def _look_up(self, session: SessionT) -> list[tuple[int, Any]]:
+        addresses, looked_up = await _dial.resolve(
+            session.engine.loop, self._target, session.dialed_ns
+        )
+        if looked_up:
+            self._observer.phase("dns", session.engine.now_ns() - session.dialed_ns)
+        return addresses
 
     async def _open_picows(self, session: SessionT, sock: socket.socket) -> None:
         target, options = self._target, self._options
+        session.progress = "tls" if target.secure else "upgrade"
         try:
             opened = await open_link(
                 session,
@@ -431,3 +410,59 @@ class Opening(Generic[SessionT]):
                 phase="upgrade",
                 url=target.url,
             )
+
+    def _make_upgrade(self) -> Upgrade:
+        target, options = self._target, self._options
+        return Upgrade(
+            target.netloc, target.resource, options.headers, options.subprotocols, options.deflate
+        )
+
+    # ---- what an Opener tells of its session ---------------------------------------------------
+
+    def upgraded(self, session: SessionT, tcp_ns: int) -> None:
+        """The 101 arrived."""
+        self._observer.opened(session, tcp_ns)
+
+    def ready(self, session: SessionT) -> None:
+        """Whoever waits for the session gets it now."""
+        if self._metric is not None:
+            self._observer.sample(self._metric, session.ready_ns - session.dialed_ns)
+
+    def not_ready(self, session: SessionT, error: BaseException) -> BaseException:
+        """Record an attempt that did not come to its end; returns what to raise."""
+        limit_s = self._options.timeout_ns / 1e9
+        elapsed_ns = session.engine.now_ns() - session.dialed_ns
+        cause: str | None = None
+        if isinstance(error, asyncio.CancelledError):
+            cause = self._observer.cancel_cause()
+        elif isinstance(error, TimeoutError) and error.errno is None:  # the system's is no deadline
+            cause = "deadline"
+            if not isinstance(error, TargetError):
+                upgraded = session.opened_ns != 0
+                reached = session.reached()
+                error = Timeout(
+                    f"not connected within {limit_s:g} s: {reached}",
+                    kind="open_timeout" if upgraded else "connect_timeout",
+                    phase=session.progress,
+                    limit_s=limit_s,
+                )
+        elif isinstance(error, OSError):
+            reason = error
+            error = _dial.connect_failed(reason, self._target, "tcp")
+            error.__cause__ = reason
+        if session.opened_ns == 0:
+            self._observer.not_opened(elapsed_ns, cause)
+        if self._metric is not None:
+            if cause is None:
+                self._observer.failed(self._metric)
+            else:
+                self._observer.cut_off(self._metric, elapsed_ns, cause)
+        session.abort()
+        session.take_unseen_error()  # it is the one that we raise, or follows from it
+        if isinstance(error, TargetError):
+            if error.phase == "session":  # it ended an open connection, but not yet a session
+                error.phase = session.progress
+            error.url = error.url or self._target.url
+            if error.elapsed_ms != error.elapsed_ms:
+                error.elapsed_ms = elapsed_ns / 1e6
+        return error

@@ -180,6 +180,56 @@ cdef class Reply(Waiter):
             elapsed_ms=(now_ns - self.asked_ns) / 1e6))
 
 
+cdef class Opener(Waiter):
+    """A session that is being opened; the result is the session, once its user can have it.
+
+    :param attempt: is told how far it has come: ``upgraded(session, tcp_ns)``, ``ready(session)``, or
+        ``not_ready(session, error)``, which returns what to raise.
+    :param limit_ns: the deadline of all of opening, on the clock of the session's timers.
+    """
+
+    def __init__(self, Session session not None, attempt, int64_t limit_ns):
+        self._session = session
+        self._queue = session.engine.timers
+        self._attempt = attempt
+        self._limit_ns = limit_ns
+        self._begin()
+
+    cdef int begin(self) except -1:
+        return self._queue.push(self, self._limit_ns)
+
+    def upgraded(self, int64_t tcp_ns) -> None:
+        """The 101 has come, and the link is the session's."""
+        self._attempt.upgraded(self._session, tcp_ns)
+        self._session.begin_handshake(self)
+
+    def set_result(self, value) -> None:
+        """What must follow the 101 has come."""
+        if self._state == WAITER_PENDING:
+            self._attempt.ready(self._session)
+            self.complete(self._session)
+
+    def set_error(self, error) -> None:
+        if self._state == WAITER_PENDING:
+            try:
+                error = self._attempt.not_ready(self._session, error)
+            except Exception as fault:
+                error = fault
+            self.fail(error)
+
+    cdef int detach(self) except -1:
+        self._attempt.not_ready(self._session, CancelledError())
+        return 0
+
+    cdef int give_back(self, object value) except -1:
+        self._session.abort()
+        return 0
+
+    cdef int expired(self, int64_t now_ns) except -1:
+        self.set_error(TimeoutError())
+        return 0
+
+
 cdef class Watchdog(Timer):
     cdef int fire(self, int64_t now_ns) except -1:
         cdef Session session = self.session

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ghostcore._engine import DispatchingSession, Reply
+from ghostcore._engine import DispatchingSession, Opener, Reply
 from ghostcore._link import Engine
 from ghostcore._opening import Observer, Options, SessionBlock
 from ghostcore._socketio import ClientCodec, Event, Packet, PacketType, encode_packet
@@ -90,7 +90,7 @@ class EventfulSession(SessionBlock, DispatchingSession):
         self._acks: dict[int, Reply[Packet]] | None = None
         self._awaited: list[Awaited] | None = None
         self._handlers: dict[tuple[str, str], list[Handler]] | None = None
-        self._joining: dict[str, Reply[Packet]] | None = None
+        self._joining: dict[str, Reply[Packet] | Opener[Any]] | None = None
         self._unread: deque[Event] | None = None
         self._tasks: set[asyncio.Task[Any]] | None = None
         self.sid = ""
@@ -142,11 +142,14 @@ class EventfulSession(SessionBlock, DispatchingSession):
         if packet.namespace == self._namespace and not self.sid:
             self.sid = packet.data["sid"]
             self.joined_ns = packet.arrived_ns
+            opened_ns = self.codec.opened_ns
+            self._observer.phase("engineio_open", opened_ns - self.opened_ns)
+            self._observer.phase("socketio_connect", self.joined_ns - opened_ns)
         reply = self._joined(packet.namespace)
         if reply is not None:
             reply.set_result(packet)
 
-    def _joined(self, namespace: str) -> Reply[Packet] | None:
+    def _joined(self, namespace: str) -> Reply[Packet] | Opener[Any] | None:
         """Whoever waits to join it. Most users join once: no empty dict is kept for them."""
         reply = self._joining.pop(namespace, None) if self._joining else None
         if not self._joining:
@@ -239,7 +242,7 @@ class EventfulSession(SessionBlock, DispatchingSession):
     def _on_end(self) -> None:
         if self.opened_ns:  # an attempt that failed was no session
             self._observer.ended(self)
-        pending: list[Reply[Any]] = []
+        pending: list[Reply[Any] | Opener[Any]] = []
         if self._acks:
             pending += self._acks.values()
             self._acks.clear()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
-from ghostcore._engine import Reply
+from ghostcore._engine import Opener, Reply
 from ghostcore._socketio import (
     Event,
     Packet,
@@ -40,16 +40,17 @@ class SocketIOSession(EventfulSession):
 
     # ---- opening and closing -----------------------------------------------------------------
 
-    async def handshake(self) -> int:
+    def begin_handshake(self, opener: Opener[Self]) -> None:
         """Wait for the answer to the connect packet, which went out with the open packet."""
-        if not self.sid:
-            if self.is_closed:  # the 101 and the end came in one go
-                raise self.ended_error()
-            # The whole of opening has one deadline already.
-            await self._expect_join(self._namespace, None)
-        opened_ns = self.codec.opened_ns
-        self._observer.phase("engineio_open", opened_ns - self.opened_ns)
-        self._observer.phase("socketio_connect", self.joined_ns - opened_ns)
+        if self.sid:  # it came in one go with the 101
+            opener.set_result(None)
+        elif self.is_closed:
+            opener.set_error(self.ended_error())
+        else:
+            self._joining = {self._namespace: opener}
+
+    @property
+    def ready_ns(self) -> int:
         return self.joined_ns
 
     async def join(self, namespace: str, auth: Any = None, *, timeout: float | str = 10) -> None:
@@ -60,11 +61,7 @@ class SocketIOSession(EventfulSession):
         """
         packet = connect_packet(namespace, auth)
         self._require_open("join")
-        reply = self._expect_join(namespace, parse_duration(timeout, "timeout"))
-        self.write_message(packet)
-        await reply
-
-    def _expect_join(self, namespace: str, timeout_s: float | None) -> Reply[Packet]:
+        timeout_s = parse_duration(timeout, "timeout")
         if self._joining is None:
             self._joining = {}
         joining = self._joining
@@ -78,7 +75,8 @@ class SocketIOSession(EventfulSession):
             lambda _: joining.pop(namespace, None),
         )
         joining[namespace] = reply
-        return reply
+        self.write_message(packet)
+        await reply
 
     def goodbye(self) -> Any:
         """Leave the namespace and close the connection: after a disconnect packet alone the server

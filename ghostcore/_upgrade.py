@@ -3,12 +3,13 @@ answer to it will do."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha1 as _sha1
 from http import HTTPStatus
 
 from ghostcore._extension import Deflate, DeflateOffer
@@ -59,7 +60,7 @@ class Answer:
 
 def accept_of(key: bytes) -> bytes:
     """What the server must put into Sec-WebSocket-Accept (RFC 6455 section 4.2.2)."""
-    return b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
+    return b2a_base64(_sha1(key + _GUID, usedforsecurity=False).digest(), newline=False)
 
 
 def checked_headers(
@@ -98,6 +99,35 @@ def checked_subprotocols(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+@lru_cache(maxsize=256)
+def _request(
+    netloc: str,
+    resource: str,
+    headers: tuple[tuple[str, str], ...],
+    subprotocols: tuple[str, ...],
+    deflate: DeflateOffer | None,
+) -> tuple[bytes, bytes]:
+    """The request, before and after the key: all that differs among thousands of users."""
+    lines = [f"GET {resource} HTTP/1.1"]
+    if not any(name.lower() == "host" for name, _ in headers):
+        lines.append(f"Host: {netloc}")
+    lines += ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: "]
+    before = "\r\n".join(lines)
+    lines = ["", "Sec-WebSocket-Version: 13"]
+    if subprotocols:
+        lines.append(f"Sec-WebSocket-Protocol: {', '.join(subprotocols)}")
+    if deflate is not None:
+        lines.append(f"Sec-WebSocket-Extensions: {deflate.header()}")
+    lines += (f"{name}: {value}" for name, value in headers)
+    lines.append("\r\n")
+    return before.encode(), "\r\n".join(lines).encode()
+
+
+_JUDGED_MAX = 256
+_judged: dict[tuple[bytes, tuple[str, ...], DeflateOffer | None], Answer] = {}
+"""Valid answers that were read before, by their head with the accept value masked."""
+
+
 class Upgrade:
     """One attempt: its request, and the judge of the answer.
 
@@ -120,25 +150,11 @@ class Upgrade:
         subprotocols: Sequence[str] = (),
         deflate: DeflateOffer | None = None,
     ) -> None:
-        self.key = b64encode(os.urandom(16))
-        self._subprotocols = subprotocols
+        self.key = b2a_base64(os.urandom(16), newline=False)
+        self._subprotocols = tuple(subprotocols)
         self._deflate = deflate
-        lines = [f"GET {resource} HTTP/1.1"]
-        if not any(name.lower() == "host" for name, _ in headers):
-            lines.append(f"Host: {netloc}")
-        lines += [
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            f"Sec-WebSocket-Key: {self.key.decode()}",
-            "Sec-WebSocket-Version: 13",
-        ]
-        if subprotocols:
-            lines.append(f"Sec-WebSocket-Protocol: {', '.join(subprotocols)}")
-        if deflate is not None:
-            lines.append(f"Sec-WebSocket-Extensions: {deflate.header()}")
-        lines += (f"{name}: {value}" for name, value in headers)
-        lines.append("\r\n")
-        self.request = "\r\n".join(lines).encode()
+        before, after = _request(netloc, resource, tuple(headers), self._subprotocols, deflate)
+        self.request = before + self.key + after
 
     def read(self, data: bytes) -> Answer | None:
         """Judge the answer by the rules of RFC 6455 section 4.1.
@@ -155,23 +171,35 @@ class Upgrade:
             if len(data) > MAX_HEAD_BYTES:
                 raise _invalid(f"more than {MAX_HEAD_BYTES} bytes of headers")
             return None
-        head = data[:end]
-        status = _status(head, data[end + 4 :])
+        accept = accept_of(self.key)
+        # A server gives all its clients the same answer but for this value. An empty line cannot be
+        # in the head, so two heads are the same with it in place of the value only if they are.
+        same = (data[:end].replace(accept, b"\r\n\r\n"), self._subprotocols, self._deflate)
+        known = _judged.get(same)
+        if known is None:
+            known = self._judge(data[:end], data[end + 4 :], accept)
+            if len(_judged) >= _JUDGED_MAX:
+                _judged.clear()
+            _judged[same] = known
+        return known
+
+    def _judge(self, head: bytes, body: bytes, accept: bytes) -> Answer:
+        status = _status(head, body)
         headers = _headers(head, status)
-        self._check(headers)
+        self._check(headers, accept)
         try:
             deflate = self._accept_extensions(headers)
         except ValueError as error:
             raise _invalid(str(error), status) from None
-        return Answer(end + 4, self._accept_subprotocol(headers), deflate, headers)
+        return Answer(len(head) + 4, self._accept_subprotocol(headers), deflate, headers)
 
-    def _check(self, headers: dict[str, list[str]]) -> None:
+    def _check(self, headers: dict[str, list[str]], accept: bytes) -> None:
         if [value.lower() for value in headers.get("upgrade", [])] != ["websocket"]:
             raise _invalid("a 101 without 'Upgrade: websocket'", 101)
         connection = ",".join(headers.get("connection", [])).lower()
         if "upgrade" not in (token.strip(" \t") for token in connection.split(",")):
             raise _invalid("a 101 without 'Connection: Upgrade'", 101)
-        if headers.get("sec-websocket-accept", []) != [accept_of(self.key).decode()]:
+        if headers.get("sec-websocket-accept", []) != [accept.decode()]:
             raise _invalid("the Sec-WebSocket-Accept of the answer does not fit the key", 101)
 
     def _accept_subprotocol(self, headers: dict[str, list[str]]) -> str:

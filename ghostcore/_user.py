@@ -25,8 +25,9 @@ BACKOFF_MAX_S = 5.0
 _START_SHIFT = 32
 
 
-class User:
-    """One slot of a scenario: runs iterations one after another, as the executor says."""
+class User(UserObserver):
+    """One slot of a scenario: runs iterations one after another, as the executor says, and is what
+    the sessions of its iterations report to."""
 
     __slots__ = (
         "_budget",
@@ -40,6 +41,7 @@ class User:
     )
 
     def __init__(self, pool: UserPool, index: int) -> None:
+        super().__init__(pool.recorder)
         self._pool = pool
         self.index = index
         self.iterations_done = 0
@@ -48,8 +50,7 @@ class User:
         self._budget: int | None = None
         self._failures = 0
         random = Random.keyed(pool.seed, pool.scenario, index << _START_SHIFT)
-        observer = UserObserver(pool.recorder)
-        self._vu = VU(pool.engine, observer, pool.scenario, index + 1, pool.env, random)
+        self._vu = VU(pool.engine, self, pool.scenario, index + 1, pool.env, random)
 
     @property
     def running(self) -> bool:
@@ -71,18 +72,19 @@ class User:
     def interrupt(self) -> None:
         self._wanted = False
         if self._task is not None:
-            self._vu._observer.interrupting = True
+            self.interrupting = True
             self._task.cancel()
 
     def _launch(self) -> None:
-        self._vu._observer.interrupting = False
+        self.interrupting = False
         # A name that all share and a context that is there already: for the task alone asyncio
         # would make both anew, 120 bytes a user.
         pool = self._pool
         self._task = pool.engine.loop.create_task(self._run(), name=pool.scenario)
-        self._task.add_done_callback(self._done, context=pool.context)
+        self._task.add_done_callback(self, context=pool.context)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def __call__(self, task: asyncio.Task[None]) -> None:
+        """The task has ended. The slot itself is the callback: a bound method is 64 bytes more."""
         self._task = None
         if not task.cancelled() and task.exception() is not None:
             self._pool.broken(task.exception())
@@ -93,52 +95,56 @@ class User:
             self._pool.ended(self)
 
     async def _run(self) -> None:
+        """Iterations, and the account of how each ended."""
+        # One frame for all: a coroutine for each iteration would be 300 bytes more of every user.
+        vu, pool, recorder = self._vu, self._pool, self.recorder
         while self._wanted and (self._budget is None or self._budget > 0):
-            if self._budget is not None:
-                self._budget -= 1
-            await self._iterate()
-            if self._failures and self._wanted and self._pool.back_off:
+            cancelled_before = self._begin_iteration()
+            started_ns = pool.engine.now_ns()
+            failed = False
+            try:
+                await pool.function(vu)
+            except asyncio.CancelledError as error:
+                if self._cancelled_since(cancelled_before):
+                    self._finish()
+                    recorder.iteration_interrupted()
+                    raise
+                failed = True  # the script's own cancellation, which it let escape
+                recorder.script_error(error)
+            except ScriptAborted as abort:
+                recorder.aborted(abort.reason)
+            except (Exception, BaseExceptionGroup) as error:
+                failed = True
+                self.failed_with(error)
+            recorder.iteration_ended(pool.engine.now_ns() - started_ns, failed)
+            self._finish()
+            if self._failures and self._wanted and pool.back_off:
                 await self._wait_after_failure()
-            elif self._vu.iteration % 64 == 0:
+            elif vu.iteration % 64 == 0:
                 # An iteration may never have waited for anything; the loop must have its turn.
                 await asyncio.sleep(0)
 
-    async def _iterate(self) -> None:
-        """One iteration, and the account of how it ended."""
-        vu, pool = self._vu, self._pool
-        observer, recorder = vu._observer, pool.recorder
+    def _begin_iteration(self) -> int:
+        """Returns how often the task has been cancelled before: not zero for ever after a TaskGroup
+        of Python 3.11 or 3.12 whose child failed at its end."""
+        if self._budget is not None:
+            self._budget -= 1
+        vu = self._vu
         vu.iteration = self.iterations_done
         vu.random.rekey((self.index << _START_SHIFT) + self.iterations_done)
-        observer.begin()
-        recorder.iteration_started()
-        started_ns = pool.engine.now_ns()
-        failed = False
-        task = self._task
-        assert task is not None
-        # Not zero for ever after a TaskGroup of Python 3.11 or 3.12 whose child failed at its end.
-        cancelled_before = task.cancelling()
-        try:
-            await pool.function(vu)
-        except asyncio.CancelledError as error:
-            if observer.interrupting or task.cancelling() > cancelled_before:
-                self._finish()
-                recorder.iteration_interrupted()
-                raise
-            failed = True  # the script's own cancellation, which it let escape
-            recorder.script_error(error)
-        except ScriptAborted as abort:
-            recorder.aborted(abort.reason)
-        except (Exception, BaseExceptionGroup) as error:
-            failed = True
-            observer.failed_with(error)
-        recorder.iteration_ended(pool.engine.now_ns() - started_ns, failed)
-        self._finish()
+        self.begin()
+        self.recorder.iteration_started()
+        assert self._task is not None
+        return self._task.cancelling()
+
+    def _cancelled_since(self, before: int) -> bool:
+        assert self._task is not None
+        return self.interrupting or self._task.cancelling() > before
 
     def _finish(self) -> None:
-        observer = self._vu._observer
         self.iterations_done += 1
-        self._pool.linger(observer.settle())
-        if observer.failed_attempts and not observer.held_any:
+        self._pool.linger(self.settle())
+        if self.failed_attempts and not self.held_any:
             self._failures += 1
         else:
             self._failures = 0

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Unpack
 
 from ghostcore import session as sessions
 from ghostcore._engine import Session
-from ghostcore._link import Engine
+from ghostcore._link import Engine, Traffic
 from ghostcore._opening import Observer, Opening, OpeningOptions
 from ghostcore._random import Random
 from ghostcore._units import parse_duration, seconds_to_ns
@@ -51,26 +51,37 @@ class UserObserver:
     must know of its sessions."""
 
     __slots__ = (
+        "_others",
         "_reported",
+        "_session",
         "_trim_at",
         "failed_attempts",
         "held_any",
         "interrupting",
         "recorder",
-        "sessions",
-        "traffic",
     )
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
-        self.traffic = recorder.traffic
-        self.sessions: list[Session] = []
+        # Most users have one session: a list is made for those that have more.
+        self._session: Session | None = None
+        self._others: list[Session] | None = None
         # By identity, and the errors themselves: an id alone could be that of one that is gone.
         self._reported: dict[int, TargetError] | None = None
         self._trim_at = SESSIONS_KEPT
         self.failed_attempts = 0
         self.held_any = False
         self.interrupting = False
+
+    @property
+    def traffic(self) -> Traffic:
+        return self.recorder.traffic
+
+    @property
+    def sessions(self) -> list[Session]:
+        """Those of the iteration so far, but for many that have ended."""
+        first = [] if self._session is None else [self._session]
+        return first + self._others if self._others else first
 
     def begin(self) -> None:
         """An iteration begins."""
@@ -80,14 +91,20 @@ class UserObserver:
     def cancel_cause(self) -> str:
         return self.recorder.cancel_cause() if self.interrupting else "deadline"
 
-    def opened(self, session: Session) -> None:
-        if len(self.sessions) >= self._trim_at:
-            # A user that reconnects for ever keeps those that live or have something to tell.
-            self.held_any = self.held_any or any(one.was_held() for one in self.sessions)
-            self.sessions = [one for one in self.sessions if one.is_linked or one.has_unseen_error]
-            self._trim_at = max(SESSIONS_KEPT, 2 * len(self.sessions))
-        self.sessions.append(session)
-        self.recorder.opened(session)
+    def opened(self, session: Session, tcp_ns: int) -> None:
+        if self._session is None:
+            self._session = session
+        elif self._others is None:
+            self._others = [session]
+        else:
+            if len(self._others) >= self._trim_at:
+                # A user that reconnects for ever keeps those that live or have something to tell.
+                others = self._others
+                self.held_any = self.held_any or any(one.was_held() for one in others)
+                self._others = [one for one in others if one.is_linked or one.has_unseen_error]
+                self._trim_at = max(SESSIONS_KEPT, 2 * len(self._others))
+            self._others.append(session)
+        self.recorder.opened(session, tcp_ns)
 
     def not_opened(self, elapsed_ns: int, cause: str | None) -> None:
         self.failed_attempts += 1
@@ -140,19 +157,18 @@ class UserObserver:
 
         :returns: the sessions whose connections have not ended yet.
         """
-        for session in self.sessions:
+        sessions = self.sessions
+        for session in sessions:
             if not session.is_closed:
                 session.goodbye()
             lost = session.take_unseen_error()
             if lost is not None:
                 self.failed_with(lost)
             self.held_any = self.held_any or session.was_held()
-        closing = [one for one in self.sessions if one.is_linked]
-        if self.sessions and not self.held_any:
+        if sessions and not self.held_any:
             self.failed_attempts += 1
-        self.sessions.clear()
-        self._reported = None
-        return closing
+        self._session = self._others = self._reported = None
+        return [one for one in sessions if one.is_linked]
 
 
 class _Timer:

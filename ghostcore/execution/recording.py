@@ -84,6 +84,7 @@ class ScenarioRecorder:
         self._cancel_cause = cancel_cause
         self._by_metric: dict[Any, AnyRecorder] = {}
         self._phases = {phase: self._trend(metric) for phase, metric in PHASES.items()}
+        self._tcp, self._upgrade = self._phases["tcp"], self._phases["upgrade"]
         self._connecting = self._trend("ws_connecting")
         self._duration = self._trend("ws_session_duration")
         self._iteration_duration = self._trend("iteration_duration")
@@ -105,6 +106,7 @@ class ScenarioRecorder:
                 "script_errors",
             )
         }
+        self._sessions_opened = self._counters["ws_sessions_opened"]
         self._no_errors = cast(CounterRecorder, self._resolve("ws_errors"))
         self._vus = cast(GaugeRecorder, self._resolve("vus"))
         self._vus_max = cast(GaugeRecorder, self._resolve("vus_max"))
@@ -165,9 +167,12 @@ class ScenarioRecorder:
         # From the first attempt on, "no errors" is something known, not something unmeasured.
         self._no_errors.add(0)
 
-    def opened(self, session: Session) -> None:
-        self._counters["ws_sessions_opened"].add(1)
-        self._connecting.record_ns(session.opened_ns - session.dialed_ns)
+    def opened(self, session: Session, tcp_ns: int) -> None:
+        opened_ns = session.opened_ns
+        self._sessions_opened.add(1)
+        self._tcp.record_ns(tcp_ns)
+        self._upgrade.record_ns(opened_ns - session.upgrading_ns)
+        self._connecting.record_ns(opened_ns - session.dialed_ns)
 
     def not_opened(self, elapsed_ns: int, cause: str | None) -> None:
         if cause is None:

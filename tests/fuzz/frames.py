@@ -146,6 +146,19 @@ class Outcome:
     violated: bool
 
 
+class NoAttempt:
+    """Hears of the opening of a session, and has nothing to do."""
+
+    def upgraded(self, session: Session, tcp_ns: int) -> None:
+        pass
+
+    def ready(self, session: Session) -> None:
+        pass
+
+    def not_ready(self, session: Session, error: BaseException) -> BaseException:
+        return error
+
+
 class Collector(DispatchingSession):
     """A session that keeps what comes."""
 
@@ -222,7 +235,7 @@ class LinkBench:
         return outcome
 
     async def _open(self, session: Collector, upgrade: Upgrade, sock: socket.socket) -> None:
-        await self._hub.open(session, (), None, upgrade, sock)
+        await self._hub.open(session, NoAttempt(), 1 << 62, 0, [], None, upgrade, sock)
 
     @staticmethod
     def _read(theirs: socket.socket, skip: int) -> bytes:

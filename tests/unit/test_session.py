@@ -66,7 +66,7 @@ def test_options_that_cannot_be(options: dict[str, Any], words: str) -> None:
 def test_options_become_values() -> None:
     built = Options.build(headers={"A": "1"}, subprotocols=["x"], timeout="250ms")
     assert built.headers == (("A", "1"),)
-    assert (built.subprotocols, built.timeout_s) == (("x",), 0.25)
+    assert (built.subprotocols, built.timeout_ns) == (("x",), 250_000_000)
 
 
 # ---- receiving ----------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ class Recording:
     def dialing(self) -> None:
         self.counts["dialed"] += 1
 
-    def opened(self, session: Session) -> None:
+    def opened(self, session: Session, tcp_ns: int) -> None:
         self.counts["opened"] += 1
 
     def not_opened(self, elapsed_ns: int, cause: str | None) -> None:
