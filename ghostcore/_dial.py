@@ -16,7 +16,15 @@ from urllib.parse import urlsplit
 
 from ghostcore.errors import ConnectFailed, TargetError, UsageError
 
-__all__ = ["Target", "connect_failed", "known_addresses", "parse_target", "resolve", "tcp_connect", "tls_context"]
+__all__ = [
+    "Target",
+    "connect_failed",
+    "known_addresses",
+    "parse_target",
+    "resolve",
+    "tcp_connect",
+    "tls_context",
+]
 
 DNS_TTL_NS = 60 * 10**9
 

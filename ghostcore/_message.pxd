@@ -30,20 +30,21 @@ cdef enum Outcome:
 
 
 cdef class MessageReader:
+    # The small ones together: every connection has one of these.
     cdef readonly int kind
+    cdef readonly int close_code
+    cdef bint _closed           # the peer's close frame has come, or a violation
+    cdef bint _compressed       # the fragmented message under way is compressed
+    cdef int _fragment_kind     # 0: no fragmented message under way
+    cdef unsigned int _utf8_state
     cdef const char *data
     cdef Py_ssize_t size
-    cdef readonly int close_code
     cdef readonly str close_reason
     cdef readonly str detail
     cdef Py_ssize_t max_message_size
     cdef Py_ssize_t max_frame_size  # of a frame on the wire: more than a message if compressed
-    cdef bint _closed           # the peer's close frame has come, or a violation
     cdef Inflater _inflater     # None unless compression was negotiated
-    cdef bint _compressed       # the fragmented message under way is compressed
     cdef bytes _inflated        # the whole message, where it was inflated in one piece
-    cdef int _fragment_kind     # 0: no fragmented message under way
-    cdef unsigned int _utf8_state
     cdef char *_buffer          # the fragments so far; NULL while there is none
     cdef Py_ssize_t _length
     cdef Py_ssize_t _capacity

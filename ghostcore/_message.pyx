@@ -172,6 +172,7 @@ cpdef bytes close_payload(int code, str reason=""):
 
 
 @cython.auto_pickle(False)
+@cython.no_gc      # it refers to nothing that could refer to it
 cdef class MessageReader:
     """Puts frames together to messages and judges what RFC 6455 forbids.
 

@@ -36,21 +36,19 @@ class User(UserObserver):
         "_task",
         "_vu",
         "_wanted",
-        "index",
         "iterations_done",
     )
 
     def __init__(self, pool: UserPool, index: int) -> None:
-        super().__init__(pool.recorder)
+        super().__init__(pool.recorder, index)
         self._pool = pool
-        self.index = index
         self.iterations_done = 0
         self._task: asyncio.Task[None] | None = None
         self._wanted = False
         self._budget: int | None = None
         self._failures = 0
         random = Random.keyed(pool.seed, pool.scenario, index << _START_SHIFT)
-        self._vu = VU(pool.engine, self, pool.scenario, index + 1, pool.env, random)
+        self._vu = VU(pool.engine, self, pool.env, random)
 
     @property
     def running(self) -> bool:
@@ -193,7 +191,7 @@ class UserPool:
         self.back_off = back_off
         self._on_broken = on_broken
         self.context = contextvars.copy_context()
-        self._users: dict[int, User] = {}
+        self._users: list[User | None] = []
         self._closing: list[Session] = []
         self._closing_trim_at = SESSIONS_KEPT
         self._running = 0
@@ -201,9 +199,12 @@ class UserPool:
         self._idle.set()
 
     def user(self, index: int) -> User:
-        found = self._users.get(index)
+        users = self._users
+        while index >= len(users):
+            users.append(None)
+        found = users[index]
         if found is None:
-            found = self._users[index] = User(self, index)
+            found = users[index] = User(self, index)
         return found
 
     async def idle(self) -> None:

@@ -22,7 +22,12 @@ SESSIONS_KEPT = 16
 
 
 class Recorder(Observer, Protocol):
-    """The metrics of one scenario, as its users see them."""
+    """The metrics of one scenario, as its users see them.
+
+    :ivar scenario: its name.
+    """
+
+    scenario: str
 
     def record(self, metric: Any, value: float, tags: Mapping[str, str]) -> None:
         """A value of a metric, in the metric's unit."""
@@ -57,12 +62,14 @@ class UserObserver:
         "_trim_at",
         "failed_attempts",
         "held_any",
+        "index",
         "interrupting",
         "recorder",
     )
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, index: int = 0) -> None:
         self.recorder = recorder
+        self.index = index
         # Most users have one session: a list is made for those that have more.
         self._session: Session | None = None
         self._others: list[Session] | None = None
@@ -215,24 +222,24 @@ class VU:
     :ivar scenario: name of the scenario.
     """
 
-    __slots__ = ("_engine", "_observer", "env", "id", "iteration", "random", "scenario")
+    __slots__ = ("_engine", "_observer", "env", "iteration", "random")
 
     def __init__(
-        self,
-        engine: Engine,
-        observer: UserObserver,
-        scenario: str,
-        user_id: int,
-        env: Mapping[str, str],
-        random: Random,
+        self, engine: Engine, observer: UserObserver, env: Mapping[str, str], random: Random
     ) -> None:
         self._engine = engine
         self._observer = observer
-        self.scenario = scenario
-        self.id = user_id
         self.iteration = 0
         self.env = env
         self.random = random
+
+    @property
+    def id(self) -> int:
+        return self._observer.index + 1
+
+    @property
+    def scenario(self) -> str:
+        return self._observer.recorder.scenario
 
     def connect(
         self, url: str, *, metric: Any = None, **options: Unpack[OpeningOptions]

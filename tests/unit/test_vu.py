@@ -31,6 +31,8 @@ METRIC = "metric"
 class Recording:
     """A Recorder that keeps everything."""
 
+    scenario = "play"
+
     def __init__(self) -> None:
         self.traffic = Traffic()
         self.counts: Counter[str] = Counter()
