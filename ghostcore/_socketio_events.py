@@ -10,7 +10,8 @@ from typing import Any
 
 from ghostcore._engine import DispatchingSession, Opener, Reply
 from ghostcore._link import Engine
-from ghostcore._opening import Observer, Options, SessionBlock
+from ghostcore._opening import Observer, SessionBlock
+from ghostcore._options import Options
 from ghostcore._socketio import ClientCodec, Event, Packet, PacketType, encode_packet
 from ghostcore.errors import (
     ClosedByPeer,

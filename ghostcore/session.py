@@ -16,14 +16,12 @@ from ghostcore._codec import Message, PlainCodec
 from ghostcore._engine import WebSocketBase
 from ghostcore._link import Engine
 from ghostcore._opening import (
-    DEFAULT_OPTIONS,
     NullObserver,
     Observer,
     Opening,
-    OpeningOptions,
-    Options,
     SessionBlock,
 )
+from ghostcore._options import DEFAULT_OPTIONS, OpeningOptions, Options
 from ghostcore._socketio_session import SocketIOSession
 from ghostcore.errors import ClosedByPeer, UsageError
 

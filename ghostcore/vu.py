@@ -10,7 +10,8 @@ from typing import Any, Protocol, Unpack
 from ghostcore import session as sessions
 from ghostcore._engine import Session
 from ghostcore._link import Engine, Traffic
-from ghostcore._opening import Observer, Opening, OpeningOptions
+from ghostcore._opening import Observer, Opening
+from ghostcore._options import OpeningOptions
 from ghostcore._random import Random
 from ghostcore._units import parse_duration, seconds_to_ns
 from ghostcore.errors import ScriptAborted, TargetError, Timeout, UsageError

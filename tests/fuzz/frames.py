@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from ghostcore._codec import Message, PlainCodec
-from ghostcore._engine import DispatchingSession
+from ghostcore._engine import DispatchingSession, Session
 from ghostcore._epoll_link import Hub
 from ghostcore._link import Engine, Traffic
 from ghostcore._message import MessageReader

@@ -13,7 +13,8 @@ import uvloop
 import ghostcore
 from ghostcore import ClosedByPeer, UsageError
 from ghostcore._engine import live_sessions
-from ghostcore._opening import NullObserver, Options
+from ghostcore._opening import NullObserver
+from ghostcore._options import Options
 from ghostcore.testing import EchoServer, SocketIOServer
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
