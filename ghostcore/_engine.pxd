@@ -16,6 +16,10 @@ cdef enum SessionState:
     SESSION_CLOSED
 
 
+# A deadline as a scenario gives it, in seconds; None, for no deadline, becomes -1.
+cdef double timeout_seconds(object timeout) except? -1
+
+
 cdef class Session(Channel):
     cdef readonly Engine engine
     cdef Link link
@@ -23,8 +27,6 @@ cdef class Session(Channel):
     cdef MessageReader _reader
     cdef Deflater _deflater         # None unless compression was negotiated
     cdef readonly Traffic traffic
-    cdef object _inbox              # deque, made when the first item finds no taker
-    cdef Waiter _receiver
     cdef list _senders              # wait for room
     cdef list _closers              # wait for the end
     cdef dict _postponed            # opcode -> the latest answer that waits for room
@@ -46,10 +48,8 @@ cdef class Session(Channel):
     cdef readonly int64_t msgs_received
     cdef int64_t _close_sent_ns
     cdef readonly int close_code    # of the peer's close frame; 1006: none came
-    cdef int _streak                # results handed out without a turn of the loop
     cdef SessionState _state
     cdef bint _error_seen           # the scenario has been told of the error
-    cdef bint _dispatching          # items go to _on_item(), not to the inbox
 
     # The link's side. Before link_opened(): the agreed compression (a Deflate), or None.
     cdef int use_deflate(self, object agreed) except -1
@@ -70,6 +70,7 @@ cdef class Session(Channel):
     cdef int _violated(self, int code, str detail) except -1
     cdef int _settle(self, object error) except -1
     cdef int _end(self, object error) except -1
+    cdef int _fail_receiver(self) except -1     # the session has ended: tell who receives
     cdef object _dead(self)
 
 
@@ -78,12 +79,6 @@ cdef class Watchdog(Timer):
     cdef int64_t deadline_ns
     cdef int64_t within_ns
     cdef int grace                  # passes of the loop since the deadline
-
-
-cdef class RecvWaiter(Waiter):
-    cdef Session _session
-    cdef double _timeout_s
-    cdef int64_t _asked_ns
 
 
 cdef class RoomWaiter(Waiter):
@@ -108,10 +103,6 @@ cdef class Opener(Waiter):
     cdef Session _session
     cdef object _attempt
     cdef int64_t _limit_ns
-
-
-cdef class WebSocketBase(Session):
-    pass
 
 
 cdef class DispatchingSession(Session):

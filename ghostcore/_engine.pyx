@@ -19,7 +19,6 @@ from ghostcore._message cimport (
 from ghostcore._timers cimport WAITER_PENDING, Timer, TimerQueue, Waiter
 
 from asyncio import CancelledError
-from collections import deque
 
 from ghostcore._units import MAX_SECONDS as _MAX_SECONDS, parse_duration
 from ghostcore.errors import (
@@ -28,7 +27,6 @@ from ghostcore.errors import (
 
 cdef int64_t CLOSE_TIMEOUT_NS = 5_000_000_000   # for the peer's part of the closing handshake
 cdef int PING_GRACE_PASSES = 3
-cdef int STREAK_MAX = 64    # queued messages handed out in a row before the loop gets a turn
 
 cdef dict _REACHED = {
     "dns": "the name of the host was not resolved",
@@ -261,21 +259,6 @@ cdef class Session(Channel):
         except ClosedByPeer:
             return 0    # the session has ended with it
 
-    cdef int deliver(self, object item) except -1:
-        cdef Waiter receiver
-        if self._dispatching:
-            self._on_item(item)
-            return 0
-        receiver = self._receiver
-        if receiver is not None and not self._inbox:    # else it waits for _pump(): no overtaking
-            self._receiver = None
-            if receiver._state == WAITER_PENDING:
-                return receiver.complete(item)
-        if self._inbox is None:
-            self._inbox = deque()
-        self._inbox.append(item)
-        return 0
-
     cdef int violation(self, str detail) except -1:
         return self._violated(1002, detail)
 
@@ -486,14 +469,10 @@ cdef class Session(Channel):
         self.closed_ns = self.engine.timers.now()
         self._deflater = None       # the zlib contexts are the largest part of a session
         self._reader._inflater = None
-        receiver = None
-        if not self._inbox:     # else _pump() serves it: what had come is handed out first
-            receiver, self._receiver = self._receiver, None
         pings, self._pings = self._pings, None
         senders, self._senders = self._senders, None
         self._on_end()
-        if receiver is not None:
-            (<Waiter>receiver).fail(self._dead())
+        self._fail_receiver()
         if pings is not None:
             for op in pings.values():
                 op.fail(self._dead())
@@ -511,45 +490,17 @@ cdef class Session(Channel):
             op._pong_ns = self.arrived_ns
             op.complete((op._pong_ns - op._sent_ns) / 1e6)
 
-    def _pump(self):
-        """Hand a queued item to the receiver that gave the loop a turn first."""
-        cdef Waiter receiver = self._receiver
-        if receiver is not None and self._inbox:
-            self._receiver = None
-            receiver.complete(self._inbox.popleft())
+    cdef int _fail_receiver(self) except -1:
+        return 0
 
 
 # The operations of a session: sessions make them, so they cannot be a module that imports this.
 include "_operations.pxi"
 
 
-cdef class WebSocketBase(Session):
-    """A plain WebSocket: messages in the order in which they came, none lost."""
-
-    def recv(self, timeout=None):
-        """The next message. Awaitable, by one task at a time.
-
-        :param timeout: seconds to wait; None waits until the session ends.
-        :raises Timeout: no message came in time.
-        :raises ClosedByPeer: the connection ended; messages that had come are handed out first.
-        """
-        cdef RecvWaiter op = RecvWaiter.__new__(RecvWaiter)
-        op._queue = self.engine.timers
-        op._session = self
-        op._timeout_s = timeout_seconds(timeout)
-        return op
-
-    def send(self, data):
-        """Send one message at once: str as text, bytes-like as binary.
-
-        :returns: an awaitable that completes when the socket has room again.
-        :raises TargetError: the session has ended; nothing was sent.
-        """
-        return self.write_message(data)
-
-
 cdef class DispatchingSession(Session):
     """A session whose items go to ``_on_item()`` of a subclass as they arrive."""
 
-    def __cinit__(self):
-        self._dispatching = True
+    cdef int deliver(self, object item) except -1:
+        self._on_item(item)
+        return 0

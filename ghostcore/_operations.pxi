@@ -15,54 +15,6 @@ cdef double timeout_seconds(object timeout) except? -1:
     return parse_duration(timeout, "timeout")
 
 
-cdef class RecvWaiter(Waiter):
-    cdef int begin(self) except -1:
-        cdef Session session = self._session
-        if session._receiver is not None:
-            raise UsageError("recv: another task is receiving from this session already")
-        if session._inbox:
-            session._streak += 1
-            if session._streak < STREAK_MAX:
-                return self.complete(session._inbox.popleft())
-            session._streak = 0
-            session._receiver = self
-            self._queue.loop.call_soon(session._pump)
-            return 0
-        if session._state == SESSION_CLOSED:
-            return self.fail(session._dead())
-        if session._state == SESSION_NEW:
-            raise UsageError("recv: the session is not connected yet: await it first")
-        session._streak = 0
-        session._receiver = self
-        if self._timeout_s >= 0:
-            self._asked_ns = self._queue.now()
-            self._queue.push(self, self._asked_ns + <int64_t>(self._timeout_s * 1e9))
-        return 0
-
-    cdef int detach(self) except -1:
-        if self._session._receiver is self:
-            self._session._receiver = None
-        return 0
-
-    cdef int give_back(self, object value) except -1:
-        cdef Session session = self._session
-        cdef Waiter receiver = session._receiver
-        if receiver is not None:    # another task began to wait meanwhile: it is the next in turn
-            session._receiver = None
-            return receiver.complete(value)
-        if session._inbox is None:
-            session._inbox = deque()
-        session._inbox.appendleft(value)
-        return 0
-
-    cdef int expired(self, int64_t now_ns) except -1:
-        self.detach()
-        return self.fail(Timeout(
-            f"no message within {self._timeout_s:g} s", kind="receive_timeout",
-            url=self._session.url, limit_s=self._timeout_s,
-            elapsed_ms=(now_ns - self._asked_ns) / 1e6))
-
-
 cdef class RoomWaiter(Waiter):
     cdef int begin(self) except -1:
         cdef Session session = self._session

@@ -13,7 +13,6 @@ from typing import Any, Self, Unpack
 
 from ghostcore import _dial
 from ghostcore._codec import Message, PlainCodec
-from ghostcore._engine import WebSocketBase
 from ghostcore._link import Engine
 from ghostcore._opening import (
     NullObserver,
@@ -23,6 +22,7 @@ from ghostcore._opening import (
 )
 from ghostcore._options import DEFAULT_OPTIONS, OpeningOptions, Options
 from ghostcore._socketio_session import SocketIOSession
+from ghostcore._websocket import WebSocketBase
 from ghostcore.errors import ClosedByPeer, UsageError
 
 __all__ = ["SocketIOSession", "WebSocketSession", "connect", "socketio"]
