@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from contextlib import suppress
 from typing import Any
@@ -45,6 +46,51 @@ def test_a_ping_that_waits_in_the_socket_is_no_ping_timeout(run: Any) -> None:
 
     with ScriptedServer(prompt) as server:
         run(main(server.url))
+
+
+def test_pings_in_more_sockets_than_a_pass_reads_are_no_ping_timeouts(run: Any) -> None:
+    """A pass of the loop reads from 512 sockets and then lets the timers have their turn: those of
+    the sockets that were not read yet must wait for them."""
+    users = 600
+    connections: list[Connection] = []
+    done = threading.Event()
+
+    def prompt(connection: Connection) -> None:
+        connection.upgrade()
+        connection.send(engineio_open(1500, 1500) + JOINED)
+        connections.append(connection)
+        done.wait(60)
+
+    def ping_all() -> None:
+        while not done.wait(0.25):
+            for connection in tuple(connections):
+                with suppress(OSError):
+                    connection.send(frame("2"))
+
+    async def main(url: str) -> None:
+        sessions = []
+        for _ in range(users):
+            sessions.append(await ghostcore.socketio(url, timeout=30))
+        for _ in range(2):
+            time.sleep(3.2)  # noqa: ASYNC251 - over every deadline there is
+            await asyncio.sleep(0.2)
+        silent = [session for session in sessions if not session.codec.pings]
+        errors = {session.error for session in sessions}
+        done.set()
+        for session in sessions:
+            session.abort()
+        for session in sessions:
+            await gone(session)
+        assert errors == {None} and silent == []
+
+    with ScriptedServer(prompt) as server:
+        pinger = threading.Thread(target=ping_all)
+        pinger.start()
+        try:
+            run(main(server.url))
+        finally:
+            done.set()
+            pinger.join()
 
 
 def test_a_server_that_only_pings_does_not_hold_up_closing(run: Any) -> None:
