@@ -8,6 +8,7 @@ import ipaddress
 import os
 import socket
 import ssl as ssl_module
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -205,21 +206,28 @@ async def tcp_connect(
     target: Target,
     addresses: list[tuple[int, Any]],
     local_address: str | None,
+    loopback_source: Callable[[], int] | None = None,
 ) -> socket.socket:
     """A connected, non-blocking socket: the addresses are tried in order.
 
+    :param local_address: numeral of the address to connect from, or None.
+    :param loopback_source: where there is none, what to add to 127.0.0.1 to connect to such a host.
     :raises ConnectFailed: none of them took the connection; the last refusal is told.
     """
     failure: OSError = OSError("no address to connect to")
     for family, address in addresses:
         sock = None
+        source = local_address
+        if source is None and loopback_source is not None and address[0].startswith("127."):
+            nth = loopback_source()
+            source = f"127.0.0.{1 + nth}" if nth else None
         try:
             sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-            if local_address is not None:
+            if source is not None:
                 # Leaves the choice of the port to connect(), which may then share ports between
                 # targets: bind() alone would reserve one for every target.
                 sock.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT
-                sock.bind((local_address, 0))
+                sock.bind((source, 0))
             await loop.sock_connect(sock, address)
         except OSError as error:
             failure = error

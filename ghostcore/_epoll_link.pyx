@@ -140,7 +140,7 @@ cdef class EpollLink(Link):
         """
         cdef EpollOpener op = self._opener
         cdef sockaddr_storage target, source
-        cdef int one = 1, family
+        cdef int one = 1, family, nth
         cdef unsigned int size = 0, source_size = 0
         if op._sock is not None:
             op._sock.setblocking(False)
@@ -154,6 +154,10 @@ cdef class EpollLink(Link):
                 if (<sockaddr_in *>&source).sin_family != family:
                     raise UsageError(f"local_address: {op._local_address} is of another family "
                                      f"than {address[0]}")
+            elif family == AF_INET and is_loopback(<sockaddr_in *>&target):
+                nth = self._hub.engine.loopback_source()
+                if nth:
+                    source_size = fill_address(&source, (f"127.0.0.{1 + nth}", 0))
             self._fd = c_socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
             if self._fd < 0:
                 raise OSError(errno, os.strerror(errno))
@@ -481,6 +485,11 @@ cdef class EpollLink(Link):
         self._partial = NULL
         self._partial_size = self._partial_capacity = 0
         self.congested = False
+
+
+cdef bint is_loopback(sockaddr_in *address) noexcept:
+    """Whether it is in 127.0.0.0/8."""
+    return (<const uint8_t *>&address.sin_addr)[0] == 127
 
 
 cdef unsigned int fill_address(sockaddr_storage *storage, address) except 0:

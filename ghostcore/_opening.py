@@ -217,6 +217,10 @@ class Opening(Generic[SessionT]):
             return False
         return True
 
+    def _source(self, session: SessionT) -> str | None:
+        own = self._options.local_addresses
+        return own[session.engine.next_dial() % len(own)] if own else None
+
     def _over_epoll(
         self,
         session: SessionT,
@@ -234,7 +238,7 @@ class Opening(Generic[SessionT]):
             session.dialed_ns + self._options.timeout_ns,
             since_ns,
             addresses,
-            self._options.local_address,
+            self._source(session),
             self._make_upgrade(),
             sock,
         )
@@ -256,12 +260,16 @@ class Opening(Generic[SessionT]):
                     since_ns = session.dialed_ns
                     session.progress = "tcp"
                     sock = await dial_through(
-                        self._options.proxy, loop, self._target, self._options.local_address
+                        self._options.proxy, loop, self._target, self._source(session)
                     )
                 if not self._on_epoll():
                     if sock is None:
                         sock = await _dial.tcp_connect(
-                            loop, self._target, addresses, self._options.local_address
+                            loop,
+                            self._target,
+                            addresses,
+                            self._source(session),
+                            session.engine.loopback_source,
                         )
                     connected_ns = session.engine.now_ns()
                     await self._open_picows(session, sock)

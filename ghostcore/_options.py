@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl as ssl_module
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Literal, TypedDict
 
 from ghostcore._extension import DeflateOffer
@@ -39,7 +40,9 @@ class OpeningOptions(TypedDict, total=False):
         server_max_window_bits (8 to 15). A session that uses it takes some 300 KiB more.
     :ivar proxy: "http://host:port" (CONNECT) or "socks5://host:port", with user:password@ if need
         be; it resolves the name of the server.
-    :ivar local_address: source address to connect from.
+    :ivar local_address: source address to connect from, or several that take turns (one has some
+        28,000 ports to one server). Unless given, the system chooses; over loopback, from the
+        1,000th open session on, 127.0.0.1, 127.0.0.2 and so on take turns.
     :ivar link: what carries the connection: "epoll" (ws:// on Linux, the default there) or "picows"
         (everything).
     """
@@ -53,7 +56,7 @@ class OpeningOptions(TypedDict, total=False):
     insecure: bool
     compression: bool | Literal["deflate"] | Mapping[str, bool | int | None] | None
     proxy: str | None
-    local_address: str | None
+    local_address: str | Sequence[str] | None
     link: Literal["epoll", "picows"] | None
 
 
@@ -70,7 +73,7 @@ class Options:
     insecure: bool = False
     deflate: DeflateOffer | None = None
     proxy: Proxy | None = None
-    local_address: str | None = None
+    local_addresses: tuple[str, ...] = ()
     link: str | None = None
 
     @classmethod
@@ -85,7 +88,7 @@ class Options:
         insecure: bool = False,
         compression: bool | str | Mapping[str, bool | int | None] | None = None,
         proxy: str | None = None,
-        local_address: str | None = None,
+        local_address: str | Sequence[str] | None = None,
         link: str | None = None,
     ) -> Options:
         """From the keyword arguments of connect() and socketio(), checked."""
@@ -103,9 +106,25 @@ class Options:
             insecure,
             DeflateOffer.build(compression),
             None if proxy is None else parse_proxy(proxy),
-            local_address,
+            _checked_addresses(local_address),
             link,
         )
 
 
 DEFAULT_OPTIONS = Options()
+
+
+def _checked_addresses(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    if given is None:
+        return ()
+    addresses = (given,) if isinstance(given, str) else tuple(given)
+    if not addresses:
+        raise UsageError("local_address: an empty list; leave it out for the system's choice")
+    for address in addresses:
+        try:
+            ip_address(address.partition("%")[0])
+        except (AttributeError, ValueError):
+            raise UsageError(
+                f"local_address: {address!r} is no IP address of this machine"
+            ) from None
+    return addresses
