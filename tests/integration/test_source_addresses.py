@@ -1,4 +1,4 @@
-"""Which addresses connections come from: one has too few ports, and looking for a free one is slow."""
+"""Source addresses: one has too few ports, and looking for a free one is slow."""
 
 from __future__ import annotations
 
