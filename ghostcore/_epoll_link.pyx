@@ -128,6 +128,15 @@ cdef class EpollLink(Link):
         self._hub.engine.loop.call_soon(self._report_lost)
         return 0
 
+    cdef int cork(self) except -1:
+        if self._hub._corking is not None:
+            return 0    # one at a time: the link that is being read
+        self._hub._corking = self
+        return 1
+
+    cdef int uncork(self) except -1:
+        return self._hub._uncork() if self._hub._corking is self else 0
+
     def _report_lost(self):
         self._session.link_lost(None)
 
