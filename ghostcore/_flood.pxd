@@ -13,7 +13,8 @@ cdef class PacedSends(Flow):
     cdef int64_t _interval_ns
     cdef int64_t _count             # -1: without end
     cdef int64_t _next_ns           # the next that is due
-    cdef int64_t _blocked_ns        # since when the socket is full; 0: it is not
+    cdef bint _blocked              # the socket is full, since:
+    cdef int64_t _blocked_ns
     cdef int64_t _missed
     cdef readonly int64_t sent
     cdef readonly int64_t late_ns_max
@@ -41,7 +42,8 @@ cdef class EchoLoop(Flow):
     cdef int _oldest
     cdef int _flying
     cdef int64_t _sent
-    cdef int64_t _blocked_ns        # since when the socket is full; 0: it is not
+    cdef bint _blocked              # the socket is full, since:
+    cdef int64_t _blocked_ns
     cdef readonly int64_t round_trips
 
     cdef int _answered(self, int kind, const char *data, Py_ssize_t size,

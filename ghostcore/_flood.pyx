@@ -77,7 +77,7 @@ cdef class PacedSends(Flow):
     @property
     def missed(self) -> int:
         """Messages that were due while the socket was full, and that are not sent any more."""
-        return self._missed + (self._overdue(self._queue.now()) if self._blocked_ns else 0)
+        return self._missed + (self._overdue(self._queue.now()) if self._blocked else 0)
 
     def stop(self) -> None:
         """Send no more: whoever awaits it gets the number that were sent. Idempotent."""
@@ -87,7 +87,7 @@ cdef class PacedSends(Flow):
     cdef int fire(self, int64_t now_ns) except -1:
         cdef Session session = self._session
         try:
-            if not self._blocked_ns:
+            if not self._blocked:
                 return self._send_due()
             if self._callback is None:      # nobody waits: that it stands still is counted, no more
                 return self._queue.push(self, now_ns + session.send_timeout_ns)
@@ -111,6 +111,7 @@ cdef class PacedSends(Flow):
         try:
             while now_ns >= self._next_ns and left and self.sent != self._count:
                 if session.link.congested:
+                    self._blocked = True
                     self._blocked_ns = now_ns
                     break
                 opcode = self._opcode
@@ -127,7 +128,7 @@ cdef class PacedSends(Flow):
         finally:
             if corked:
                 session.link.uncork()
-        if self._blocked_ns:
+        if self._blocked:
             if session.send_timeout_ns > 0:
                 self._queue.push(self, now_ns + session.send_timeout_ns)
             return 0
@@ -144,9 +145,9 @@ cdef class PacedSends(Flow):
     cdef int _skip(self) except -1:
         """The socket is full no more, or it matters no more: what was due meanwhile was missed."""
         cdef int64_t overdue
-        if self._blocked_ns:
+        if self._blocked:
             overdue = self._overdue(self._queue.now())
-            self._blocked_ns = 0
+            self._blocked = False
             self._next_ns += overdue * self._interval_ns
             self._missed += overdue
             self._session.traffic.missed += overdue
@@ -163,7 +164,7 @@ cdef class PacedSends(Flow):
         return 0
 
     cdef int room(self) except -1:
-        if not self._blocked_ns:
+        if not self._blocked:
             return 0
         self._skip()
         return self._queue.push(self, self._next_ns)
@@ -242,6 +243,7 @@ cdef class EchoLoop(Flow):
         try:
             while self._flying < self._slots and self._sent != self._count:
                 if session.link.congested:
+                    self._blocked = True
                     self._blocked_ns = self._queue.now()
                     if not self._flying:
                         self._queue.push(self, self._deadline(self._blocked_ns))
@@ -290,22 +292,23 @@ cdef class EchoLoop(Flow):
         cdef int64_t due_ns = now_ns + self._timeout_ns
         if self._flying:
             due_ns = self._sent_at_ns[self._oldest] + self._timeout_ns
-        elif self._blocked_ns and self._session.send_timeout_ns > 0:
+        elif self._blocked and self._session.send_timeout_ns > 0:
             due_ns = self._blocked_ns + self._session.send_timeout_ns
         return min(due_ns, self._end_ns) if self._end_ns else due_ns
 
     cdef int fire(self, int64_t now_ns) except -1:
-        cdef int64_t due_ns = self._deadline(now_ns), asked_ns
+        cdef int64_t due_ns = self._deadline(now_ns), asked_ns = -1
         cdef bint at_end = self._end_ns != 0 and now_ns >= self._end_ns
         if now_ns < due_ns:
             # Answers have come since it was queued: one re-queue a deadline, not one an answer.
             return self._queue.push(self, due_ns)
-        asked_ns = self._sent_at_ns[self._oldest] if self._flying else 0
+        if self._flying:
+            asked_ns = self._sent_at_ns[self._oldest]
         self._cut_off("deadline")
         self.leave()
         if at_end:
             return self.complete(self.round_trips)
-        if not asked_ns:
+        if asked_ns < 0:
             return self.fail(send_timed_out(self._session, now_ns - self._blocked_ns))
         return self.fail(Timeout(
             f"echo_loop: no answer within {self._timeout_ns / 1e9:g} s", kind="reply_timeout",
@@ -313,7 +316,7 @@ cdef class EchoLoop(Flow):
             elapsed_ms=(now_ns - asked_ns) / 1e6))
 
     cdef int room(self) except -1:
-        self._blocked_ns = 0
+        self._blocked = False
         try:
             return self._fill()
         except ClosedByPeer:
@@ -322,8 +325,10 @@ cdef class EchoLoop(Flow):
     cdef int ended(self) except -1:
         if self._session.error is None:     # it is being closed by this side
             self._cut_off(self._observer.cancel_cause())
-        elif self._trend is not None:
-            self._trend.fail(self._flying)
+        else:
+            if self._trend is not None:
+                self._trend.fail(self._flying)
+            self._flying = 0    # no answer comes any more
         self.leave()
         return self.fail_with_session()
 
