@@ -177,7 +177,12 @@ def imports_of(path: Path) -> set[str]:
 
 
 # Text that belongs to a module, split off for its length.
-PART_OF = {"_waiter": "_timers", "_operations": "_engine", "_epoll_hub": "_epoll_link"}
+PART_OF = {
+    "_waiter": "_timers",
+    "_operations": "_engine",
+    "_epoll_hub": "_epoll_link",
+    "_epoll_dial": "_epoll_link",
+}
 
 
 def room_of(module: str) -> str:
