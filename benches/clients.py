@@ -38,6 +38,13 @@ async def echo(vu: VU) -> None:
 
 
 @scenario()
+async def echo_c(vu: VU) -> None:
+    """The same without a turn of the coroutine for each round trip: the loop is the engine's."""
+    async with vu.connect(vu.env["URL"], link=link_of(vu)) as ws:
+        await ws.echo_loop(TEXT)
+
+
+@scenario()
 async def idle(vu: VU) -> None:
     """Opens a WebSocket and sits on it."""
     async with vu.connect(vu.env["URL"], link=link_of(vu)):
@@ -51,12 +58,24 @@ async def idle_socketio(vu: VU) -> None:
         await vu.sleep(IDLE_S)
 
 
+SCENARIOS = {"echo": echo, "echo_c": echo_c, "idle": idle, "idle_socketio": idle_socketio}
+
+
 def ghostcore_command(
     kind: str, url: str, users: int, duration_s: float, ramp_s: float = 0, *, link: str
 ) -> list[str]:
-    """The command of a ghostcore scenario: `kind` is echo, idle or idle_socketio."""
+    """The command of a ghostcore scenario: `kind` is echo, echo_c, idle or idle_socketio."""
     return [sys.executable, "-m", "benches.clients", kind, url, "--users", str(users),
             "--duration", str(duration_s), "--ramp", str(ramp_s), "--link", link]  # fmt: skip
+
+
+def loop_command(
+    kind: str, url: str, users: int, duration_s: float, ramp_s: float = 0, *, link: str
+) -> list[str]:
+    """The same with the engine's own loop; `kind` is echo, it can do nothing else."""
+    if kind != "echo":
+        raise ValueError(f"the engine's loop cannot do {kind!r}, only 'echo'")
+    return ghostcore_command("echo_c", url, users, duration_s, ramp_s, link=link)
 
 
 def k6_command(kind: str, url: str, users: int, duration_s: float, ramp_s: float = 0) -> list[str]:
@@ -80,13 +99,14 @@ def limit_command(kind: str, url: str, users: int, duration_s: float) -> list[st
 COMMANDS: dict[str, Callable[..., list[str]]] = {
     "C": limit_command,
     **{link: partial(ghostcore_command, link=link) for link in LINKS},
+    **{f"{link}_c": partial(loop_command, link=link) for link in LINKS},
     "k6": k6_command,
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=("echo", "idle", "idle_socketio"))
+    parser.add_argument("kind", choices=tuple(SCENARIOS))
     parser.add_argument("url")
     parser.add_argument("--users", type=int, required=True)
     parser.add_argument("--duration", type=float, required=True, help="seconds after the ramp")
@@ -101,7 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
         load = RampingVUs(stages, start_vus=0, graceful_stop=0)
     else:
         load = ConstantVUs(options.users, options.duration, graceful_stop=0)
-    chosen = {"echo": echo, "idle": idle, "idle_socketio": idle_socketio}[options.kind]
+    chosen = SCENARIOS[options.kind]
     env = {"URL": options.url, "LINK": options.link}
     result = ghostcore.run(chosen, load=load, env=env, seed=1)
     print(result.verdict, *result.reasons, sep="\n")

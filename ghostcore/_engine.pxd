@@ -28,6 +28,7 @@ cdef class Session(Channel):
     cdef Deflater _deflater         # None unless compression was negotiated
     cdef readonly Traffic traffic
     cdef list _senders              # wait for room
+    cdef list _flows                # send by themselves; None while there is none
     cdef list _closers              # wait for the end
     cdef dict _postponed            # opcode -> the latest answer that waits for room
     cdef dict _pings                # payload -> PingWaiter
@@ -70,6 +71,7 @@ cdef class Session(Channel):
     cdef int _violated(self, int code, str detail) except -1
     cdef int _settle(self, object error) except -1
     cdef int _end(self, object error) except -1
+    cdef int _end_flows(self) except -1
     cdef int _fail_receiver(self) except -1     # the session has ended: tell who receives
     cdef object _dead(self)
 
@@ -84,6 +86,22 @@ cdef class Watchdog(Timer):
 cdef class RoomWaiter(Waiter):
     cdef Session _session
     cdef int64_t _asked_ns
+
+
+# What a wait for room that took so long ends with.
+cdef object send_timed_out(Session session, int64_t waited_ns)
+
+
+cdef class Flow(Waiter):
+    """An operation that sends by itself until it is complete. Pending: the session is open."""
+    cdef Session _session
+
+    cdef int join(self) except -1       # be told of room and of the end from now on
+    cdef int leave(self) except -1
+    cdef int fail_with_session(self) except -1  # with why the session ended
+    # Overridden:
+    cdef int room(self) except -1       # the link takes more again
+    cdef int ended(self) except -1      # the session has ended or is being closed: fail
 
 
 cdef class EndWaiter(Waiter):

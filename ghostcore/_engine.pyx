@@ -104,6 +104,7 @@ cdef class Session(Channel):
             self._close_sent_ns = self.engine.timers.now()
             self.link.send_close(code, reason)
             self._watch(CLOSE_TIMEOUT_NS)
+            self._end_flows()
         cdef EndWaiter op = EndWaiter.__new__(EndWaiter)
         op._queue = self.engine.timers
         op._session = self
@@ -114,6 +115,7 @@ cdef class Session(Channel):
         if self._state < SESSION_CLOSED:
             self._state = SESSION_CLOSING
             self._close_sent_ns = self.engine.timers.now()
+        self._end_flows()
         if self.link is not None:
             self.link.abort()
         else:
@@ -393,6 +395,9 @@ cdef class Session(Channel):
         if senders is not None:
             for op in senders:
                 op.complete(None)
+        if self._flows is not None:
+            for flow in tuple(self._flows):
+                (<Flow>flow).room()
         return 0
 
     cdef int link_lost(self, object error) except -1:
@@ -471,11 +476,13 @@ cdef class Session(Channel):
         self._reader._inflater = None
         pings, self._pings = self._pings, None
         senders, self._senders = self._senders, None
+        self._end_flows()
         self._on_end()
         self._fail_receiver()
         if pings is not None:
             for op in pings.values():
-                op.fail(self._dead())
+                if op._state == WAITER_PENDING:     # else nobody awaits it
+                    op.fail(self._dead())
         if senders is not None:
             for op in senders:
                 op.fail(self._dead())
@@ -491,6 +498,13 @@ cdef class Session(Channel):
             op.complete((op._pong_ns - op._sent_ns) / 1e6)
 
     cdef int _fail_receiver(self) except -1:
+        return 0
+
+    cdef int _end_flows(self) except -1:
+        flows, self._flows = self._flows, None
+        if flows is not None:
+            for flow in flows:
+                (<Flow>flow).ended()
         return 0
 
 

@@ -128,6 +128,15 @@ cdef class EpollLink(Link):
         self._hub.engine.loop.call_soon(self._report_lost)
         return 0
 
+    cdef int cork(self) except -1:
+        if self._hub._corking is not None:
+            return 0    # one at a time: the link that is being read
+        self._hub._corking = self
+        return 1
+
+    cdef int uncork(self) except -1:
+        return self._hub._uncork() if self._hub._corking is self else 0
+
     def _report_lost(self):
         self._session.link_lost(None)
 
@@ -487,71 +496,4 @@ cdef class EpollLink(Link):
         self.congested = False
 
 
-cdef bint is_loopback(sockaddr_in *address) noexcept:
-    """Whether it is in 127.0.0.0/8."""
-    return (<const uint8_t *>&address.sin_addr)[0] == 127
-
-
-cdef unsigned int fill_address(sockaddr_storage *storage, address) except 0:
-    """Fill a socket address from its numeral; returns its size."""
-    cdef sockaddr_in *v4 = <sockaddr_in *>storage
-    cdef sockaddr_in6 *v6 = <sockaddr_in6 *>storage
-    memset(storage, 0, sizeof(sockaddr_storage))
-    host, port = address[0], address[1]
-    text = host.partition("%")[0].encode()
-    if inet_pton(AF_INET, text, &v4.sin_addr) == 1:
-        v4.sin_family = AF_INET
-        v4.sin_port = htons(port)
-        return sizeof(sockaddr_in)
-    if inet_pton(AF_INET6, text, &v6.sin6_addr) == 1:
-        v6.sin6_family = AF_INET6
-        v6.sin6_port = htons(port)
-        if len(address) > 3:
-            v6.sin6_scope_id = address[3]
-        return sizeof(sockaddr_in6)
-    raise UsageError(f"{host!r} is no IP address")
-
-
-cdef class EpollOpener(Opener):
-    cdef int begin(self) except -1:
-        self._queue.push(self, self._limit_ns)
-        return self._dial_next(None)
-
-    cdef int _dial_next(self, object failure) except -1:
-        """Dial the next address; `failure` is that of the last one."""
-        cdef EpollLink link
-        while self._sock is not None or self._addresses:
-            address = None
-            if self._sock is None:
-                address = self._addresses[0][1]
-                self._addresses = self._addresses[1:]
-            self._link = link = EpollLink.__new__(EpollLink)
-            link._hub = self._hub
-            link._session = self._session
-            link._opener = self
-            try:
-                return link._dial(address)
-            except OSError as error:
-                self._give_up()
-                failure = error
-            except BaseException:
-                self._give_up()
-                raise
-        self.set_error(failure)
-        return 0
-
-    cdef void _give_up(self) noexcept:
-        cdef EpollLink link = self._link
-        self._link = None
-        if link is not None:
-            link._opener = None
-            link._shut()
-
-    cdef int detach(self) except -1:
-        self._give_up()
-        return Opener.detach(self)
-
-    cdef int expired(self, int64_t now_ns) except -1:
-        self._give_up()
-        return Opener.expired(self, now_ns)
-
+include "_epoll_dial.pxi"

@@ -12,6 +12,8 @@ cdef class Traffic:
     cdef public int64_t bytes_sent
     cdef public int64_t bytes_received
     cdef public int64_t discarded
+    cdef public int64_t missed      # see take_missed()
+    cdef public bint paced
 
 
 cdef class Engine:
@@ -43,3 +45,6 @@ cdef class Link:
     # its own: closing a socket with unread bytes would destroy what the peer has not read yet.
     cdef int close(self) except -1
     cdef int abort(self) except -1      # end it now
+    # Hold back what is sent, if the link can put frames together: 1 if the caller is to uncork().
+    cdef int cork(self) except -1
+    cdef int uncork(self) except -1

@@ -9,7 +9,10 @@ class Traffic:
     bytes_sent: int
     bytes_received: int
     discarded: int
+    missed: int
+    paced: bool
     def take(self) -> tuple[int, int, int, int, int]: ...
+    def take_missed(self) -> int | None: ...
 
 class Engine:
     loop: asyncio.AbstractEventLoop

@@ -26,6 +26,14 @@ cdef class Traffic:
         self.discarded = 0
         return result
 
+    def take_missed(self):
+        """Sends of paced senders that a full socket made them leave out, since the last call; None
+        as long as no session had a paced sender."""
+        if not self.paced:
+            return None
+        missed, self.missed = self.missed, 0
+        return missed
+
 
 cdef class Engine:
     """What the sessions of one event loop share: its timer queue and a buffer to frame in."""
@@ -87,3 +95,9 @@ cdef class Link:
 
     cdef int abort(self) except -1:
         raise EngineError("a link without abort()")
+
+    cdef int cork(self) except -1:
+        return 0
+
+    cdef int uncork(self) except -1:
+        return 0

@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 from ghostcore import _dial, _epoll_link
 from ghostcore._engine import Opener, Session
 from ghostcore._link import Engine, Traffic
+from ghostcore._metrics import TrendRecorder
 from ghostcore._options import Options
 from ghostcore._picows_link import open_link
 from ghostcore._proxy import dial_through
@@ -51,6 +52,10 @@ class Observer(Protocol):
 
     def sample(self, metric: Any, elapsed_ns: int) -> None:
         """An operation was answered after that time."""
+
+    def trend(self, metric: Any) -> TrendRecorder | None:
+        """Where code in C records such operations by itself; None: nowhere."""
+        ...
 
     def failed(self, metric: Any) -> None:
         """An operation failed and will never be answered."""
@@ -95,6 +100,9 @@ class NullObserver:
 
     sample = failed = cut_off = phase = _ignore
     dialing = opened = not_opened = ended = target_error = _ignore
+
+    def trend(self, metric: Any) -> TrendRecorder | None:
+        return None
 
     def cancel_cause(self) -> str:
         return "deadline"

@@ -36,12 +36,51 @@ cdef class RoomWaiter(Waiter):
         return 0
 
     cdef int expired(self, int64_t now_ns) except -1:
-        cdef Session session = self._session
-        cdef double limit_s = session.send_timeout_ns / 1e9
         self.detach()
-        return self.fail(Timeout(
-            f"the server took nothing of what was sent for {limit_s:g} s", kind="send_timeout",
-            url=session.url, limit_s=limit_s, elapsed_ms=(now_ns - self._asked_ns) / 1e6))
+        return self.fail(send_timed_out(self._session, now_ns - self._asked_ns))
+
+
+cdef object send_timed_out(Session session, int64_t waited_ns):
+    cdef double limit_s = session.send_timeout_ns / 1e9
+    return Timeout(
+        f"the server took nothing of what was sent for {limit_s:g} s", kind="send_timeout",
+        url=session.url, limit_s=limit_s, elapsed_ms=waited_ns / 1e6)
+
+
+cdef class Flow(Waiter):
+    cdef int join(self) except -1:
+        if self._session._flows is None:
+            self._session._flows = []
+        self._session._flows.append(self)
+        return 0
+
+    cdef int leave(self) except -1:
+        cdef Session session = self._session
+        if session._flows is not None and self in session._flows:
+            session._flows.remove(self)
+            if not session._flows:
+                session._flows = None
+        return 0
+
+    cdef int fail_with_session(self) except -1:
+        cdef Session session = self._session
+        error = session.error
+        if error is None or self._callback is not None:
+            error = session._dead()
+        return self.fail(error)
+
+    cdef bint _poll(self) except -1:
+        try:
+            return Waiter._poll(self)
+        finally:    # it may have ended before anybody awaited it
+            if self._error is not None and self._error is self._session.error:
+                self._session._error_seen = True
+
+    cdef int room(self) except -1:
+        return 0
+
+    cdef int ended(self) except -1:
+        return self.fail_with_session()
 
 
 cdef class EndWaiter(Waiter):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from ghostcore._engine import Opener, Reply
+from ghostcore._flood import PacedSends
 from ghostcore._socketio import (
     Event,
     Packet,
@@ -110,6 +111,32 @@ class SocketIOSession(EventfulSession):
         :raises TargetError: the session has ended; nothing was sent.
         """
         return self._write(encode_event(event, args, namespace or self._namespace))
+
+    def emit_every(
+        self,
+        interval: float | str,
+        event: str,
+        *args: Any,
+        count: int | None = None,
+        namespace: str | None = None,
+    ) -> PacedSends:
+        """Send one event again and again at a fixed rate; it is encoded once.
+
+        As :meth:`WebSocketSession.every`: the n-th is due at start + n * interval, ``sent`` and
+        ``missed`` count events, whatever number of binary attachments they have.
+        """
+        parts = encode_event(event, args, namespace or self._namespace)
+        return PacedSends(self, "emit_every", interval, parts, count)
+
+    def echo_loop(self, *_: Any, **__: Any) -> NoReturn:
+        """For plain WebSocket sessions only.
+
+        :raises UsageError: always.
+        """
+        raise UsageError(
+            "echo_loop: a Socket.IO server does not return packets as they are: await call() or "
+            "request() in a loop, or use a plain WebSocket session"
+        )
 
     async def call(
         self,

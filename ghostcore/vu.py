@@ -10,6 +10,7 @@ from typing import Any, Protocol, Unpack
 from ghostcore import session as sessions
 from ghostcore._engine import Session
 from ghostcore._link import Engine, Traffic
+from ghostcore._metrics import TrendRecorder
 from ghostcore._opening import Observer, Opening
 from ghostcore._options import OpeningOptions
 from ghostcore._random import Random
@@ -120,6 +121,9 @@ class UserObserver:
 
     def sample(self, metric: Any, elapsed_ns: int) -> None:
         self.recorder.sample(metric, elapsed_ns)
+
+    def trend(self, metric: Any) -> TrendRecorder | None:
+        return self.recorder.trend(metric)
 
     def failed(self, metric: Any) -> None:
         self.recorder.failed(metric)

@@ -41,8 +41,10 @@ ALLOWED: dict[str, set[str]] = {
     "_link": {"_timers"},
     "_engine": {"_link", "_timers", "_metrics", "_message", "_codec", "_deflate"},
     "_websocket": {"_engine", "_codec", "_timers"},
+    "_flood": {"_engine", "_websocket", "_codec", "_message", "_metrics", "_timers"},
     "_picows_link": {"_engine", "_link", "_message", "_upgrade"},
     "_epoll_link": {"_engine", "_link", "_message", "_timers", "_upgrade"},
+    "_memory_link": {"_codec", "_engine", "_link", "_message"},
     "_dial": set(),
     "_proxy": {"_dial"},
     "_options": {"_extension", "_proxy", "_upgrade"},
@@ -51,18 +53,20 @@ ALLOWED: dict[str, set[str]] = {
         "_engine",
         "_epoll_link",
         "_link",
+        "_metrics",
         "_options",
         "_picows_link",
         "_proxy",
         "_upgrade",
     },
     "_socketio_events": {"_engine", "_link", "_opening", "_options", "_socketio"},
-    "_socketio_session": {"_engine", "_opening", "_socketio", "_socketio_events"},
+    "_socketio_session": {"_engine", "_flood", "_opening", "_socketio", "_socketio_events"},
     "session": {
         "_engine",
         "_link",
         "_codec",
         "_dial",
+        "_flood",
         "_opening",
         "_options",
         "_socketio_session",
@@ -173,7 +177,12 @@ def imports_of(path: Path) -> set[str]:
 
 
 # Text that belongs to a module, split off for its length.
-PART_OF = {"_waiter": "_timers", "_operations": "_engine", "_epoll_hub": "_epoll_link"}
+PART_OF = {
+    "_waiter": "_timers",
+    "_operations": "_engine",
+    "_epoll_hub": "_epoll_link",
+    "_epoll_dial": "_epoll_link",
+}
 
 
 def room_of(module: str) -> str:

@@ -100,6 +100,7 @@ class ScenarioRecorder:
                 "dropped_iterations",
                 "ws_msgs_sent",
                 "ws_msgs_received",
+                "ws_msgs_missed",
                 "data_sent",
                 "data_received",
                 "events_discarded",
@@ -127,6 +128,9 @@ class ScenarioRecorder:
         if not isinstance(found, TrendRecorder):
             raise UsageError(f"{metric} is no Trend: times of operations need one")
         return found
+
+    def trend(self, metric: Any) -> TrendRecorder:
+        return self._trend(metric)
 
     def sample(self, metric: Any, elapsed_ns: int) -> None:
         self._trend(metric).record_ns(elapsed_ns)
@@ -242,6 +246,9 @@ class ScenarioRecorder:
         ):
             if amount:
                 counters[name].add(amount)
+        missed = self.traffic.take_missed()
+        if missed is not None:  # 0 is something known
+            counters["ws_msgs_missed"].add(missed)
 
 
 _OWN = str(Path(__file__).resolve().parent.parent) + os.sep

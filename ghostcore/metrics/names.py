@@ -30,6 +30,7 @@ _TABLE: tuple[tuple[Declaration, str], ...] = (
     (Trend("ws_session_duration"), "dial to the end of a session that was opened"),
     (Counter("ws_msgs_sent"), "data messages sent, those of Engine.IO included"),
     (Counter("ws_msgs_received"), "data messages received, those of Engine.IO included"),
+    (Counter("ws_msgs_missed"), "messages of every() that were due while the socket was full"),
     (Trend("ws_ping"), "ping that the script sent to its pong (RFC 6455, not Engine.IO)"),
     (Counter("ws_errors"), "errors of the server or the network; tag kind says which"),
     (Counter("events_discarded"), "Socket.IO events that no one waited for"),

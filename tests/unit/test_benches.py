@@ -52,7 +52,7 @@ def test_k6_commands_name_a_script_that_exists(kind: str) -> None:
     assert {"URL=ws://127.0.0.1:1/", "USERS=10", "DURATION=1.5s", "RAMP=2s"} <= set(words)
 
 
-@pytest.mark.parametrize("client", ["C", "epoll", "picows"])
+@pytest.mark.parametrize("client", ["C", "epoll", "picows", "epoll_c", "picows_c"])
 def test_echo_is_counted_at_the_server(client: str) -> None:
     figures = echo.measure_once(client, users=3, seconds=0.3)
     assert figures.round_trips_per_s > 0
@@ -183,9 +183,10 @@ def test_the_client_in_c_counts_what_the_server_counts() -> None:
         assert 0 <= server_state(server.port)[1] - round_trips <= 3
 
 
-def test_the_client_in_c_only_echoes() -> None:
+@pytest.mark.parametrize("client", ["C", "epoll_c", "picows_c"])
+def test_some_clients_only_echo(client: str) -> None:
     with pytest.raises(ValueError, match="cannot do 'idle'"):
-        clients.limit_command("idle", "ws://127.0.0.1:1", 1, 1)
+        clients.COMMANDS[client]("idle", "ws://127.0.0.1:1", 1, 1)
 
 
 def test_a_source_that_does_not_compile_is_told(

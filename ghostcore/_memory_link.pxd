@@ -1,0 +1,12 @@
+"""A link without a network, for tests of time on a fake clock."""
+
+from ghostcore._engine cimport Session
+from ghostcore._link cimport Link
+
+
+cdef class MemoryLink(Link):
+    cdef Session _session
+    cdef readonly list sent
+    cdef public bint broken         # the next send finds the connection lost
+    cdef readonly bint is_aborted
+    cdef public object peer
