@@ -5,6 +5,7 @@ from ghostcore._link import Link
 
 class MemoryLink(Link):
     sent: list[tuple[int, str | bytes | int]]
+    pieces: list[int]
     broken: bool
     is_aborted: bool
     peer: Callable[[str | bytes], object] | None

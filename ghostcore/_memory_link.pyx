@@ -25,6 +25,7 @@ cdef class MemoryLink(Link):
 
     :ivar sent: (time in ns, message) of every message: str for text, bytes for binary. Of control
         frames the close frame alone is kept: (time in ns, code).
+    :ivar pieces: how many messages went out together, for each time that something went out.
     :ivar broken: set it, and the next send finds that the connection is lost.
     :ivar is_aborted: the session ended the connection.
     :ivar peer: called with each message that is sent, or None.
@@ -33,6 +34,7 @@ cdef class MemoryLink(Link):
     def __init__(self, Session session not None):
         self._session = session
         self.sent = []
+        self.pieces = []
         session.link_opened(self, "")
 
     def arrive(self, data):
@@ -61,8 +63,25 @@ cdef class MemoryLink(Link):
         if opcode == OP_TEXT or opcode == OP_BINARY:
             message = payload.decode() if opcode == OP_TEXT else payload
             self.sent.append((self._session.engine.timers.now(), message))
+            if self._corked:
+                self.pieces.append(self.pieces.pop() + 1)
+            else:
+                self.pieces.append(1)
             if self.peer is not None:
                 self.peer(message)
+        return 0
+
+    cdef int cork(self) except -1:
+        if self._corked:
+            return 0
+        self._corked = True
+        self.pieces.append(0)
+        return 1
+
+    cdef int uncork(self) except -1:
+        self._corked = False
+        if self.pieces[len(self.pieces) - 1] == 0:
+            self.pieces.pop()
         return 0
 
     cdef int send_close(self, int code, str reason) except -1:

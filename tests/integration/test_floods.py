@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import sys
 import threading
 from typing import Any, Literal
 
 import pytest
 import uvloop
+from scripted import Connection, ScriptedServer, frame
 from waiting import wait_until
 
 import ghostcore
@@ -327,6 +330,39 @@ def test_more_in_flight_than_the_socket_takes(link: Link) -> None:
 
     with ServerThread(EchoServer()) as echo:
         uvloop.run(main(echo.url))
+
+
+DATA_SEGS_IN = slice(152, 156)  # in struct tcp_info of linux/tcp.h
+
+
+def test_the_epoll_link_sends_the_frames_of_one_pass_in_one_piece() -> None:
+    segments: list[int] = []
+
+    def received_segments(connection: Connection) -> int:
+        info = connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+        return int.from_bytes(info[DATA_SEGS_IN], sys.byteorder)
+
+    def count(connection: Connection) -> None:
+        connection.upgrade()
+        before = received_segments(connection)
+        for _ in range(2):
+            for _ in range(64):
+                assert connection.read_frame() == (1, b"hello")
+            segments.append(received_segments(connection) - before)
+            before += segments[-1]
+            connection.send(frame("hello") * 64)  # the answers come in one piece as well
+        connection.idle()
+
+    async def main(url: str) -> None:
+        session = await ghostcore.connect(url, link="epoll")
+        await asyncio.sleep(0.01)  # out of the pass that read the 101
+        assert await session.echo_loop("hello", count=128, in_flight=64) == 128
+        session.abort()
+        await wait_until(lambda: not session.is_linked)
+
+    with ScriptedServer(count) as scripted:
+        uvloop.run(main(scripted.url))
+    assert segments == [1, 1]
 
 
 def test_an_answer_in_fragments(link: Link) -> None:

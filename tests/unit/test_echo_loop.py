@@ -85,6 +85,7 @@ def test_so_many_are_in_flight() -> None:
                 link.arrive(unanswered.popleft())
                 expected.append((1 + min(answered, 3)) * 100 * MS)
             assert await task == 10
+            assert link.pieces == [4] + [1] * 6
             state = observer.drain()
             assert state.hist.count == 10
             for rank, elapsed_ns in enumerate(sorted(expected), 1):
@@ -353,7 +354,7 @@ def test_nothing_is_sent_while_the_socket_is_full() -> None:
                 link.arrive("x")
             assert len(link.sent) == 9
             link.drain()
-            assert len(link.sent) == 17
+            assert len(link.sent) == 17 and link.pieces == [3, 6, 8]
             for _ in range(11):
                 link.arrive("x")
             assert await task == 20

@@ -138,6 +138,7 @@ def test_what_is_late_is_sent_late() -> None:
             await turns(2)
             assert len(link.sent) == pacer.sent == 13  # due from 0.4 to 1.2 s
             assert {ns for ns, _ in link.sent[4:]} == {start_ns + 1250 * MS}
+            assert link.pieces == [1, 1, 1, 1, 9]  # together, in one system call
             assert (pacer.late_ns_max, pacer.missed) == (850 * MS, 0)
             await asyncio.sleep(0.1)
             assert link.sent[13:] == [(start_ns + 1300 * MS, "x")]  # and back on the grid
