@@ -75,7 +75,7 @@ ALLOWED: dict[str, set[str]] = {
     "vu": {"session", "_link", "_opening", "_options", "_engine", "_timers", "_metrics", "_random"},
     "_user": {"vu", "_engine", "_link", "_random"},
     "_scenario": {"vu"},
-    "load": {"vu", "_scenario", "_timers"},
+    "load": {"vu", "_scenario", "_timers", "_random"},
     "metrics": {"_histogram", "_metrics"},
     "monitor": {"metrics", "clock", "_timers"},
     "execution.timeline": {"metrics", "_metrics"},

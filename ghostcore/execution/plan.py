@@ -53,7 +53,7 @@ class Plan:
     @property
     def max_vus(self) -> int:
         """The most users that can exist at one time."""
-        return sum(scenario.load.max_vus for scenario in self.scenarios)
+        return sum(scenario.load.peak_vus for scenario in self.scenarios)
 
     @property
     def duration_ns(self) -> int:
