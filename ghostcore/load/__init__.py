@@ -1,7 +1,7 @@
 """Load models: what is planned, and the executors that carry it out.
 
 The executors are in modules of their own (:mod:`ghostcore.load.closed`,
-:mod:`ghostcore.load.arrival`): who only writes down a plan need not load them.
+:mod:`ghostcore.load.open`): who only writes down a plan need not load them.
 """
 
 from ghostcore.load.model import ClosedModel, LoadModel, Step

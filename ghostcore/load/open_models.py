@@ -105,7 +105,7 @@ class OpenModel(LoadModel):
         """Whether users are made as they are needed, since nobody said how many there are."""
         return self.preallocated_vus is None
 
-    @property
+    @cached_property
     def peak_vus(self) -> int:
         """``max_vus``; unless given ``preallocated_vus``; unless that is given either, as many as
         there are starts, but at most 10,000."""
@@ -114,7 +114,10 @@ class OpenModel(LoadModel):
             return self.max_vus
         if self.preallocated_vus is not None:
             return self.preallocated_vus
-        return min(SIZED_MAX_VUS, max(1, self.planned_starts))
+        starts = self.planned_starts
+        if self.distribution == "poisson":
+            starts += math.ceil(6 * math.sqrt(starts)) + 20  # one run in a billion has more
+        return min(SIZED_MAX_VUS, starts)
 
     @cached_property
     def planned_starts(self) -> int:

@@ -7,6 +7,7 @@ time is searched for, ns by ns, by halving.
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import NamedTuple
 
 RateStages = list[tuple[int, Fraction]]
 """Pairs of duration in ns and target rate, in starts per ns."""
@@ -54,3 +55,51 @@ def constant_starts(rate: Fraction, duration_ns: int) -> list[int]:
     while len(found) / rate < duration_ns:
         found.append(int(len(found) / rate))
     return found
+
+
+class Play(NamedTuple):
+    """What becomes of a plan of starts: times from the profile's start."""
+
+    begun: list[tuple[int, int]]  # number of the start, when it began
+    dropped: list[tuple[int, int]]  # number of the start, when it was dropped
+    freed: list[int]  # for each of those dropped, when a user was free again
+    ended_ns: int
+
+
+def play(
+    dues: list[int],
+    *,
+    users: int,
+    most: int,
+    length_ns: int,
+    queue: bool,
+    end_ns: int,
+    graceful_stop_ns: int,
+) -> Play:
+    """Users who all take the same time for an iteration, none of which ends when a start is due.
+
+    :param users: those there are at first; one more is made for each start that is dropped, up to
+        `most`.
+    """
+    begun: list[tuple[int, int]] = []
+    dropped: list[tuple[int, int]] = []
+    free_at = [0] * users
+    for number, due in enumerate(dues):
+        soonest = min(free_at)
+        if soonest <= due or (queue and soonest < end_ns):
+            at = max(due, soonest)
+            begun.append((number, at))
+            free_at[free_at.index(soonest)] = at + length_ns
+        elif queue:
+            dropped.append((number, end_ns))
+        else:
+            dropped.append((number, due))
+            if len(free_at) < most:
+                free_at.append(due)
+    last = end_ns + graceful_stop_ns
+    ended = sorted(min(at + length_ns, last) for _, at in begun)
+    freed: list[int] = []
+    for number, at in dropped:
+        grown = [b for n, b in dropped if n == number and users + dropped.index((n, b)) < most]
+        freed.append(at if queue or grown else next(end for end in ended if end > at))
+    return Play(begun, dropped, freed, max([end_ns, *ended]))

@@ -154,7 +154,7 @@ def test_gaps_of_poisson_arrivals_are_exponential() -> None:
         (ConstantArrivalRate(5, 10, max_vus=9), 9),
         (ConstantArrivalRate(5, 10), 50),
         (ConstantArrivalRate(5000, 10), 10_000),
-        (ConstantArrivalRate(0.1, 1, distribution="poisson"), 1),
+        (ConstantArrivalRate(10, 10, distribution="poisson"), 180),
     ],
 )
 def test_the_most_users(profile: OpenModel, most: int) -> None:
@@ -178,7 +178,7 @@ def test_the_most_users(profile: OpenModel, most: int) -> None:
         ),
         (
             ConstantArrivalRate(1, 1, "1m", distribution="poisson", start_time=5),
-            "1 per 1m for 1s (about 0 starts, Poisson, users as needed, at most 1), from 5s on",
+            "1 per 1m for 1s (about 0 starts, Poisson, users as needed, at most 20), from 5s on",
         ),
         (
             RampingArrivalRate([("10s", 10), ("1m", 10)], max_vus=30),
