@@ -24,7 +24,15 @@ from ghostcore.errors import (
 )
 from ghostcore.execution.result import Result
 from ghostcore.execution.runner import Progress, RunListener, run, run_async
-from ghostcore.load import ConstantVUs, PerVUIterations, RampingVUs
+from ghostcore.load import (
+    ConstantArrivalRate,
+    ConstantVUs,
+    ExternallyControlled,
+    PerVUIterations,
+    RampingArrivalRate,
+    RampingVUs,
+    SharedIterations,
+)
 from ghostcore.load.control import RunControl
 from ghostcore.metrics import Counter, Gauge, Rate, ThresholdResult, Trend
 from ghostcore.session import SocketIOSession, WebSocketSession, connect, socketio
@@ -36,11 +44,13 @@ __all__ = [
     "VU",
     "ClosedByPeer",
     "ConnectFailed",
+    "ConstantArrivalRate",
     "ConstantVUs",
     "Counter",
     "EngineError",
     "ErrorReply",
     "Event",
+    "ExternallyControlled",
     "Gauge",
     "GhostError",
     "HandshakeRejected",
@@ -49,6 +59,7 @@ __all__ = [
     "PerVUIterations",
     "Progress",
     "ProtocolViolation",
+    "RampingArrivalRate",
     "RampingVUs",
     "Rate",
     "Result",
@@ -56,6 +67,7 @@ __all__ = [
     "RunListener",
     "Scenario",
     "ScriptAborted",
+    "SharedIterations",
     "SocketIOSession",
     "TargetError",
     "ThresholdResult",

@@ -86,6 +86,7 @@ cdef class TrendRecorder(Recorder):
     cpdef record(self, double value)
     cpdef fail(self, int64_t n=*)
     cpdef cut_off_ns(self, int64_t ns, str cause)
+    cpdef cut_off_every_ns(self, int64_t ns, int64_t step_ns, int64_t count, str cause)
     cpdef cut_off(self, double value, str cause)
     cdef int _begin(self) except -1
     cdef int _cut(self, int64_t units, str cause) except -1

@@ -166,6 +166,9 @@ class TrendRecorder(Recorder):
         """Count ``n`` operations that will never be answered: they are infinite in quantiles."""
     def cut_off_ns(self, ns: int, cause: str) -> None:
         """Record an operation that had taken ``ns`` when it was cut off; causes: CAUSES."""
+    def cut_off_every_ns(self, ns: int, step_ns: int, count: int, cause: str) -> None:
+        """Record ``count`` operations that were cut off: one that had taken ``ns``, one that had
+        taken ``step_ns`` less, and so on."""
     def cut_off(self, value: float, cause: str) -> None:
         """Record an operation that had reached ``value`` when it was cut off; causes: CAUSES."""
     def drain(self) -> TrendState | None: ...

@@ -372,6 +372,13 @@ cdef class TrendRecorder(Recorder):
         """Record an operation that had taken ``ns`` when it was cut off; causes: CAUSES."""
         self._cut(self._units_of_ns(ns), cause)
 
+    cpdef cut_off_every_ns(self, int64_t ns, int64_t step_ns, int64_t count, str cause):
+        """Record ``count`` operations that were cut off: one that had taken ``ns``, one that had
+        taken ``step_ns`` less, and so on."""
+        cdef int64_t i
+        for i in range(count):
+            self._cut(self._units_of_ns(ns - i * step_ns), cause)
+
     cpdef cut_off(self, double value, str cause):
         """Record an operation that had reached ``value`` when it was cut off; causes: CAUSES."""
         self._cut(self._units_of(value), cause)

@@ -50,17 +50,25 @@ class Observer(Protocol):
         """What the sessions of a scenario count into."""
         ...
 
-    def sample(self, metric: Any, elapsed_ns: int) -> None:
+    def begun(self, at_ns: int, *metrics: Any) -> int:
+        """An operation begins; those of its metrics that are None do not count.
+
+        :returns: what to tell as `late_ns` when it ends: by how much later than something was due
+            that begins with it; -1 if it is no first step of anything.
+        """
+        ...
+
+    def sample(self, metric: Any, elapsed_ns: int, late_ns: int = -1) -> None:
         """An operation was answered after that time."""
 
     def trend(self, metric: Any) -> TrendRecorder | None:
         """Where code in C records such operations by itself; None: nowhere."""
         ...
 
-    def failed(self, metric: Any) -> None:
+    def failed(self, metric: Any, late_ns: int = -1) -> None:
         """An operation failed and will never be answered."""
 
-    def cut_off(self, metric: Any, elapsed_ns: int, cause: str) -> None:
+    def cut_off(self, metric: Any, elapsed_ns: int, cause: str, late_ns: int = -1) -> None:
         """An operation was given up after that time; the cause is one of TrendState.cut_off."""
 
     def cancel_cause(self) -> str:
@@ -73,10 +81,10 @@ class Observer(Protocol):
     def dialing(self) -> None:
         """A session is about to be opened."""
 
-    def opened(self, session: Session, tcp_ns: int) -> None:
+    def opened(self, session: Session, tcp_ns: int, late_ns: int = -1) -> None:
         """The 101 arrived, after that time for the TCP connection."""
 
-    def not_opened(self, elapsed_ns: int, cause: str | None) -> None:
+    def not_opened(self, elapsed_ns: int, cause: str | None, late_ns: int = -1) -> None:
         """No 101: the attempt failed, or was cut off for that cause."""
 
     def ended(self, session: Session) -> None:
@@ -103,6 +111,9 @@ class NullObserver:
 
     def trend(self, metric: Any) -> TrendRecorder | None:
         return None
+
+    def begun(self, at_ns: int, *metrics: Any) -> int:
+        return -1
 
     def cancel_cause(self) -> str:
         return "deadline"
@@ -163,7 +174,7 @@ class Opening(Generic[SessionT]):
     name to look up, a proxy or TLS takes a coroutine.
     """
 
-    __slots__ = ("_make", "_metric", "_observer", "_options", "_session", "_target")
+    __slots__ = ("_late_ns", "_make", "_metric", "_observer", "_options", "_session", "_target")
 
     def __init__(
         self,
@@ -183,6 +194,7 @@ class Opening(Generic[SessionT]):
         self._make = make
         self._metric = metric
         self._session: SessionT | None = None
+        self._late_ns = -1
 
     def __await__(self) -> Generator[Any, None, SessionT]:
         return self._dial(self._begin()).__await__()
@@ -206,6 +218,7 @@ class Opening(Generic[SessionT]):
         engine = engine_of(asyncio.get_running_loop())
         self._observer.dialing()
         session = self._make(engine, self._options, self._observer, engine.now_ns())
+        self._late_ns = self._observer.begun(session.dialed_ns, "ws_connecting", self._metric)
         session.url = self._target.url
         session.send_timeout_ns = self._options.send_timeout_ns
         return session
@@ -336,12 +349,13 @@ class Opening(Generic[SessionT]):
 
     def upgraded(self, session: SessionT, tcp_ns: int) -> None:
         """The 101 arrived."""
-        self._observer.opened(session, tcp_ns)
+        self._observer.opened(session, tcp_ns, self._late_ns)
 
     def ready(self, session: SessionT) -> None:
         """Whoever waits for the session gets it now."""
         if self._metric is not None:
-            self._observer.sample(self._metric, session.ready_ns - session.dialed_ns)
+            elapsed_ns = session.ready_ns - session.dialed_ns
+            self._observer.sample(self._metric, elapsed_ns, self._late_ns)
 
     def not_ready(self, session: SessionT, error: BaseException) -> BaseException:
         """Record an attempt that did not come to its end; returns what to raise."""
@@ -366,12 +380,12 @@ class Opening(Generic[SessionT]):
             error = _dial.connect_failed(reason, self._target, "tcp")
             error.__cause__ = reason
         if session.opened_ns == 0:
-            self._observer.not_opened(elapsed_ns, cause)
+            self._observer.not_opened(elapsed_ns, cause, self._late_ns)
         if self._metric is not None:
             if cause is None:
-                self._observer.failed(self._metric)
+                self._observer.failed(self._metric, self._late_ns)
             else:
-                self._observer.cut_off(self._metric, elapsed_ns, cause)
+                self._observer.cut_off(self._metric, elapsed_ns, cause, self._late_ns)
         session.abort()
         session.take_unseen_error()  # it is the one that we raise, or follows from it
         if isinstance(error, TargetError):

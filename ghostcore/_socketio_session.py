@@ -76,6 +76,7 @@ class SocketIOSession(EventfulSession):
             lambda _: joining.pop(namespace, None),
         )
         joining[namespace] = reply
+        self._observer.begun(reply.asked_ns)
         self.write_message(packet)
         await reply
 
@@ -225,8 +226,9 @@ class SocketIOSession(EventfulSession):
                 if event.name in names and event.namespace == space:
                     self._unread.remove(event)
                     event.elapsed_ms = 0.0
+                    late_ns = self._observer.begun(self.engine.now_ns(), metric)
                     if metric is not None:
-                        self._observer.sample(metric, 0)
+                        self._observer.sample(metric, 0, late_ns)
                     return event
         self._require_open("wait_for")
         what = " or ".join(sorted(names))
@@ -275,24 +277,25 @@ class SocketIOSession(EventfulSession):
     ) -> Any:
         """Wait for a reply, and record how it went: no operation leaves without a sample."""
         observer = self._observer
+        late_ns = observer.begun(reply.asked_ns, metric)
         try:
             packet = await reply
         except BaseException as error:
             if metric is not None:
                 elapsed_ns = self.engine.now_ns() - reply.asked_ns
                 if isinstance(error, Timeout) and error.kind != "ping_timeout":
-                    observer.cut_off(metric, elapsed_ns, "deadline")
+                    observer.cut_off(metric, elapsed_ns, "deadline", late_ns)
                 elif isinstance(error, asyncio.CancelledError | GeneratorExit):
-                    observer.cut_off(metric, elapsed_ns, observer.cancel_cause())
+                    observer.cut_off(metric, elapsed_ns, observer.cancel_cause(), late_ns)
                 else:
-                    observer.failed(metric)
+                    observer.failed(metric, late_ns)
             raise
         elapsed_ns = packet.arrived_ns - reply.asked_ns
         if isinstance(packet, Event):
             packet.elapsed_ms = elapsed_ns / 1e6
             if packet.name in failures:
                 if metric is not None:
-                    observer.failed(metric)
+                    observer.failed(metric, late_ns)
                 raise ErrorReply(
                     f"answered with {packet.name!r}: {str(packet.args)[:200]}",
                     url=self.url,
@@ -300,7 +303,7 @@ class SocketIOSession(EventfulSession):
                     event=packet,
                 )
         if metric is not None:
-            observer.sample(metric, elapsed_ns)
+            observer.sample(metric, elapsed_ns, late_ns)
         return packet
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import sys
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from ghostcore._engine import Session
 from ghostcore._link import Engine
@@ -15,14 +15,34 @@ from ghostcore._units import seconds_to_ns
 from ghostcore.errors import ScriptAborted
 from ghostcore.vu import SESSIONS_KEPT, VU, Recorder, UserObserver
 
-__all__ = ["User", "UserPool"]
+__all__ = ["DueStart", "User", "UserPool"]
 
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 5.0
 
 
-# The random stream of a start is keyed by slot and iteration: the same at any number of workers.
+# The random stream of a start is keyed by its number, or where starts have none by slot and
+# iteration: the same at any number of workers.
 _START_SHIFT = 32
+
+
+class SharedBudget(Protocol):
+    """Iterations that several users share."""
+
+    def take(self) -> int:
+        """The number of the next iteration to start; -1 if none is left."""
+        ...
+
+
+class DueStart:
+    """One iteration to make: the start with that number, which was due then."""
+
+    __slots__ = ("begun", "due_ns", "number")
+
+    def __init__(self, number: int, due_ns: int) -> None:
+        self.number = number
+        self.due_ns = due_ns
+        self.begun = False
 
 
 class User(UserObserver):
@@ -45,7 +65,7 @@ class User(UserObserver):
         self.iterations_done = 0
         self._task: asyncio.Task[None] | None = None
         self._wanted = False
-        self._budget: int | None = None
+        self._budget: int | SharedBudget | DueStart | None = None
         self._failures = 0
         random = Random.keyed(pool.seed, pool.scenario, index << _START_SHIFT)
         self._vu = VU(pool.engine, self, pool.env, random)
@@ -54,8 +74,14 @@ class User(UserObserver):
     def running(self) -> bool:
         return self._task is not None
 
-    def start(self, iterations: int | None = None) -> None:
-        self._budget = iterations
+    def start(self, iterations: int | None = None, shared: SharedBudget | None = None) -> None:
+        self._make(iterations if shared is None else shared)
+
+    def begin(self, number: int, due_ns: int) -> None:
+        self._make(DueStart(number, due_ns))
+
+    def _make(self, budget: int | SharedBudget | DueStart | None) -> None:
+        self._budget = budget
         self._wanted = True
         self._pool.started(self)
         self._launch()
@@ -86,26 +112,33 @@ class User(UserObserver):
         self._task = None
         if not task.cancelled() and task.exception() is not None:
             self._pool.broken(task.exception())
-        if self._wanted and (self._budget is None or self._budget > 0):
+        budget = self._budget
+        if self._wanted and (budget is None or (isinstance(budget, int) and budget > 0)):
             self._launch()  # resumed after an interrupt: it has been running all the time
-        else:
-            self._wanted = False
-            self._pool.ended(self)
+            return
+        self._wanted = False
+        if isinstance(budget, DueStart) and not budget.begun:
+            # Interrupted before its task had its first turn.
+            self.recorder.dropped(1)
+            self.recorder.start_cut_off(self._pool.engine.now_ns() - budget.due_ns)
+        self._pool.ended(self)
 
     async def _run(self) -> None:
         """Iterations, and the account of how each ended."""
         # One frame for all: a coroutine for each iteration would be 300 bytes more of every user.
         vu, pool, recorder = self._vu, self._pool, self.recorder
-        while self._wanted and (self._budget is None or self._budget > 0):
-            cancelled_before = self._begin_iteration()
+        while self._take_next():
             started_ns = pool.engine.now_ns()
+            cancelled_before = self._begin_iteration(started_ns)
             failed = False
             try:
                 await pool.function(vu)
             except asyncio.CancelledError as error:
                 if self._cancelled_since(cancelled_before):
-                    self._finish()
-                    recorder.iteration_interrupted()
+                    self._finish(self.cancel_cause())
+                    recorder.iteration_interrupted(
+                        pool.engine.now_ns() - started_ns, self._late_ns(started_ns)
+                    )
                     raise
                 failed = True  # the script's own cancellation, which it let escape
                 recorder.script_error(error)
@@ -114,33 +147,66 @@ class User(UserObserver):
             except (Exception, BaseExceptionGroup) as error:
                 failed = True
                 self.failed_with(error)
-            recorder.iteration_ended(pool.engine.now_ns() - started_ns, failed)
-            self._finish()
+            recorder.iteration_ended(
+                pool.engine.now_ns() - started_ns, failed, self._late_ns(started_ns)
+            )
+            self._finish("dropped" if failed else "")
+            if type(self._budget) is DueStart:
+                return
             if self._failures and self._wanted and pool.back_off:
                 await self._wait_after_failure()
             elif vu.iteration % 64 == 0:
                 # An iteration may never have waited for anything; the loop must have its turn.
                 await asyncio.sleep(0)
 
-    def _begin_iteration(self) -> int:
+    def _take_next(self) -> bool:
+        """Take an iteration out of the budget, with the key of its random numbers; whether there is
+        one and it is wanted."""
+        budget = self._budget
+        key = (self.index << _START_SHIFT) + self.iterations_done
+        if not self._wanted:
+            return False
+        if isinstance(budget, int):
+            if budget <= 0:
+                return False
+            self._budget = budget - 1
+        elif isinstance(budget, DueStart):
+            budget.begun = True
+            key = budget.number
+        elif budget is not None:
+            key = budget.take()
+            if key < 0:
+                return False
+        self._vu.random.rekey(key)
+        return True
+
+    def _begin_iteration(self, now_ns: int) -> int:
         """Returns how often the task has been cancelled before: not zero for ever after a TaskGroup
         of Python 3.11 or 3.12 whose child failed at its end."""
-        if self._budget is not None:
-            self._budget -= 1
-        vu = self._vu
-        vu.iteration = self.iterations_done
-        vu.random.rekey((self.index << _START_SHIFT) + self.iterations_done)
-        self.begin()
-        self.recorder.iteration_started()
+        self._vu.iteration = self.iterations_done
+        self.failed_attempts = 0
+        self.held_any = False
+        if isinstance(self._budget, DueStart):
+            self.due = self._budget.due_ns
+        self.recorder.iteration_started(self._late_ns(now_ns))
         assert self._task is not None
         return self._task.cancelling()
+
+    def _late_ns(self, started_ns: int) -> int:
+        """By how much the iteration began later than it was due; -1 where none is due."""
+        budget = self._budget
+        return started_ns - budget.due_ns if isinstance(budget, DueStart) else -1
 
     def _cancelled_since(self, before: int) -> bool:
         assert self._task is not None
         return self.interrupting or self._task.cancelling() > before
 
-    def _finish(self) -> None:
+    def _finish(self, cause: str) -> None:
+        """:param cause: why ticks of its loops will not begin, "" if they are not wanted."""
         self.iterations_done += 1
+        if cause and self.due is not None:
+            self.owe(self._pool.engine.now_ns(), cause)
+        self.due = None
         self._pool.linger(self.settle())
         if self.failed_attempts and not self.held_any:
             self._failures += 1
@@ -197,6 +263,7 @@ class UserPool:
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        self.on_idle: Callable[[Any], None] | None = None
 
     def user(self, index: int) -> User:
         users = self._users
@@ -237,6 +304,8 @@ class UserPool:
         self.recorder.users(-1)
         if self._running == 0:
             self._idle.set()
+        if self.on_idle is not None:
+            self.on_idle(user)
 
     def broken(self, error: BaseException | None) -> None:
         """A user's own loop failed: a fault of ours."""

@@ -13,6 +13,7 @@ from ghostcore._link import Engine, Traffic
 from ghostcore._metrics import TrendRecorder
 from ghostcore._opening import Observer, Opening
 from ghostcore._options import OpeningOptions
+from ghostcore._pace import Pace, Ticks
 from ghostcore._random import Random
 from ghostcore._units import parse_duration, seconds_to_ns
 from ghostcore.errors import ScriptAborted, TargetError, Timeout, UsageError
@@ -37,14 +38,30 @@ class Recorder(Observer, Protocol):
     def check(self, name: str, passed: bool) -> None:
         """A check of the scenario's."""
 
-    def iteration_started(self) -> None:
-        """A user begins an iteration."""
+    def iteration_started(self, late_ns: int = -1) -> None:
+        """A user begins an iteration, so much later than it was due; -1: it was not due at a time
+        of its own."""
 
-    def iteration_ended(self, elapsed_ns: int, failed: bool) -> None:
+    def iteration_ended(self, elapsed_ns: int, failed: bool, late_ns: int = -1) -> None:
         """An iteration ended, by itself or by an error."""
 
-    def iteration_interrupted(self) -> None:
+    def iteration_interrupted(self, elapsed_ns: int, late_ns: int = -1) -> None:
         """An iteration was cut off."""
+
+    def first_step(self, metrics: tuple[Any, ...]) -> None:
+        """An iteration that was due began with an operation that is measured by these metrics."""
+
+    def start_cut_off(self, elapsed_ns: int) -> None:
+        """A start that was due and is not made would have waited at least so long."""
+
+    def ticks_cut_off(
+        self, metrics: tuple[Any, ...], elapsed_ns: int, step_ns: int, count: int, cause: str
+    ) -> None:
+        """Operations that were due and never began: the first so long ago, each of the others
+        `step_ns` later."""
+
+    def dropped(self, count: int) -> None:
+        """Starts that were due and will not be made."""
 
     def users(self, change: int) -> None:
         """That many more users are running."""
@@ -62,6 +79,7 @@ class UserObserver:
         "_reported",
         "_session",
         "_trim_at",
+        "due",
         "failed_attempts",
         "held_any",
         "index",
@@ -78,6 +96,9 @@ class UserObserver:
         # By identity, and the errors themselves: an id alone could be that of one that is gone.
         self._reported: dict[int, TargetError] | None = None
         self._trim_at = SESSIONS_KEPT
+        # Of what the iteration, or a tick of a loop in it, is to begin with: a time in ns, or the
+        # loop. None where nothing is due.
+        self.due: int | Pace | None = None
         self.failed_attempts = 0
         self.held_any = False
         self.interrupting = False
@@ -92,15 +113,23 @@ class UserObserver:
         first = [] if self._session is None else [self._session]
         return first + self._others if self._others else first
 
-    def begin(self) -> None:
-        """An iteration begins."""
-        self.failed_attempts = 0
-        self.held_any = False
-
     def cancel_cause(self) -> str:
         return self.recorder.cancel_cause() if self.interrupting else "deadline"
 
-    def opened(self, session: Session, tcp_ns: int) -> None:
+    def begun(self, at_ns: int, *metrics: Any) -> int:
+        due = self.due
+        if due is None:
+            return -1
+        if isinstance(due, int):
+            self.due = None
+            self.recorder.first_step(metrics)
+            return at_ns - due
+        while due is not None and due.left_ns:  # loops that the script left for other things
+            due = due.outer
+        self.due = due
+        return -1 if due is None else due.claim(at_ns, metrics)
+
+    def opened(self, session: Session, tcp_ns: int, late_ns: int = -1) -> None:
         if self._session is None:
             self._session = session
         elif self._others is None:
@@ -113,23 +142,25 @@ class UserObserver:
                 self._others = [one for one in others if one.is_linked or one.has_unseen_error]
                 self._trim_at = max(SESSIONS_KEPT, 2 * len(self._others))
             self._others.append(session)
-        self.recorder.opened(session, tcp_ns)
+        self.recorder.opened(session, tcp_ns, late_ns)
 
-    def not_opened(self, elapsed_ns: int, cause: str | None) -> None:
+    def not_opened(self, elapsed_ns: int, cause: str | None, late_ns: int = -1) -> None:
         self.failed_attempts += 1
-        self.recorder.not_opened(elapsed_ns, cause)
+        self.recorder.not_opened(elapsed_ns, cause, late_ns)
 
-    def sample(self, metric: Any, elapsed_ns: int) -> None:
-        self.recorder.sample(metric, elapsed_ns)
+    def sample(self, metric: Any, elapsed_ns: int, late_ns: int = -1) -> None:
+        self.recorder.sample(metric, elapsed_ns, late_ns)
 
     def trend(self, metric: Any) -> TrendRecorder | None:
         return self.recorder.trend(metric)
 
-    def failed(self, metric: Any) -> None:
         self.recorder.failed(metric)
 
-    def cut_off(self, metric: Any, elapsed_ns: int, cause: str) -> None:
-        self.recorder.cut_off(metric, elapsed_ns, cause)
+    def failed(self, metric: Any, late_ns: int = -1) -> None:
+        self.recorder.failed(metric, late_ns)
+
+    def cut_off(self, metric: Any, elapsed_ns: int, cause: str, late_ns: int = -1) -> None:
+        self.recorder.cut_off(metric, elapsed_ns, cause, late_ns)
 
     def phase(self, name: str, elapsed_ns: int) -> None:
         self.recorder.phase(name, elapsed_ns)
@@ -164,6 +195,15 @@ class UserObserver:
         else:
             self.script_error(error)
 
+    def owe(self, now_ns: int, cause: str) -> None:
+        """The iteration was ended from within its loops: ticks that were due are cut off."""
+        due, self.due = self.due, None
+        while isinstance(due, Pace):
+            waited_ns, count = due.owed(now_ns)
+            if count:
+                self.recorder.ticks_cut_off(due.metrics, waited_ns, due.period_ns, count, cause)
+            due = due.outer
+
     def settle(self) -> list[Session]:
         """The iteration is over: close what it left open, count what it never learned of.
 
@@ -186,15 +226,17 @@ class UserObserver:
 class _Timer:
     """What ``vu.timer()`` returns."""
 
-    __slots__ = ("_metric", "_start_ns", "_vu")
+    __slots__ = ("_late_ns", "_metric", "_start_ns", "_vu")
 
     def __init__(self, vu: VU, metric: Any) -> None:
         self._vu = vu
         self._metric = metric
         self._start_ns = 0
+        self._late_ns = -1
 
     def __enter__(self) -> None:
         self._start_ns = self._vu._engine.now_ns()
+        self._late_ns = self._vu._observer.begun(self._start_ns, self._metric)
 
     def __exit__(
         self,
@@ -207,13 +249,12 @@ class _Timer:
         if error is None:
             arrived = [one.arrived_ns for one in observer.sessions]
             last_ns = max((ns for ns in arrived if ns >= self._start_ns), default=now_ns)
-            observer.sample(self._metric, last_ns - self._start_ns)
-        elif isinstance(error, Timeout):
-            observer.cut_off(self._metric, now_ns - self._start_ns, "deadline")
-        elif isinstance(error, asyncio.CancelledError | GeneratorExit):
-            observer.cut_off(self._metric, now_ns - self._start_ns, observer.cancel_cause())
+            observer.sample(self._metric, last_ns - self._start_ns, self._late_ns)
+        elif isinstance(error, Timeout | asyncio.CancelledError | GeneratorExit):
+            cause = "deadline" if isinstance(error, Timeout) else observer.cancel_cause()
+            observer.cut_off(self._metric, now_ns - self._start_ns, cause, self._late_ns)
         else:
-            observer.failed(self._metric)
+            observer.failed(self._metric, self._late_ns)
 
 
 class VU:
@@ -277,24 +318,23 @@ class VU:
         """Sleep that long (seconds, or "200ms"), never shorter. Awaitable."""
         if type(duration) is not float:
             duration = parse_duration(duration, "sleep")
+        if self._observer.due is not None:
+            self._observer.begun(self._engine.now_ns())
         return self._engine.timers.sleep(duration)
 
-    async def every(self, interval: float | str) -> AsyncIterator[int]:
+    def every(self, interval: float | str) -> AsyncIterator[int]:
         """Ticks at a fixed rate: ``async for tick in vu.every(0.5)``. The first comes at once.
 
         Tick n is due at start + n * interval, however long the body takes; one that is late comes
-        at once.
+        at once. An operation that a tick begins with is measured from there as well: see
+        docs/load.md.
+
+        :param interval: seconds, or "200ms"; more than 0.
         """
         period_ns = seconds_to_ns(parse_duration(interval, "interval"))
         if period_ns <= 0:
             raise UsageError(f"every: the interval must be over 0, got {interval!r}")
-        timers = self._engine.timers
-        start_ns = timers.now_ns()
-        tick = 0
-        while True:
-            yield tick
-            tick += 1
-            await timers.sleep_until(start_ns + tick * period_ns)
+        return Ticks(self._observer, self._engine.timers, period_ns)
 
     def check(self, passed: object, name: str) -> bool:
         """Count a check under its name; returns whether it passed. Does not end the iteration."""

@@ -14,7 +14,7 @@ from ghostcore._units import parse_duration
 from ghostcore.errors import InvalidPlan, UsageError
 from ghostcore.execution.result import EXIT_INTERRUPTED, EXIT_INVALID
 from ghostcore.execution.runner import run
-from ghostcore.load import ConstantVUs, LoadModel, RampingVUs
+from ghostcore.load import ConstantVUs, LoadModel, RampingVUs, SharedIterations
 from ghostcore.report import Console
 
 __all__ = [
@@ -42,7 +42,7 @@ def load_options(command: Function) -> Function:
     options = (
         click.option("-u", "--vus", type=int, metavar="N", help="Virtual users."),
         click.option("-d", "--duration", metavar="TIME", help="For how long, e.g. 2m or 1m30s."),
-        click.option("-i", "--iterations", type=int, metavar="N", help="Iterations in all."),
+        click.option("-i", "--iterations", type=int, metavar="N", help="Iterations to share."),
         click.option(
             "-s",
             "--stage",
@@ -98,41 +98,40 @@ def load_from_options(
     """The load model that options ask for; None if they ask for none.
 
     A duration makes constant users (one unless `vus` says more), stages make a ramp that starts
-    with `vus` users (1 unless given).
+    with `vus` users (1 unless given). Iterations are shared among the users; a duration then limits
+    them. `vus` alone, as in k6, is that many iterations, shared among as many users.
 
     :raises InvalidPlan: options that contradict each other or cannot be read; with all problems.
     """
     problems: list[str] = []
     if stages and duration is not None:
         problems.append("-s and -d contradict each other: each stage has its own duration")
-    if iterations is not None or (vus is not None and duration is None and not stages):
-        problems.append(_shared_iterations(vus, iterations))
+    if stages and iterations is not None:
+        problems.append("-s and -i contradict each other: a ramp runs for its time")
     parsed = [_stage(stage, problems) for stage in stages]
     if problems:
         raise InvalidPlan(problems)
     load: LoadModel | None = None
     if stages:
         load = RampingVUs(parsed, start_vus=1 if vus is None else vus)
+    elif iterations is not None:
+        users = 1 if vus is None else vus
+        limit = SharedIterations.max_duration if duration is None else duration
+        load = SharedIterations(iterations, users, limit)
     elif duration is not None:
         load = ConstantVUs(1 if vus is None else vus, duration)
+    elif vus is not None:
+        load = SharedIterations(vus, vus)
     problems = [] if load is None else load.validate()
     if problems:
         raise InvalidPlan(problems)
+    if vus is not None and duration is None and iterations is None and not stages:
+        click.echo(
+            f"-u {vus} alone is {vus} iterations in all, as in k6, in place of the script's own "
+            "load (add -d TIME for constant users)",
+            err=True,
+        )
     return load
-
-
-def _shared_iterations(vus: int | None, iterations: int | None) -> str:
-    """Why the load model that -i, or -u alone, stands for in k6 is refused."""
-    given = " and ".join(
-        text
-        for text, value in ((f"-u {vus}", vus), (f"-i {iterations}", iterations))
-        if value is not None
-    )
-    return (
-        f"{given} would share a number of iterations among the users, a load model that ghostcore "
-        "does not have: use -u USERS -d DURATION, -s DURATION:USERS (repeatable), or "
-        "load=PerVUIterations(vus, iterations) in the script"
-    )
 
 
 def _stage(text: str, problems: list[str]) -> tuple[str, int]:

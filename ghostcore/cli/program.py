@@ -52,7 +52,8 @@ def run_command(
     needs no NAME.
 
     -u and -d replace the load of the scenario by that many users for that time, -s by a ramp
-    (with -u: from that many users).
+    (with -u: from that many users), -i by that many iterations, which the users share (-d then
+    limits their time). -u alone is that many iterations of as many users.
 
     \b
     Exit codes:

@@ -9,8 +9,17 @@ from typing import Any
 
 from ghostcore._scenario import Scenario, ScenarioFunction
 from ghostcore.errors import InvalidPlan, UsageError
-from ghostcore.load import LoadModel
-from ghostcore.metrics import BUILTINS, Declaration, Threshold, parse, parse_selector
+from ghostcore.load import ExternallyControlled, LoadModel
+from ghostcore.load.control import Lever
+from ghostcore.metrics import (
+    BUILTINS,
+    Declaration,
+    Threshold,
+    Trend,
+    from_due,
+    parse,
+    parse_selector,
+)
 
 __all__ = ["Plan", "PlannedThreshold", "ScenarioPlan", "make_plan"]
 
@@ -53,12 +62,20 @@ class Plan:
     @property
     def max_vus(self) -> int:
         """The most users that can exist at one time."""
-        return sum(scenario.load.max_vus for scenario in self.scenarios)
+        return sum(scenario.load.peak_vus for scenario in self.scenarios)
 
     @property
     def duration_ns(self) -> int:
         """From the start to the end of the last profile, graceful stops not included."""
         return max(one.load.start_time_ns + one.load.duration_ns for one in self.scenarios)
+
+    def levers(self) -> dict[str, Lever]:
+        """For each externally controlled scenario, what controls it in one run."""
+        return {
+            one.name: Lever(one.load.vus, one.load.peak_vus)
+            for one in self.scenarios
+            if isinstance(one.load, ExternallyControlled)
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain data. Values of env are left out: keys may be secret."""
@@ -108,6 +125,13 @@ class _Draft:
                 f"{scenario}: metric {metric.name} is {metric!r}, but also {known!r}"
             )
 
+    def _response(self, name: str) -> Declaration | None:
+        """The Trend ``NAME_from_due`` of a Trend that is known, being asked for."""
+        for one in (*self.declarations.values(), *BUILTINS.values()):
+            if isinstance(one, Trend) and from_due(one).name == name:
+                return self.declarations.setdefault(name, from_due(one))
+        return None
+
     def threshold(
         self, scenario: str, metric: object, expression: object
     ) -> PlannedThreshold | None:
@@ -124,7 +148,7 @@ class _Draft:
             threshold = parse(expression)
         except UsageError as error:
             self.problems.append(f"{scenario}: {error}")
-        declaration = self.declarations.get(name) or BUILTINS.get(name)
+        declaration = self.declarations.get(name) or BUILTINS.get(name) or self._response(name)
         if declaration is None:
             self.problems.append(
                 f"{scenario}: threshold {expression!r} on {name!r}, which is neither built in nor "

@@ -19,12 +19,15 @@ from ghostcore._metrics import (
 )
 from ghostcore.errors import TargetError, UsageError
 from ghostcore.execution.result import ErrorSample
+from ghostcore.metrics import Trend, from_due
 from ghostcore.metrics.registry import AnyRecorder, Registry
 
 __all__ = ["SAMPLES_PER_KIND", "ErrorLog", "ScenarioRecorder"]
 
 SAMPLES_PER_KIND = 5
 """Errors of a kind that are kept with their text; all are counted."""
+
+CONNECTING = "ws_connecting"
 
 PHASES = {
     "dns": "ws_dns",
@@ -85,9 +88,14 @@ class ScenarioRecorder:
         self._by_metric: dict[Any, AnyRecorder] = {}
         self._phases = {phase: self._trend(metric) for phase, metric in PHASES.items()}
         self._tcp, self._upgrade = self._phases["tcp"], self._phases["upgrade"]
-        self._connecting = self._trend("ws_connecting")
+        self._connecting = self._trend(CONNECTING)
         self._duration = self._trend("ws_session_duration")
         self._iteration_duration = self._trend("iteration_duration")
+        self._iteration_lateness = self._trend("iteration_lateness")
+        self._iteration_response = self._trend("iteration_response_time")
+        self._from_due: dict[Any, TrendRecorder] = {}
+        # What the starts of an arrival model begin with: the latest one knows.
+        self._first_step: tuple[Any, ...] = ()
         self._counters = {
             name: cast(CounterRecorder, self._resolve(name))
             for name in (
@@ -132,14 +140,33 @@ class ScenarioRecorder:
     def trend(self, metric: Any) -> TrendRecorder:
         return self._trend(metric)
 
-    def sample(self, metric: Any, elapsed_ns: int) -> None:
+    def _response(self, metric: Any) -> TrendRecorder:
+        """The series of a Trend's operations that counts from when they were due."""
+        found = self._from_due.get(metric)
+        if found is None:
+            name = metric if isinstance(metric, str) else metric.name
+            self._trend(metric)  # declares it, and refuses what is no Trend
+            declared = cast(Trend, self._registry.declarations[name])
+            found = self._from_due[metric] = self._trend(from_due(declared))
+        return found
+
+    def begun(self, at_ns: int, *metrics: Any) -> int:
+        return -1  # what is due is a user's own matter
+
+    def sample(self, metric: Any, elapsed_ns: int, late_ns: int = -1) -> None:
         self._trend(metric).record_ns(elapsed_ns)
+        if late_ns >= 0:
+            self._response(metric).record_ns(elapsed_ns + late_ns)
 
-    def failed(self, metric: Any) -> None:
+    def failed(self, metric: Any, late_ns: int = -1) -> None:
         self._trend(metric).fail()
+        if late_ns >= 0:
+            self._response(metric).fail()
 
-    def cut_off(self, metric: Any, elapsed_ns: int, cause: str) -> None:
+    def cut_off(self, metric: Any, elapsed_ns: int, cause: str, late_ns: int = -1) -> None:
         self._trend(metric).cut_off_ns(elapsed_ns, cause)
+        if late_ns >= 0:
+            self._response(metric).cut_off_ns(elapsed_ns + late_ns, cause)
 
     def record(self, metric: Any, value: float, tags: Mapping[str, str]) -> None:
         recorder = self._resolve(metric, tags)
@@ -171,39 +198,71 @@ class ScenarioRecorder:
         # From the first attempt on, "no errors" is something known, not something unmeasured.
         self._no_errors.add(0)
 
-    def opened(self, session: Session, tcp_ns: int) -> None:
+    def opened(self, session: Session, tcp_ns: int, late_ns: int = -1) -> None:
         opened_ns = session.opened_ns
         self._sessions_opened.add(1)
         self._tcp.record_ns(tcp_ns)
         self._upgrade.record_ns(opened_ns - session.upgrading_ns)
         self._connecting.record_ns(opened_ns - session.dialed_ns)
+        if late_ns >= 0:
+            self._response(CONNECTING).record_ns(opened_ns - session.dialed_ns + late_ns)
 
-    def not_opened(self, elapsed_ns: int, cause: str | None) -> None:
+    def not_opened(self, elapsed_ns: int, cause: str | None, late_ns: int = -1) -> None:
         if cause is None:
-            self._connecting.fail()
+            self.failed(CONNECTING, late_ns)
         else:
-            self._connecting.cut_off_ns(elapsed_ns, cause)
+            self.cut_off(CONNECTING, elapsed_ns, cause, late_ns)
 
     def ended(self, session: Session) -> None:
         self._duration.record_ns(session.closed_ns - session.dialed_ns)
 
     # ---- of iterations ------------------------------------------------------------------------
 
-    def iteration_started(self) -> None:
+    def iteration_started(self, late_ns: int = -1) -> None:
         self._counters["iterations_started"].add(1)
+        if late_ns >= 0:
+            self._iteration_lateness.record_ns(late_ns)
 
-    def iteration_ended(self, elapsed_ns: int, failed: bool) -> None:
+    def iteration_ended(self, elapsed_ns: int, failed: bool, late_ns: int = -1) -> None:
         self._counters["iterations"].add(1)
         self._iteration_duration.record_ns(elapsed_ns)
         if failed:
             self._counters["iterations_failed"].add(1)
+        if late_ns >= 0:
+            if failed:
+                self._iteration_response.fail()
+            else:
+                self._iteration_response.record_ns(elapsed_ns + late_ns)
 
-    def iteration_interrupted(self) -> None:
+    def iteration_interrupted(self, elapsed_ns: int, late_ns: int = -1) -> None:
         self._counters["iterations_interrupted"].add(1)
+        if late_ns >= 0:
+            self._iteration_response.cut_off_ns(elapsed_ns + late_ns, self._cancel_cause())
 
     def dropped(self, count: int) -> None:
         """Starts that were due and will not be made."""
         self._counters["dropped_iterations"].add(count)
+
+    def first_step(self, metrics: tuple[Any, ...]) -> None:
+        self._first_step = metrics
+
+    def start_cut_off(self, elapsed_ns: int) -> None:
+        self._iteration_response.cut_off_ns(elapsed_ns, "dropped")
+        for metric in self._first_step:
+            if metric is not None:
+                self._response(metric).cut_off_ns(elapsed_ns, "dropped")
+
+    def ticks_cut_off(
+        self, metrics: tuple[Any, ...], elapsed_ns: int, step_ns: int, count: int, cause: str
+    ) -> None:
+        for metric in metrics:
+            if metric is not None:
+                self._response(metric).cut_off_every_ns(elapsed_ns, step_ns, count, cause)
+
+    def created(self, count: int) -> None:
+        """That many users exist, running or not."""
+        self.ever_active = max(self.ever_active, count)
+        self._vus_max.set(self.ever_active)
 
     def users(self, change: int) -> None:
         self.active += change

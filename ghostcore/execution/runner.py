@@ -132,17 +132,22 @@ async def run_async(
 ) -> Result:
     """Run scenarios in the loop that runs already; arguments as for :func:`run`.
 
-    :param control: ``control.stop("reason")`` ends the run gracefully, a second one at once. If its
-        reason names a signal or a user, the result is marked interrupted.
+    :param control: the handle of this one run, usable from any thread: ``control.stop("reason")``
+        ends it gracefully, a second one at once, and the result is marked interrupted;
+        ``set_vus()``, ``pause()`` and ``resume()`` move externally controlled users.
     """
     plan = _check(scenarios, load, env, seed, allow_empty, allow_script_errors)
     warnings = preflight.prepare(plan)
     control = control or RunControl()
-    collector = _Collector(plan, control, listener)
-    if listener is not None:
-        listener.started(plan)
-    started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-    end = await run_local(plan, control, collector.report)
+    control.begin(plan.levers())
+    try:
+        collector = _Collector(plan, control, listener)
+        if listener is not None:
+            listener.started(plan)
+        started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        end = await run_local(plan, control, collector.report)
+    finally:
+        control.end()
     if collector.listener_error is not None:
         raise collector.listener_error
     result = _conclude(plan, collector, end, control, started_at, warnings)
@@ -159,6 +164,7 @@ def run(
     allow_empty: bool = False,
     allow_script_errors: bool = False,
     listener: RunListener | None = None,
+    control: RunControl | None = None,
 ) -> Result:
     """Run scenarios on uvloop and return the result.
 
@@ -172,12 +178,13 @@ def run(
     :param allow_empty: thresholds without data pass.
     :param allow_script_errors: errors of the script's own do not fail the run.
     :param listener: follows the run, e.g. ``ghostcore.report.Console()``.
+    :param control: the handle of this run, for other threads: see :func:`run_async`.
     :raises InvalidPlan: with every problem of the plan; nothing was connected.
     """
 
     async def main() -> Result:
-        control = RunControl()
-        with _signals(control):
+        handle = control or RunControl()
+        with _signals(handle):
             return await run_async(
                 *scenarios,
                 load=load,
@@ -186,7 +193,7 @@ def run(
                 allow_empty=allow_empty,
                 allow_script_errors=allow_script_errors,
                 listener=listener,
-                control=control,
+                control=handle,
             )
 
     try:

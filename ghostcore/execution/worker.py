@@ -15,9 +15,10 @@ from ghostcore.execution.collector import quiet_collector
 from ghostcore.execution.plan import Plan, ScenarioPlan
 from ghostcore.execution.recording import ErrorLog, ScenarioRecorder
 from ghostcore.execution.result import ErrorSample, GeneratorSample
-from ghostcore.load import ClosedModel
+from ghostcore.load import ClosedModel, ExternallyControlled, OpenModel
 from ghostcore.load.closed import run_closed
 from ghostcore.load.control import RunControl
+from ghostcore.load.open import run_open
 from ghostcore.metrics import Registry, Snapshot
 from ghostcore.monitor.generator import GeneratorMonitor
 
@@ -121,18 +122,41 @@ class Worker:
         def planned(count: int) -> None:
             self._planned[scenario.name] = count
 
-        if not isinstance(load, ClosedModel):
+        if isinstance(load, ClosedModel):
+            controlled = isinstance(load, ExternallyControlled)
+            await run_closed(
+                load,
+                pool,
+                sleep_until=engine.timers.sleep_until,
+                now_ns=engine.now_ns,
+                start_ns=self._start_ns + load.start_time_ns,
+                on_planned=planned,
+                dropped=recorder.dropped,
+                control=self._control,
+                lever=self._control.lever(scenario.name) if controlled else None,
+            )
+            return
+        if not isinstance(load, OpenModel):
             raise EngineError(f"no executor for {type(load).__name__}")
-        await run_closed(
+
+        def created(count: int) -> None:
+            planned(count)
+            recorder.created(count)
+
+        warnings = await run_open(
             load,
             pool,
             sleep_until=engine.timers.sleep_until,
             now_ns=engine.now_ns,
             start_ns=self._start_ns + load.start_time_ns,
-            on_planned=planned,
+            seed=self._plan.seed,
+            scenario=scenario.name,
+            on_users=created,
             dropped=recorder.dropped,
+            cut_off=recorder.start_cut_off,
             control=self._control,
         )
+        self._end.warnings += [f"{scenario.name}: {warning}" for warning in warnings]
 
     async def _sessions_gone(self, engine: Engine) -> None:
         """Sessions that iterations left are being closed: give them a moment, as windows go on,

@@ -4,7 +4,8 @@ The rules are those of k6's executors. A step up starts slots from the lowest th
 down stops them from the highest. A user that is stopped finishes its iteration, for at most
 ``graceful_ramp_down``, then it is interrupted; if its slot is wanted again before, it just goes on.
 At the end of the profile all users have ``graceful_stop`` to finish, which cuts a longer ramp-down
-short. Deadlines count from the planned instant, not from when the event loop came to it.
+short. Deadlines count from the planned instant, not from when the event loop came to it. Users who
+are controlled from outside step up and down by the same rules, when the run's control says so.
 """
 
 from __future__ import annotations
@@ -13,14 +14,20 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from ghostcore.load.control import Pool, RunControl, SleepUntil, User, first_of
+from ghostcore.load.control import (
+    START_BATCH,
+    Lever,
+    Pool,
+    RunControl,
+    SharedStarts,
+    SleepUntil,
+    User,
+    first_of,
+)
 from ghostcore.load.model import ClosedModel
+from ghostcore.load.share import ALL, Share
 
-__all__ = ["START_BATCH", "run_closed"]
-
-START_BATCH = 250
-"""Starts released before the event loop may see to its sockets again: 10,000 users that begin at
-one instant would otherwise hold up every answer to those that are already connected."""
+__all__ = ["run_closed"]
 
 
 async def run_closed(
@@ -33,6 +40,8 @@ async def run_closed(
     on_planned: Callable[[int], None],
     dropped: Callable[[int], None],
     control: RunControl | None = None,
+    lever: Lever | None = None,
+    share: Share = ALL,
 ) -> None:
     """Drive the users of `pool` through `profile`; return when the last one is idle.
 
@@ -44,6 +53,8 @@ async def run_closed(
         ``max_duration`` came first: once for each user concerned. A run that is stopped drops none.
     :param control: ends the run before its time. Cancelling this coroutine instead interrupts all
         users at once, waits for them and raises CancelledError.
+    :param lever: says how many users are to run, instead of the steps of the profile.
+    :param share: the users, and the shared iterations, that are driven here.
     """
     run = _ClosedRun(
         profile=profile,
@@ -54,6 +65,8 @@ async def run_closed(
         on_planned=on_planned,
         dropped=dropped,
         control=control or RunControl(),
+        lever=lever,
+        share=share,
     )
     try:
         await run.execute()
@@ -77,6 +90,8 @@ class _ClosedRun:
         on_planned: Callable[[int], None],
         dropped: Callable[[int], None],
         control: RunControl,
+        lever: Lever | None,
+        share: Share,
     ) -> None:
         self._profile = profile
         self._pool = pool
@@ -89,6 +104,9 @@ class _ClosedRun:
         self._end_ns = start_ns + profile.duration_ns
         self._ramp_down_ns = profile.graceful_ramp_down_ns
         self._budget = profile.iterations_per_user
+        self._shared = _shared_starts(profile, share)
+        self._lever = lever
+        self._share = share
         self._planned = 0
         self._announced: int | None = None
         self._users: list[User] = []
@@ -123,18 +141,34 @@ class _ClosedRun:
 
     async def _offer(self) -> None:
         """Follow the steps, and the deadlines of those ramped down, to the end of the profile."""
+        if self._lever is not None:
+            await self._wait_until(self._start_ns)
+            await first_of(self._follow(self._lever), self._sleep_until(self._end_ns))
+            return
         for step in self._profile.steps():
             due_ns = self._start_ns + step.at_ns
             await self._enforce_before(due_ns)
             await self._wait_until(due_ns)
             # Who would start at the very end has no time left to run.
-            if step.vus < self._planned or due_ns < self._end_ns:
-                await self._move_to(step.vus, due_ns)
-        if self._budget is None:
+            vus = self._share.count(step.vus)
+            if vus < self._planned or due_ns < self._end_ns:
+                await self._move_to(vus, due_ns)
+        if self._budget is None and self._shared is None:
             await self._enforce_before(self._end_ns)
             await self._wait_until(self._end_ns)
         else:
             await first_of(self._sleep_until(self._end_ns), self._pool.idle())
+
+    async def _follow(self, lever: Lever) -> None:
+        """Have as many users as the lever says, until cancelled at the end of the profile."""
+        while True:
+            lever.changed.clear()
+            await self._move_to(self._share.count(lever.wanted), self._now_ns())
+            await first_of(self._enforce_on(), lever.changed.wait())
+
+    async def _enforce_on(self) -> None:
+        await self._enforce_before(self._end_ns)
+        await self._sleep_until(self._end_ns)
 
     async def _wait_until(self, due_ns: int) -> None:
         if self._now_ns() < due_ns:
@@ -162,14 +196,14 @@ class _ClosedRun:
     def _want(self, index: int) -> None:
         self._deadline_of.pop(index, None)
         if index == len(self._users):
-            user = self._pool.user(index)
+            user = self._pool.user(self._share.number(index))
             self._users.append(user)
             self._done_before.append(user.iterations_done)
         user = self._users[index]
         if user.running:
             user.resume()
         else:
-            user.start(self._budget)
+            user.start(self._budget, self._shared)
 
     def _remove(self, index: int, deadline_ns: int) -> None:
         user = self._users[index]
@@ -210,6 +244,10 @@ class _ClosedRun:
 
     def _drop_unstarted(self) -> None:
         """Report what of each user's budget will never be started, and was not reported before."""
+        if self._shared is not None:
+            left = self._shared.close()
+            if left:
+                self._dropped(left)
         if self._budget is None:
             return
         for index, user in enumerate(self._users):
@@ -218,3 +256,13 @@ class _ClosedRun:
             if left > 0:
                 self._dropped_of[index] = self._dropped_of.get(index, 0) + left
                 self._dropped(left)
+
+
+def _shared_starts(profile: ClosedModel, share: Share) -> SharedStarts | None:
+    """What the users here take their iterations from, if they share them."""
+    total = profile.shared_iterations
+    if total is None:
+        return None
+    # Iterations go to workers that have a user to make them.
+    part = share.among(profile.peak_vus)
+    return SharedStarts(0) if part is None else SharedStarts(total, part)

@@ -3,13 +3,54 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+import threading
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
-__all__ = ["Pool", "RunControl", "SleepUntil", "User", "first_of"]
+from ghostcore.errors import UsageError
+from ghostcore.load.share import ALL, Share
+
+__all__ = [
+    "START_BATCH",
+    "Lever",
+    "Pool",
+    "RunControl",
+    "SharedStarts",
+    "SleepUntil",
+    "User",
+    "first_of",
+]
+
+START_BATCH = 250
+"""Starts released before the event loop may see to its sockets again: 10,000 users that begin at
+one instant would otherwise hold up every answer to those that are already connected."""
 
 SleepUntil = Callable[[int], Awaitable[None]]
 """Sleeps until a point of the clock in ns, never less; cancelling it takes the timer away."""
+
+
+class SharedStarts:
+    """A number of iterations that users take from one by one."""
+
+    __slots__ = ("_share", "_taken", "_total")
+
+    def __init__(self, total: int, share: Share = ALL) -> None:
+        self._total = share.count(total)
+        self._share = share
+        self._taken = 0
+
+    def take(self) -> int:
+        """The number, in the whole plan, of the next iteration to start; -1 if none is left."""
+        if self._taken >= self._total:
+            return -1
+        self._taken += 1
+        return self._share.number(self._taken - 1)
+
+    def close(self) -> int:
+        """No more are given out; returns how many were left."""
+        left, self._total = self._total - self._taken, self._taken
+        return left
 
 
 class User(Protocol):
@@ -22,8 +63,13 @@ class User(Protocol):
     def running(self) -> bool:
         """Whether an iteration is under way, or the next one certain to begin."""
 
-    def start(self, iterations: int | None = None) -> None:
-        """Begin to iterate: `iterations` times, or until told to stop. The user is idle."""
+    def start(self, iterations: int | None = None, shared: SharedStarts | None = None) -> None:
+        """Begin to iterate: `iterations` times, or as long as `shared` has some, or until told to
+        stop. The user is idle."""
+
+    def begin(self, number: int, due_ns: int) -> None:
+        """Make one iteration: that of the start with this number, which was due then. The user is
+        idle."""
 
     def request_stop(self) -> None:
         """Finish the current iteration, start none. Nothing happens if the user is idle."""
@@ -40,6 +86,9 @@ class User(Protocol):
 class Pool(Protocol):
     """The users of one scenario."""
 
+    on_idle: Callable[[User], None] | None
+    """Called with each user that has become idle, if somebody asks for it."""
+
     def user(self, index: int) -> User:
         """The user in slot `index`, from 0; made when first asked for."""
 
@@ -48,37 +97,176 @@ class Pool(Protocol):
         that can be cancelled without harm to the others."""
 
 
+class Lever:
+    """How many users an externally controlled scenario is to have. Read on the loop of the run.
+
+    :ivar changed: set whenever ``wanted`` may have changed.
+    """
+
+    __slots__ = ("changed", "max_vus", "paused", "vus")
+
+    def __init__(self, vus: int, max_vus: int) -> None:
+        self.vus = vus
+        self.max_vus = max_vus
+        self.paused = False
+        self.changed = asyncio.Event()
+
+    @property
+    def wanted(self) -> int:
+        """Users that are to run now."""
+        return 0 if self.paused else self.vus
+
+
 class RunControl:
-    """Asks a run to end: first gently, then at once. The run's executors watch it.
+    """The handle of one run: asks it to end, and moves the users of its externally controlled
+    scenarios. Its methods may be called from any thread, before the run and while it goes.
 
     The first :meth:`stop` (Ctrl-C) lets users finish their iteration within ``graceful_stop``; a
-    second interrupts them at once. To be called in the thread of the event loop.
+    second interrupts them at once.
 
     :ivar stop_requested: set by the first request; no iteration starts after it.
     :ivar interrupt_requested: set by the second; users are interrupted.
     :ivar reason: that of the first request, "" before.
     """
 
-    __slots__ = ("interrupt_requested", "reason", "stop_requested")
+    __slots__ = (
+        "_early",
+        "_ended",
+        "_levers",
+        "_lock",
+        "_loop",
+        "interrupt_requested",
+        "reason",
+        "stop_requested",
+    )
 
     def __init__(self) -> None:
         self.stop_requested = asyncio.Event()
         self.interrupt_requested = asyncio.Event()
         self.reason = ""
+        self._lock = threading.RLock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended = False
+        self._levers: dict[str, Lever] = {}
+        # What was asked for before the run began, until it does.
+        self._early: list[Callable[[], None]] = []
+
+    # -- for whoever wants the run to end --
 
     def stop(self, reason: str) -> None:
         """End gracefully; if that has been asked for already, at once."""
+        self._on_loop(self._stop, reason)
+
+    def interrupt(self, reason: str) -> None:
+        """End at once."""
+        self._on_loop(self._interrupt, reason)
+
+    def _stop(self, reason: str) -> None:
         if self.stop_requested.is_set():
             self.interrupt_requested.set()
             return
         self.reason = reason
         self.stop_requested.set()
 
-    def interrupt(self, reason: str) -> None:
-        """End at once."""
+    def _interrupt(self, reason: str) -> None:
         if not self.stop_requested.is_set():
-            self.stop(reason)
+            self._stop(reason)
         self.interrupt_requested.set()
+
+    # -- for whoever controls users from outside --
+
+    def set_vus(self, vus: int, scenario: str | None = None) -> None:
+        """Let that many users run.
+
+        Users that are too many finish their iteration within ``graceful_ramp_down``.
+
+        :param vus: 0 to the ``max_vus`` of the scenario's ``ExternallyControlled``.
+        :param scenario: needed only where several are externally controlled.
+        :raises UsageError: out of range, no such scenario, or the run has ended. What is asked for
+            before the run is checked when it begins.
+        """
+        if isinstance(vus, bool) or not isinstance(vus, int) or vus < 0:
+            raise UsageError(f"set_vus: vus must be a whole number, 0 or more, not {vus!r}")
+        self._move(lambda: self._set_vus(vus, scenario))
+
+    def pause(self, scenario: str | None = None) -> None:
+        """Let no user run until :meth:`resume`; the time of the run goes on. As ``set_vus(0)``, but
+        the number is kept."""
+        self._move(lambda: self._set_paused(True, scenario))
+
+    def resume(self, scenario: str | None = None) -> None:
+        """End a pause."""
+        self._move(lambda: self._set_paused(False, scenario))
+
+    def _set_vus(self, vus: int, scenario: str | None) -> None:
+        lever = self._lever(scenario)
+        if vus > lever.max_vus:
+            raise UsageError(f"set_vus: vus must be at most max_vus ({lever.max_vus}), not {vus}")
+        lever.vus = vus
+        self._on_loop(lever.changed.set)
+
+    def _set_paused(self, paused: bool, scenario: str | None) -> None:
+        lever = self._lever(scenario)
+        lever.paused = paused
+        self._on_loop(lever.changed.set)
+
+    def _lever(self, scenario: str | None) -> Lever:
+        if scenario is None and len(self._levers) == 1:
+            return next(iter(self._levers.values()))
+        found = self._levers.get(scenario or "")
+        if found is not None:
+            return found
+        known = ", ".join(sorted(self._levers))
+        if not known:
+            raise UsageError("no scenario of this run has load=ExternallyControlled(...)")
+        if scenario is None:
+            raise UsageError(f"several scenarios are externally controlled: name one of {known}")
+        raise UsageError(f"scenario {scenario!r} is not externally controlled; {known} can be")
+
+    def _move(self, action: Callable[[], None]) -> None:
+        with self._lock:
+            if self._ended:
+                raise UsageError("the run of this control has ended")
+            if self._loop is None:
+                self._early.append(action)
+            else:
+                action()
+
+    # -- for the run --
+
+    def begin(self, levers: Mapping[str, Lever]) -> None:
+        """The run begins, on the loop that runs now.
+
+        :param levers: of its externally controlled scenarios, by name.
+        :raises UsageError: the control has had its run; or something was asked for before that
+            cannot be.
+        """
+        with self._lock:
+            if self._loop is not None:
+                raise UsageError("a RunControl is the handle of one run: make one for each")
+            self._loop = asyncio.get_running_loop()
+            self._levers.update(levers)
+            early, self._early = self._early, []
+            for action in early:
+                action()
+
+    def end(self) -> None:
+        """The run has ended: there is nothing left to control."""
+        self._ended = True
+
+    def lever(self, scenario: str) -> Lever:
+        """That of a scenario which :meth:`begin` was told of."""
+        return self._levers[scenario]
+
+    def _on_loop(self, function: Callable[..., None], *arguments: object) -> None:
+        """Call it in the thread of the run, where events have their waiters."""
+        with self._lock:
+            loop = self._loop
+            if loop is None or asyncio._get_running_loop() is loop:
+                function(*arguments)
+                return
+        with contextlib.suppress(RuntimeError):  # closed: nobody is left to be told
+            loop.call_soon_threadsafe(function, *arguments)
 
 
 async def first_of(*awaitables: Awaitable[object]) -> None:

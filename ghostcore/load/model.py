@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
@@ -19,10 +19,24 @@ from typing import Any, ClassVar, NamedTuple
 from ghostcore._units import Duration, format_duration, parse_duration, seconds_to_ns
 from ghostcore.errors import InvalidPlan, UsageError
 
-__all__ = ["ClosedModel", "LoadModel", "Step", "count_problems", "counted"]
+__all__ = [
+    "ClosedModel",
+    "LoadModel",
+    "Step",
+    "choice_problems",
+    "count_problems",
+    "counted",
+    "frozen_stages",
+    "shortened",
+    "stage_problems",
+]
 
 MAX_VUS = 1_000_000
 """More users than any fleet of workers holds: beyond, a number is taken for a slip of the pen."""
+
+
+SHOWN_STAGES = 5
+"""A description lists that many stages, and of a longer profile the first three and the last."""
 
 
 class Step(NamedTuple):
@@ -116,7 +130,7 @@ class LoadModel(ABC):
 
     @property
     @abstractmethod
-    def max_vus(self) -> int:
+    def peak_vus(self) -> int:
         """The most users that can be needed at one time."""
 
     @abstractmethod
@@ -146,6 +160,11 @@ class ClosedModel(LoadModel):
         """How often each user iterates; None: until it is stopped."""
         return None
 
+    @property
+    def shared_iterations(self) -> int | None:
+        """How often all users iterate together; None: until they are stopped."""
+        return None
+
     @abstractmethod
     def steps(self) -> Sequence[Step]:
         """The planned number of users, by growing time; the first step is at 0.
@@ -167,8 +186,13 @@ def _step_time(step: Step) -> int:
     return step.at_ns
 
 
-def count_problems(name: str, value: object, least: int, most: int = MAX_VUS) -> Iterator[str]:
-    """What is wrong with a whole number that must be from `least` to `most`."""
+def count_problems(
+    name: str, value: object, least: int, most: int = MAX_VUS, *, optional: bool = False
+) -> Iterator[str]:
+    """What is wrong with a whole number that must be from `least` to `most`, or None if it is
+    `optional`."""
+    if optional and value is None:
+        return
     if isinstance(value, bool) or not isinstance(value, int):
         hint = ""
         if isinstance(value, float) and math.isfinite(value) and value == int(value):
@@ -178,6 +202,49 @@ def count_problems(name: str, value: object, least: int, most: int = MAX_VUS) ->
         yield f"{name} must be at least {least}, but is {value}"
     elif value > most:
         yield f"{name} must be at most {most}, but is {value}"
+
+
+def choice_problems(name: str, value: object, choices: Sequence[str]) -> Iterator[str]:
+    """What is wrong with a word that must be one of a few."""
+    if value not in choices:
+        yield f"{name} must be {' or '.join(map(repr, choices))}, but is {value!r}"
+
+
+def stage_problems(
+    stages: object, noun: str, target_problems: Callable[[str, object], Iterable[str]]
+) -> Iterator[str]:
+    """What is wrong with a list of stages.
+
+    :param noun: what the targets are: "a number of users".
+    :param target_problems: what is wrong with a target, given its name and value.
+    """
+    shape = f'pairs of a duration and {noun}, such as [("2m", 200), ("1m", 0)]'
+    if not isinstance(stages, tuple):
+        yield f"stages must be a list of {shape}, but is {stages!r}"
+        return
+    if not stages:
+        yield f"stages must have at least one stage; it takes {shape}"
+    for number, stage in enumerate(stages):
+        if not isinstance(stage, tuple) or len(stage) != 2:
+            yield f"stages[{number}] must be one of {shape}, but is {stage!r}"
+            continue
+        try:
+            parse_duration(stage[0], f"the duration of stages[{number}]")
+        except UsageError as error:
+            yield str(error)
+        yield from target_problems(f"the target of stages[{number}]", stage[1])
+
+
+def frozen_stages(stages: Any) -> Any:
+    """Stages as tuples, so that they cannot change; anything else as it is."""
+    if not isinstance(stages, list | tuple):
+        return stages
+    return tuple(tuple(item) if isinstance(item, list) else item for item in stages)
+
+
+def shortened(parts: list[str]) -> list[str]:
+    """The first three and the last of the parts of a description that has too many."""
+    return [*parts[:3], "...", parts[-1]] if len(parts) > SHOWN_STAGES else parts
 
 
 def counted(count: int, noun: str) -> str:

@@ -1,26 +1,44 @@
 """The closed load models: what is planned, as pure mathematics in whole ns.
 
+In these a user that is done with one iteration begins the next: how many start depends on how long
+they take.
+
 Names and behaviour are those of k6's executors:
 https://grafana.com/docs/k6/latest/using-k6/scenarios/executors/
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from ghostcore._units import Duration, format_duration, parse_duration, seconds_to_ns
 from ghostcore.errors import UsageError
-from ghostcore.load.model import ClosedModel, LoadModel, Step, count_problems, counted
+from ghostcore.load.model import (
+    ClosedModel,
+    LoadModel,
+    Step,
+    count_problems,
+    counted,
+    frozen_stages,
+    shortened,
+    stage_problems,
+)
+from ghostcore.load.open_models import ConstantArrivalRate, RampingArrivalRate
 
-__all__ = ["ConstantVUs", "PerVUIterations", "RampingVUs", "Stage", "profile_from_dict"]
+__all__ = [
+    "ConstantVUs",
+    "ExternallyControlled",
+    "PerVUIterations",
+    "RampingVUs",
+    "SharedIterations",
+    "Stage",
+    "profile_from_dict",
+]
 
 MAX_ITERATIONS = 1_000_000_000
-
-SHOWN_STAGES = 5
-"""A description lists that many stages, and of a longer profile the first three and the last."""
 
 
 class Stage(NamedTuple):
@@ -49,12 +67,12 @@ class ConstantVUs(ClosedModel):
         return self.to_ns("duration")
 
     @property
-    def max_vus(self) -> int:
+    def peak_vus(self) -> int:
         self.check()
         return self.vus
 
     def steps(self) -> Sequence[Step]:
-        return [Step(0, self.max_vus)]
+        return [Step(0, self.peak_vus)]
 
     def describe(self) -> str:
         duration = format_duration(self.duration_ns / 1e9)
@@ -88,7 +106,7 @@ class PerVUIterations(ClosedModel):
         return self.to_ns("max_duration")
 
     @property
-    def max_vus(self) -> int:
+    def peak_vus(self) -> int:
         self.check()
         return self.vus
 
@@ -98,12 +116,120 @@ class PerVUIterations(ClosedModel):
         return self.iterations
 
     def steps(self) -> Sequence[Step]:
-        return [Step(0, self.max_vus)]
+        return [Step(0, self.peak_vus)]
 
     def describe(self) -> str:
         duration = format_duration(self.duration_ns / 1e9)
         users, each = counted(self.vus, "user"), counted(self.iterations, "iteration")
         return f"{users}, {each} each, within {duration}{self.timing()}"
+
+
+@dataclass(frozen=True)
+class SharedIterations(ClosedModel):
+    """`vus` users share `iterations` iterations: whoever is free takes the next one (k6:
+    shared-iterations).
+
+    After `max_duration` no iteration starts; those that are left count as dropped. The random
+    numbers of an iteration depend on its number alone, not on the user that takes it.
+    """
+
+    executor = "shared-iterations"
+    positive_durations = ("max_duration",)
+    graceful_ramp_down_ns = 0
+
+    iterations: int = 1
+    vus: int = 1
+    max_duration: Duration = 600
+
+    def validate(self) -> list[str]:
+        problems = [
+            *count_problems("iterations", self.iterations, 1, MAX_ITERATIONS),
+            *count_problems("vus", self.vus, 1),
+        ]
+        if not problems and self.iterations < self.vus:
+            problems.append(
+                f"iterations must be at least vus ({self.vus}), but is {self.iterations}: "
+                "some users would have nothing to do"
+            )
+        return [*problems, *super().validate()]
+
+    @cached_property
+    def duration_ns(self) -> int:
+        return self.to_ns("max_duration")
+
+    @property
+    def peak_vus(self) -> int:
+        self.check()
+        return self.vus
+
+    @property
+    def shared_iterations(self) -> int:
+        self.check()
+        return self.iterations
+
+    def steps(self) -> Sequence[Step]:
+        return [Step(0, self.peak_vus)]
+
+    def describe(self) -> str:
+        duration = format_duration(self.duration_ns / 1e9)
+        users, together = counted(self.vus, "user"), counted(self.iterations, "iteration")
+        return f"{users}, {together} in all, within {duration}{self.timing()}"
+
+
+@dataclass(frozen=True)
+class ExternallyControlled(ClosedModel):
+    """As many users iterate as the program says while the run goes (k6: externally-controlled).
+
+    The run begins with `vus` users; ``RunControl.set_vus()``, ``pause()`` and ``resume()`` of the
+    run's control change that, from any thread. The duration goes on during a pause.
+
+    :param vus: users at the beginning; 0 waits for the first ``set_vus()``.
+    :param max_vus: the most that may be asked for; None: `vus`.
+    :param graceful_ramp_down: how long a user that is taken off, or paused, may take to finish its
+        iteration.
+    """
+
+    executor = "externally-controlled"
+    positive_durations = ("duration",)
+    durations = ("graceful_ramp_down", "start_time", "graceful_stop")
+
+    vus: int
+    max_vus: int | None
+    duration: Duration
+    graceful_ramp_down: Duration = 30
+
+    def validate(self) -> list[str]:
+        problems = [
+            *count_problems("vus", self.vus, 0),
+            *count_problems("max_vus", self.max_vus, 1, optional=True),
+        ]
+        if not problems and self.max_vus is None and self.vus == 0:
+            problems.append("max_vus must be given if vus is 0: nobody could ever run")
+        elif not problems and self.max_vus is not None and self.max_vus < self.vus:
+            problems.append(f"max_vus must be at least vus ({self.vus}), but is {self.max_vus}")
+        return [*problems, *super().validate()]
+
+    @cached_property
+    def duration_ns(self) -> int:
+        return self.to_ns("duration")
+
+    @cached_property
+    def graceful_ramp_down_ns(self) -> int:  # type: ignore[override]
+        return self.to_ns("graceful_ramp_down")
+
+    @property
+    def peak_vus(self) -> int:
+        self.check()
+        return self.vus if self.max_vus is None else self.max_vus
+
+    def steps(self) -> Sequence[Step]:
+        self.check()
+        return [Step(0, self.vus)]
+
+    def describe(self) -> str:
+        duration = format_duration(self.duration_ns / 1e9)
+        users = counted(self.vus, "user")
+        return f"{users} at first, up to {self.peak_vus} as told, for {duration}{self.timing()}"
 
 
 @dataclass(frozen=True)
@@ -130,35 +256,21 @@ class RampingVUs(ClosedModel):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.stages, list | tuple):
-            stages = tuple(tuple(item) if isinstance(item, list) else item for item in self.stages)
-            object.__setattr__(self, "stages", stages)
+        object.__setattr__(self, "stages", frozen_stages(self.stages))
 
     def validate(self) -> list[str]:
-        problems = [*self._stage_problems(), *count_problems("start_vus", self.start_vus, 0)]
+        problems = [
+            *stage_problems(
+                self.stages, "a number of users", lambda name, vus: count_problems(name, vus, 0)
+            ),
+            *count_problems("start_vus", self.start_vus, 0),
+        ]
         if not problems:
             if sum(self._parsed_durations()) == 0:
                 problems.append("stages must last more than 0 in all")
             if max(self.start_vus, *(target for _, target in self.stages)) == 0:
                 problems.append("start_vus and the targets of all stages are 0: nobody would run")
         return [*problems, *super().validate()]
-
-    def _stage_problems(self) -> Iterator[str]:
-        shape = 'pairs of a duration and a number of users, such as [("2m", 200), ("1m", 0)]'
-        if not isinstance(self.stages, tuple):
-            yield f"stages must be a list of {shape}, but is {self.stages!r}"
-            return
-        if not self.stages:
-            yield f"stages must have at least one stage; it takes {shape}"
-        for number, stage in enumerate(self.stages):
-            if not isinstance(stage, tuple) or len(stage) != 2:
-                yield f"stages[{number}] must be one of {shape}, but is {stage!r}"
-                continue
-            try:
-                parse_duration(stage[0], f"the duration of stages[{number}]")
-            except UsageError as error:
-                yield str(error)
-            yield from count_problems(f"the target of stages[{number}]", stage[1], 0)
 
     def _parsed_durations(self) -> list[int]:
         return [seconds_to_ns(parse_duration(duration)) for duration, _ in self.stages]
@@ -179,7 +291,7 @@ class RampingVUs(ClosedModel):
         return self.to_ns("graceful_ramp_down")
 
     @cached_property
-    def max_vus(self) -> int:
+    def peak_vus(self) -> int:
         return max(self.start_vus, *(stage.target for stage in self.parsed_stages))
 
     def steps(self) -> Sequence[Step]:
@@ -211,16 +323,24 @@ class RampingVUs(ClosedModel):
             f"{format_duration(stage.duration_ns / 1e9)}:{stage.target}"
             for stage in self.parsed_stages
         ]
-        if len(parts) > SHOWN_STAGES:
-            parts = [*parts[:3], "...", parts[-1]]
         begin = f"from {self.start_vus} " if self.start_vus != 1 else ""
-        most = counted(self.max_vus, "user")
+        most = counted(self.peak_vus, "user")
         duration = format_duration(self.duration_ns / 1e9)
-        return f"ramp {begin}{', '.join(parts)} (up to {most}, {duration}){self.timing()}"
+        stages = ", ".join(shortened(parts))
+        return f"ramp {begin}{stages} (up to {most}, {duration}){self.timing()}"
 
 
 _MODELS: dict[str, type[LoadModel]] = {
-    model.executor: model for model in (ConstantVUs, RampingVUs, PerVUIterations)
+    model.executor: model
+    for model in (
+        ConstantArrivalRate,
+        ConstantVUs,
+        ExternallyControlled,
+        PerVUIterations,
+        RampingArrivalRate,
+        RampingVUs,
+        SharedIterations,
+    )
 }
 
 

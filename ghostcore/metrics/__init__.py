@@ -5,7 +5,7 @@ The recorders themselves are C (``ghostcore._metrics``); this package gives them
 
 from __future__ import annotations
 
-from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend
+from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend, from_due
 from ghostcore.metrics.names import BUILTINS, DESCRIPTIONS
 from ghostcore.metrics.quantiles import Bounds, Interval, TooFew, bounds, interval, needed_samples
 from ghostcore.metrics.registry import AnyRecorder, Registry
@@ -47,6 +47,7 @@ __all__ = [
     "View",
     "bounds",
     "evaluate",
+    "from_due",
     "interval",
     "needed_samples",
     "number_text",

@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 
 from ghostcore.errors import UsageError
 
-__all__ = ["Counter", "Declaration", "Gauge", "Rate", "Trend", "declaration_from_wire"]
+__all__ = ["Counter", "Declaration", "Gauge", "Rate", "Trend", "declaration_from_wire", "from_due"]
 
 UNIT_NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 """Units of Trends that are durations, and the ns in one of each."""
 
 _RESOLUTION_NS = 1e3
-_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,127}")
+MAX_NAME = 128
+_NAME = re.compile(rf"[a-zA-Z_][a-zA-Z0-9_]{{0,{MAX_NAME - 1}}}")
 
 
 def _check_name(name: object) -> None:
@@ -138,6 +139,17 @@ class Trend(Declaration):
 
     def to_wire(self) -> list[Any]:
         return [self.kind, self.name, self.unit, self.resolution]
+
+
+FROM_DUE = "_from_due"
+"""What the name of a Trend that counts from due times ends with."""
+
+
+def from_due(trend: Trend) -> Trend:
+    """The Trend of the same operations, measured from when they were due instead of from when they
+    began: ``NAME_from_due``."""
+    name = trend.name[: MAX_NAME - len(FROM_DUE)] + FROM_DUE
+    return Trend(name, trend.unit, trend.resolution)
 
 
 _KINDS: dict[str, type[Declaration]] = {kind.kind: kind for kind in (Counter, Gauge, Rate, Trend)}

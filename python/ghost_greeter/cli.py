@@ -73,7 +73,7 @@ def run(
         return print_problems(list(getattr(error, "problems", (str(error),))))
     one = SCENARIOS[scenario]
     profile = load or one.load
-    with _target(chosen, profile.max_vus) as settings_at:
+    with _target(chosen, profile.peak_vus) as settings_at:
         _announce(one, profile, settings_at, embedded=chosen.server_url is None)
         return run_and_report(
             one,

@@ -52,7 +52,7 @@ def test_every_slot_does_what_the_reference_says(
         graceful_stop_ms * MS,
     )
     assert sorted(fake.pool.history) == expected
-    assert fake.pool.most_running <= profile.max_vus
+    assert fake.pool.most_running <= profile.peak_vus
     last_ns = max((happening.at_ns for happening in expected), default=0)
     assert ended_ns == max(profile.duration_ns, last_ns)
 

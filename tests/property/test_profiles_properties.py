@@ -46,7 +46,7 @@ def test_steps_are_in_order_and_each_changes_something(
     for before, after in itertools.pairwise(steps):
         assert before.at_ns < after.at_ns
         assert before.vus != after.vus
-    assert all(0 <= step.vus <= profile.max_vus for step in steps)
+    assert all(0 <= step.vus <= profile.peak_vus for step in steps)
 
 
 @given(STAGES, st.integers(1, 12))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from ghostcore.load import ClosedModel, OpenModel, Share
 from ghostcore.load.closed import run_closed
-from ghostcore.load.control import RunControl
-from ghostcore.load.model import ClosedModel
+from ghostcore.load.control import Lever, RunControl, SharedStarts, User
+from ghostcore.load.open import run_open
 from ghostcore.testing.fakeclock import FakeClockLoop
 from tests.reference.closed import Happening
 
@@ -28,7 +29,7 @@ class FakeUser:
         self.cleanup_ns = 0
         self.pause_ns = 0
         self._pool = pool
-        self._slot = slot
+        self.slot = slot
         self._length_ns = length_ns
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -38,10 +39,18 @@ class FakeUser:
     def running(self) -> bool:
         return self._task is not None
 
-    def start(self, iterations: int | None = None) -> None:
-        assert not self.running, "start() is for an idle user"
+    def start(self, iterations: int | None = None, shared: SharedStarts | None = None) -> None:
+        self._launch(iterations, shared)
+
+    def begin(self, number: int, due_ns: int) -> None:
+        now_ns = fake_loop().now_ns()
+        self._pool.begun.append((number, due_ns - self._pool.start_ns, now_ns - due_ns))
+        self._launch(1, None)
+
+    def _launch(self, iterations: int | None, shared: SharedStarts | None) -> None:
+        assert not self.running, "start() and begin() are for an idle user"
         self._stopping = False
-        self._task = asyncio.create_task(self._run(iterations))
+        self._task = asyncio.create_task(self._run(iterations, shared))
         self._pool.running += 1
         self._pool.most_running = max(self._pool.most_running, self._pool.running)
 
@@ -59,9 +68,14 @@ class FakeUser:
         if self._iteration is not None:
             self._iteration.cancel()
 
-    async def _run(self, iterations: int | None) -> None:
+    async def _run(self, iterations: int | None, shared: SharedStarts | None) -> None:
         done = 0
         while not self._stopping and done != iterations:
+            if shared is not None:
+                number = shared.take()
+                if number < 0:
+                    break
+                self._pool.taken.append(number)
             self._iteration = asyncio.create_task(self._iterate())
             await asyncio.wait([self._iteration])
             self._iteration.result()
@@ -73,33 +87,41 @@ class FakeUser:
         self._task = None
         self._pool.running -= 1
         self._pool.wake()
+        if self._pool.on_idle is not None:
+            self._pool.on_idle(self)
 
     async def _iterate(self) -> None:
-        self._pool.note(self._slot, "begin")
+        self._pool.note(self.slot, "begin")
         try:
             await fake_loop().sleep_until(fake_loop().now_ns() + self._length_ns)
         except asyncio.CancelledError:
-            self._pool.note(self._slot, "interrupt")
+            self._pool.note(self.slot, "interrupt")
             await fake_loop().sleep_until(fake_loop().now_ns() + self.cleanup_ns)
         else:
-            self._pool.note(self._slot, "finish")
+            self._pool.note(self.slot, "finish")
 
 
 class FakePool:
     def __init__(self, length_of: LengthOf) -> None:
         self.users: list[FakeUser] = []
+        self._by_slot: dict[int, FakeUser] = {}
         self.running = self.most_running = self.resumed = 0
         self.history: list[Happening] = []
+        self.begun: list[tuple[int, int, int]] = []  # number, due time, lateness
+        self.taken: list[int] = []
+        self.on_idle: Callable[[User], None] | None = None
         self.start_ns = 0
         self.prepare: Callable[[FakeUser], None] = lambda _: None
         self._length_of = length_of
         self._waiters: list[asyncio.Future[None]] = []
 
     def user(self, index: int) -> FakeUser:
-        if index == len(self.users):
-            self.users.append(FakeUser(self, index, self._length_of(index)))
-            self.prepare(self.users[index])
-        return self.users[index]
+        found = self._by_slot.get(index)
+        if found is None:
+            found = self._by_slot[index] = FakeUser(self, index, self._length_of(index))
+            self.users.append(found)
+            self.prepare(found)
+        return found
 
     def idle(self) -> asyncio.Future[None]:
         waiter = fake_loop().create_future()
@@ -124,8 +146,12 @@ class FakePool:
 class FakeRun:
     """One run_closed() with its surroundings, starting 1 s after now."""
 
-    def __init__(self, profile: ClosedModel, length_of: LengthOf | int) -> None:
+    def __init__(
+        self, profile: ClosedModel, length_of: LengthOf | int, share: Share | None = None
+    ) -> None:
         self.profile = profile
+        self.share = share or Share()
+        self.lever: Lever | None = None
         self.pool = FakePool(length_of if callable(length_of) else lambda _: length_of)
         self.control = RunControl()
         self.planned: list[tuple[int, int]] = []
@@ -144,6 +170,49 @@ class FakeRun:
             on_planned=lambda vus: self.planned.append((loop.now_ns() - start_ns, vus)),
             dropped=lambda count: self.dropped.append((loop.now_ns() - start_ns, count)),
             control=self.control,
+            lever=self.lever,
+            share=self.share,
+        )
+        assert self.pool.running == 0
+        return loop.now_ns() - start_ns
+
+
+class FakeOpenRun:
+    """One run_open() with its surroundings, starting 1 s after now. Times are from its start."""
+
+    def __init__(
+        self, profile: OpenModel, length_of: LengthOf | int, share: Share | None = None
+    ) -> None:
+        self.profile = profile
+        self.pool = FakePool(length_of if callable(length_of) else lambda _: length_of)
+        self.control = RunControl()
+        self.share = share or Share()
+        self.users: list[tuple[int, int]] = []
+        self.dropped: list[int] = []  # when
+        self.cut_off: list[tuple[int, int]] = []  # when, and after how long
+        self.warnings: list[str] = []
+
+    async def go(self) -> int:
+        """Run to the end; ns from the profile's start to then."""
+        loop = fake_loop()
+        start_ns = self.pool.start_ns = loop.now_ns() + 1_000_000_000
+
+        def dropped(count: int) -> None:
+            self.dropped.extend([loop.now_ns() - start_ns] * count)
+
+        self.warnings = await run_open(
+            self.profile,
+            self.pool,
+            sleep_until=loop.sleep_until,
+            now_ns=loop.now_ns,
+            start_ns=start_ns,
+            seed=1,
+            scenario="any",
+            on_users=lambda users: self.users.append((loop.now_ns() - start_ns, users)),
+            dropped=dropped,
+            cut_off=lambda elapsed: self.cut_off.append((loop.now_ns() - start_ns, elapsed)),
+            control=self.control,
+            share=self.share,
         )
         assert self.pool.running == 0
         return loop.now_ns() - start_ns

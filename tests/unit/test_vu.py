@@ -50,14 +50,31 @@ class Recording:
     def check(self, name: str, passed: bool) -> None:
         self.counts[f"{name}: {passed}"] += 1
 
-    def iteration_started(self) -> None:
+    def iteration_started(self, late_ns: int = -1) -> None:
         self.counts["started"] += 1
 
-    def iteration_ended(self, elapsed_ns: int, failed: bool) -> None:
+    def iteration_ended(self, elapsed_ns: int, failed: bool, late_ns: int = -1) -> None:
         self.counts["failed" if failed else "passed"] += 1
 
-    def iteration_interrupted(self) -> None:
+    def iteration_interrupted(self, elapsed_ns: int, late_ns: int = -1) -> None:
         self.counts["interrupted"] += 1
+
+    def first_step(self, metrics: tuple[Any, ...]) -> None:
+        self.counts["first step"] += 1
+
+    def start_cut_off(self, elapsed_ns: int) -> None:
+        self.counts["start cut off"] += 1
+
+    def dropped(self, count: int) -> None:
+        self.counts["dropped"] += count
+
+    def ticks_cut_off(
+        self, metrics: tuple[Any, ...], elapsed_ns: int, step_ns: int, count: int, cause: str
+    ) -> None:
+        self.counts[f"ticks cut off: {cause}"] += count
+
+    def begun(self, at_ns: int, *metrics: Any) -> int:
+        return -1
 
     def users(self, change: int) -> None:
         self.active += change
@@ -66,13 +83,13 @@ class Recording:
     def aborted(self, reason: str) -> None:
         self.aborts.append(reason)
 
-    def sample(self, metric: Any, elapsed_ns: int) -> None:
+    def sample(self, metric: Any, elapsed_ns: int, late_ns: int = -1) -> None:
         self.samples.append((metric, elapsed_ns))
 
-    def failed(self, metric: Any) -> None:
+    def failed(self, metric: Any, late_ns: int = -1) -> None:
         self.samples.append((metric, float("inf")))
 
-    def cut_off(self, metric: Any, elapsed_ns: int, cause: str) -> None:
+    def cut_off(self, metric: Any, elapsed_ns: int, cause: str, late_ns: int = -1) -> None:
         self.cut.append((metric, cause))
 
     def cancel_cause(self) -> str:
@@ -84,10 +101,10 @@ class Recording:
     def dialing(self) -> None:
         self.counts["dialed"] += 1
 
-    def opened(self, session: Session, tcp_ns: int) -> None:
+    def opened(self, session: Session, tcp_ns: int, late_ns: int = -1) -> None:
         self.counts["opened"] += 1
 
-    def not_opened(self, elapsed_ns: int, cause: str | None) -> None:
+    def not_opened(self, elapsed_ns: int, cause: str | None, late_ns: int = -1) -> None:
         self.counts["not opened"] += 1
 
     def ended(self, session: Session) -> None:

@@ -9,7 +9,15 @@ from pathlib import Path
 import click
 import pytest
 
-from ghostcore import VU, ConstantVUs, InvalidPlan, RampingVUs, UsageError, scenario
+from ghostcore import (
+    VU,
+    ConstantVUs,
+    InvalidPlan,
+    RampingVUs,
+    SharedIterations,
+    UsageError,
+    scenario,
+)
 from ghostcore.cli import (
     invoke,
     load_from_options,
@@ -29,28 +37,38 @@ async def nap(vu: VU) -> None:
 
 
 @pytest.mark.parametrize(
-    ("vus", "duration", "stages", "load"),
+    ("vus", "duration", "iterations", "stages", "load"),
     [
-        (None, None, (), None),
-        (50, "2m", (), ConstantVUs(50, "2m")),
-        (None, "30s", (), ConstantVUs(1, "30s")),
-        (None, None, ("30s:100",), RampingVUs([("30s", 100)], start_vus=1)),
-        (5, None, ("30s:100", "1m30s:0"), RampingVUs([("30s", 100), ("1m30s", 0)], start_vus=5)),
-        (0, None, ("30s:100",), RampingVUs([("30s", 100)], start_vus=0)),
+        (None, None, None, (), None),
+        (50, "2m", None, (), ConstantVUs(50, "2m")),
+        (None, "30s", None, (), ConstantVUs(1, "30s")),
+        (None, None, None, ("30s:100",), RampingVUs([("30s", 100)], start_vus=1)),
+        (5, None, None, ("30s:9", "1m30s:0"), RampingVUs([("30s", 9), ("1m30s", 0)], start_vus=5)),
+        (0, None, None, ("30s:100",), RampingVUs([("30s", 100)], start_vus=0)),
+        # As k6: iterations are shared, a duration limits them, users alone make one each.
+        (None, None, 10, (), SharedIterations(10, 1)),
+        (5, None, 10, (), SharedIterations(10, 5)),
+        (5, "30s", 10, (), SharedIterations(10, 5, "30s")),
+        (5, None, None, (), SharedIterations(5, 5)),
     ],
 )
 def test_options_that_replace_the_load(
-    vus: int | None, duration: str | None, stages: tuple[str, ...], load: LoadModel | None
+    vus: int | None,
+    duration: str | None,
+    iterations: int | None,
+    stages: tuple[str, ...],
+    load: LoadModel | None,
 ) -> None:
-    assert load_from_options(vus, duration, None, stages) == load
+    assert load_from_options(vus, duration, iterations, stages) == load
 
 
 @pytest.mark.parametrize(
     ("vus", "duration", "iterations", "stages", "problem"),
     [
-        (5, None, None, (), "-u 5 would share"),
-        (5, None, 10, (), "-u 5 and -i 10 would share"),
-        (None, "2m", 10, (), "-i 10 would share"),
+        (5, None, 3, (), "iterations must be at least vus (5), but is 3"),
+        (None, None, 0, (), "iterations must be at least 1"),
+        (None, None, 10, ("30s:100",), "-s and -i contradict"),
+        (None, "", 10, (), "max_duration must be seconds"),
         (None, "2m", None, ("30s:100",), "contradict"),
         (None, "30", None, (), 'write "30s"'),
         (0, "2m", None, (), "vus must be at least 1"),
@@ -71,6 +89,16 @@ def test_options_that_cannot_be(
         load_from_options(vus, duration, iterations, stages)
     assert len(caught.value.problems) == 1
     assert problem in caught.value.problems[0]
+
+
+def test_users_alone_are_said_to_make_one_iteration_each(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    load_from_options(vus=5)
+    assert "-u 5 alone is 5 iterations in all" in capsys.readouterr().err
+    load_from_options(vus=5, iterations=10)
+    load_from_options(vus=5, duration="1m")
+    assert capsys.readouterr().err == ""
 
 
 def test_all_problems_of_options_are_told_at_once() -> None:

@@ -140,7 +140,7 @@ def test_a_plan_that_cannot_be(script: Path) -> None:
         ("run", "no/such/file.py"),
         ("run", "SCRIPT"),
         ("run", "SCRIPT", "unknown"),
-        ("run", "SCRIPT", "good", "-u", "2"),
+        ("run", "SCRIPT", "good", "-u", "3", "-i", "2"),
         ("run", "SCRIPT", "good", "-u", "two"),
         ("run", "SCRIPT", "good", "-d", "1s", "-s", "1s:1"),
         ("run", "SCRIPT", "good", "-e", "URL"),

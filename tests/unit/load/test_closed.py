@@ -6,8 +6,17 @@ from collections.abc import Callable
 
 import pytest
 
-from ghostcore.load import ClosedModel, ConstantVUs, PerVUIterations, RampingVUs
-from ghostcore.load.closed import START_BATCH, run_closed
+from ghostcore.load import (
+    ClosedModel,
+    ConstantVUs,
+    ExternallyControlled,
+    PerVUIterations,
+    RampingVUs,
+    Share,
+    SharedIterations,
+)
+from ghostcore.load.closed import run_closed
+from ghostcore.load.control import START_BATCH, Lever, RunControl
 from ghostcore.testing.fakeclock import run_fake
 from tests.reference.fakeusers import FakePool, FakeRun, FakeUser, fake_loop
 
@@ -401,3 +410,142 @@ def test_a_late_scheduler_catches_up_in_order() -> None:
     run_fake(main)
     assert planned == [0, 1, 2, 3, 2, 1, 0]
     assert pool.running == 0
+
+
+# -- shared-iterations --
+
+
+def test_users_share_iterations() -> None:
+    fake, ended_ns = run(SharedIterations(7, 2), lambda slot: (1 + 2 * slot) * S)
+    # Slot 0 takes 1 s each, slot 1 takes 3 s.
+    assert sorted(fake.pool.times("begin")) == [
+        (0, 0), (0, 1), (S, 0), (2 * S, 0), (3 * S, 0), (3 * S, 1), (4 * S, 0),
+    ]  # fmt: skip
+    assert fake.pool.taken == list(range(7))
+    assert ended_ns == 6 * S
+    assert fake.dropped == []
+
+
+def test_what_is_left_of_shared_iterations_is_dropped_at_once() -> None:
+    fake, ended_ns = run(SharedIterations(100, 2, 10, graceful_stop=2), 4 * S)
+    assert fake.dropped == [(10 * S, 94)]
+    assert ended_ns == 12 * S
+
+
+def test_shared_iterations_are_not_taken_after_the_time_is_up() -> None:
+    def pausing(fake: FakeRun) -> None:
+        fake.pool.prepare = lambda user: setattr(user, "pause_ns", 4 * S)
+
+    fake, _ = run(SharedIterations(5, 1, 10), 4 * S, pausing)
+    # Iterations from 0 to 4 and from 8 to 12; the pause ends at 16.
+    assert fake.pool.taken == [0, 1]
+    assert fake.dropped == [(10 * S, 3)]
+
+
+def test_a_stopped_run_of_shared_iterations_drops_nothing() -> None:
+    def stop(fake: FakeRun) -> None:
+        after(5, lambda: fake.control.stop("Ctrl-C"))
+
+    fake, _ = run(SharedIterations(100, 2), 3 * S, stop)
+    assert fake.dropped == []
+    assert len(fake.pool.taken) == 4
+
+
+# -- externally controlled --
+
+
+def controlled(
+    profile: ExternallyControlled,
+    length_of: Callable[[int], int] | int,
+    *moves: tuple[float, Callable[[RunControl], None]],
+) -> tuple[FakeRun, int]:
+    fake = FakeRun(profile, length_of)
+
+    async def main() -> int:
+        fake.lever = Lever(profile.vus, profile.peak_vus)
+        fake.control.begin({"any": fake.lever})
+        for seconds, move in moves:
+            after(seconds, lambda move=move: move(fake.control))  # type: ignore[misc]
+        return await fake.go()
+
+    return fake, run_fake(main)
+
+
+def test_users_are_as_many_as_the_program_says() -> None:
+    fake, ended_ns = controlled(
+        ExternallyControlled(1, 10, 20),
+        S + 1,
+        (5, lambda control: control.set_vus(4)),
+        (10, lambda control: control.set_vus(2)),
+        (15, lambda control: control.set_vus(0)),
+    )
+    assert fake.planned == [(0, 1), (5 * S, 4), (10 * S, 2), (15 * S, 0)]
+    assert fake.pool.most_running == 4
+    assert ended_ns == 20 * S
+    assert max(at for at, _ in fake.pool.times("begin")) < 15 * S
+
+
+def test_a_pause_keeps_the_number_of_users() -> None:
+    fake, ended_ns = controlled(
+        ExternallyControlled(3, 5, 20),
+        S + 1,
+        (5, RunControl.pause),
+        (7, lambda control: control.set_vus(5)),
+        (10, RunControl.resume),
+    )
+    assert fake.planned == [(0, 3), (5 * S, 0), (10 * S, 5), (20 * S, 0)]
+    assert not [at for at, _ in fake.pool.times("begin") if 5 * S <= at < 10 * S]
+    assert 20 * S <= ended_ns <= 21 * S
+
+
+def test_a_user_that_is_taken_off_has_its_ramp_down() -> None:
+    fake, _ = controlled(
+        ExternallyControlled(2, 2, 60, graceful_ramp_down=3),
+        90 * S,
+        (5, lambda control: control.set_vus(1)),
+        (20, RunControl.pause),
+        (21, RunControl.resume),
+    )
+    # The other one, wanted again within its ramp-down, goes on to the end of the graceful stop.
+    assert fake.pool.times("interrupt") == [(8 * S, 1)]
+    assert fake.pool.times("finish") == [(90 * S, 0)]
+    assert fake.pool.resumed == 1
+
+
+def test_nobody_runs_before_the_first_move() -> None:
+    fake, _ = controlled(ExternallyControlled(0, 2, 10), S, (4, lambda control: control.set_vus(2)))
+    assert fake.planned == [(0, 0), (4 * S, 2), (10 * S, 0)]
+    assert fake.pool.times("begin")[:2] == [(4 * S, 0), (4 * S, 1)]
+
+
+# -- shares --
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        ConstantVUs(7, 10),
+        RampingVUs([(5, 9), (5, 2)], start_vus=0),
+        PerVUIterations(5, 2, 10),
+    ],
+)
+@pytest.mark.parametrize("workers", [2, 3, 8])
+def test_the_workers_together_do_what_one_does(profile: ClosedModel, workers: int) -> None:
+    def length_of(slot: int) -> int:
+        return (900 + 100 * slot) * MS + 1
+
+    whole, _ = run(profile, length_of)
+    parts = [FakeRun(profile, length_of, Share(index, workers)) for index in range(workers)]
+    for part in parts:
+        run_fake(part.go)
+    history = sorted(itertools.chain(*(part.pool.history for part in parts)))
+    assert history == sorted(whole.pool.history)
+
+
+@pytest.mark.parametrize("workers", [2, 3, 8])
+def test_the_workers_together_take_all_shared_iterations(workers: int) -> None:
+    parts = [FakeRun(SharedIterations(20, 3), S, Share(i, workers)) for i in range(workers)]
+    for part in parts:
+        run_fake(part.go)
+    assert sorted(itertools.chain(*(part.pool.taken for part in parts))) == list(range(20))
+    assert sum(len(part.pool.users) for part in parts) == 3

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from ghostcore.load.control import RunControl, first_of
+from ghostcore.errors import UsageError
+from ghostcore.load.control import Lever, RunControl, first_of
 from ghostcore.testing.fakeclock import run_fake
 
 
@@ -91,3 +93,121 @@ def test_first_of_takes_a_cancellation_to_all() -> None:
 
     run_fake(main)
     assert sorted(cancelled) == [1, 2]
+
+
+# -- users under control --
+
+
+def begun(**levers: Lever) -> RunControl:
+    """A control whose run has begun, on the loop that runs now."""
+    control = RunControl()
+    control.begin(levers)
+    return control
+
+
+def test_users_are_moved_and_whoever_waits_is_told() -> None:
+    async def main() -> list[int]:
+        lever = Lever(2, 10)
+        control = begun(one=lever)
+        wanted = [lever.wanted]
+        for move in (lambda: control.set_vus(5), control.pause, control.resume):
+            lever.changed.clear()
+            asyncio.get_running_loop().call_later(1, move)
+            await lever.changed.wait()
+            wanted.append(lever.wanted)
+        return wanted
+
+    assert run_fake(main) == [2, 5, 0, 5]
+
+
+def test_every_method_may_be_called_from_another_thread() -> None:
+    async def main() -> None:
+        lever = Lever(0, 10)
+        control = begun(one=lever)
+        await asyncio.to_thread(control.set_vus, 7)
+        await asyncio.wait_for(lever.changed.wait(), 30)
+        assert lever.wanted == 7
+        await asyncio.to_thread(control.pause)
+        assert lever.wanted == 0
+        await asyncio.to_thread(control.resume)
+        assert lever.wanted == 7
+        stopped = asyncio.create_task(control.stop_requested.wait())
+        await asyncio.to_thread(control.stop, "enough")
+        await asyncio.wait_for(stopped, 30)
+        interrupted = asyncio.create_task(control.interrupt_requested.wait())
+        await asyncio.to_thread(control.interrupt, "at once")
+        await asyncio.wait_for(interrupted, 30)
+        assert control.reason == "enough"
+
+    asyncio.run(main())
+
+
+def test_what_was_asked_for_before_the_run_holds_when_it_begins() -> None:
+    async def main() -> None:
+        control = RunControl()
+        control.set_vus(5)
+        control.pause()
+        lever = Lever(2, 10)
+        control.begin({"one": lever})
+        assert (lever.vus, lever.paused) == (5, True)
+
+    run_fake(main)
+
+
+def test_the_scenario_is_named_where_there_are_several() -> None:
+    async def main() -> None:
+        one, two = Lever(1, 10), Lever(2, 3)
+        control = begun(one=one, two=two)
+        control.set_vus(4, "one")
+        control.pause("two")
+        assert (one.wanted, two.wanted) == (4, 0)
+        with pytest.raises(UsageError, match="name one of one, two"):
+            control.set_vus(3)
+        with pytest.raises(UsageError, match="'six' is not externally controlled; one, two can"):
+            control.resume("six")
+        with pytest.raises(UsageError, match=r"at most max_vus \(3\), not 4"):
+            control.set_vus(4, "two")
+        assert (one.wanted, two.wanted) == (4, 0)
+
+    run_fake(main)
+
+
+@pytest.mark.parametrize("vus", [-1, 2.0, True, "3"])
+def test_a_number_of_users_that_cannot_be_is_refused_at_once(vus: Any) -> None:
+    with pytest.raises(UsageError, match="whole number, 0 or more"):
+        RunControl().set_vus(vus)
+
+
+def test_moves_without_anything_to_move_are_refused() -> None:
+    async def main() -> None:
+        with pytest.raises(UsageError, match=r"no scenario of this run has load=External"):
+            begun().pause()
+        control = RunControl()
+        control.set_vus(99)
+        with pytest.raises(UsageError, match="at most max_vus"):
+            control.begin({"one": Lever(1, 10)})
+
+    run_fake(main)
+
+
+def test_a_control_is_for_one_run() -> None:
+    async def main() -> None:
+        control = begun(one=Lever(1, 10))
+        with pytest.raises(UsageError, match="the handle of one run"):
+            control.begin({})
+        control.end()
+        with pytest.raises(UsageError, match="has ended"):
+            control.set_vus(1)
+        control.stop("late")  # says nothing: a run may end while somebody decides to stop it
+
+    run_fake(main)
+
+
+def test_a_loop_that_is_closed_is_not_told() -> None:
+    control = RunControl()
+
+    async def main() -> None:
+        control.begin({})
+
+    run_fake(main)
+    control.stop("late")

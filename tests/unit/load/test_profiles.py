@@ -10,9 +10,11 @@ import pytest
 from ghostcore.errors import InvalidPlan, UsageError
 from ghostcore.load import (
     ConstantVUs,
+    ExternallyControlled,
     LoadModel,
     PerVUIterations,
     RampingVUs,
+    SharedIterations,
     Step,
     profile_from_dict,
 )
@@ -24,7 +26,7 @@ def test_constant_vus() -> None:
     profile = ConstantVUs(50, "2m")
     assert profile.validate() == []
     assert profile.executor == "constant-vus"
-    assert (profile.max_vus, profile.duration_ns) == (50, 120 * S)
+    assert (profile.peak_vus, profile.duration_ns) == (50, 120 * S)
     assert (profile.start_time_ns, profile.graceful_stop_ns) == (0, 30 * S)
     assert profile.iterations_per_user is None
     assert list(profile.steps()) == [Step(0, 50)]
@@ -34,8 +36,25 @@ def test_constant_vus() -> None:
 def test_per_vu_iterations_has_the_defaults_of_k6() -> None:
     profile = PerVUIterations()
     assert profile.validate() == []
-    assert (profile.max_vus, profile.iterations_per_user, profile.duration_ns) == (1, 1, 600 * S)
+    assert (profile.peak_vus, profile.iterations_per_user, profile.duration_ns) == (1, 1, 600 * S)
     assert list(profile.steps()) == [Step(0, 1)]
+
+
+def test_shared_iterations_has_the_defaults_of_k6() -> None:
+    profile = SharedIterations()
+    assert profile.validate() == []
+    assert (profile.peak_vus, profile.shared_iterations, profile.duration_ns) == (1, 1, 600 * S)
+    assert profile.iterations_per_user is None
+    assert list(SharedIterations(30, 20, 60).steps()) == [Step(0, 20)]
+
+
+def test_an_externally_controlled_model_begins_with_its_users() -> None:
+    profile = ExternallyControlled(2, 10, "1m")
+    assert profile.validate() == []
+    assert (profile.peak_vus, profile.duration_ns) == (10, 60 * S)
+    assert (profile.graceful_ramp_down_ns, profile.graceful_stop_ns) == (30 * S, 30 * S)
+    assert list(profile.steps()) == [Step(0, 2)]
+    assert ExternallyControlled(2, None, "1m").peak_vus == 2
 
 
 def test_ramping_vus_has_the_defaults_of_k6() -> None:
@@ -75,7 +94,7 @@ def test_the_suite_of_the_readme() -> None:
     stages = [("1m", 100), ("2m", 500), ("2m", 1000), ("3m", 1000), ("1m", 0)]
     profile = RampingVUs(stages)
     steps = profile.steps()
-    assert (profile.max_vus, profile.duration_ns) == (1000, 540 * S)
+    assert (profile.peak_vus, profile.duration_ns) == (1000, 540 * S)
     assert len(steps) == 1 + 99 + 400 + 500 + 1000
     assert steps[-1] == Step(540 * S, 0)
     assert profile.planned_vus_at(180 * S) == 500
@@ -90,6 +109,12 @@ def test_the_suite_of_the_readme() -> None:
         (ConstantVUs(1, 0.2, start_time="1m30s"), "1 user for 200ms, from 1m30s on"),
         (PerVUIterations(), "1 user, 1 iteration each, within 10m"),
         (PerVUIterations(3, 20, "1h"), "3 users, 20 iterations each, within 1h"),
+        (SharedIterations(), "1 user, 1 iteration in all, within 10m"),
+        (SharedIterations(20, 3, "1h"), "3 users, 20 iterations in all, within 1h"),
+        (
+            ExternallyControlled(2, 10, "1h"),
+            "2 users at first, up to 10 as told, for 1h",
+        ),
         (
             RampingVUs([("1m", 100), ("2m", 500), ("2m", 1000), ("3m", 1000), ("1m", 0)]),
             "ramp 1m:100, 2m:500, 2m:1000, 3m:1000, 1m:0 (up to 1000 users, 9m)",
@@ -142,6 +167,19 @@ def test_every_problem_is_listed_at_once() -> None:
         (ConstantVUs(1, 1e-10), "duration must be more than 0, but is 1e-10"),
         (PerVUIterations(iterations=0), "iterations must be at least 1, but is 0"),
         (PerVUIterations(max_duration="0s"), "max_duration must be more than 0, but is '0s'"),
+        (
+            SharedIterations(2, 3),
+            "iterations must be at least vus (3), but is 2: some users would have nothing to do",
+        ),
+        (SharedIterations(0), "iterations must be at least 1, but is 0"),
+        (SharedIterations(5, 0), "vus must be at least 1, but is 0"),
+        (ExternallyControlled(-1, 5, 1), "vus must be at least 0, but is -1"),
+        (ExternallyControlled(5, 4, 1), "max_vus must be at least vus (5), but is 4"),
+        (ExternallyControlled(5, 5, 0), "duration must be more than 0, but is 0"),
+        (
+            ExternallyControlled(0, None, 1),
+            "max_vus must be given if vus is 0: nobody could ever run",
+        ),
         (RampingVUs([(0, 5), (0, 1)]), "stages must last more than 0 in all"),
         (
             RampingVUs([("1s", 0)], start_vus=0),
@@ -164,19 +202,27 @@ def test_one_problem(profile: LoadModel, problem: str) -> None:
     with pytest.raises(InvalidPlan) as caught:
         profile.describe()
     assert caught.value.problems == (f"{type(profile).__name__}: {problem}",)
-    for name in ("duration_ns", "max_vus", "start_time_ns", "graceful_stop_ns"):
+    for name in ("duration_ns", "peak_vus", "start_time_ns", "graceful_stop_ns"):
         with pytest.raises(InvalidPlan):
             getattr(profile, name)
 
 
 def test_steps_of_an_invalid_profile_are_refused() -> None:
-    for profile in (ConstantVUs(0, 1), RampingVUs([]), PerVUIterations(0)):
+    for profile in (
+        ConstantVUs(0, 1),
+        RampingVUs([]),
+        PerVUIterations(0),
+        SharedIterations(0),
+        ExternallyControlled(-1, 1, 1),
+    ):
         with pytest.raises(InvalidPlan):
             profile.steps()
         with pytest.raises(InvalidPlan):
             profile.planned_vus_at(0)
     with pytest.raises(InvalidPlan):
         _ = PerVUIterations(1, 0).iterations_per_user
+    with pytest.raises(InvalidPlan):
+        _ = SharedIterations(1, 2).shared_iterations
     with pytest.raises(InvalidPlan):
         _ = RampingVUs([("1s", 1)], graceful_ramp_down="x").graceful_ramp_down_ns
 
@@ -185,6 +231,8 @@ PROFILES = [
     ConstantVUs(5, "1m30s", start_time="10s", graceful_stop=0, tags={"a": "b"}, env={"C": "d"}),
     RampingVUs([("2m", 200), (300, 200)], start_vus=0, graceful_ramp_down="5s"),
     PerVUIterations(3, 4, 60),
+    SharedIterations(30, 4, 60),
+    ExternallyControlled(3, None, "2m", graceful_ramp_down=5),
 ]
 
 
@@ -215,13 +263,13 @@ def test_a_profile_does_not_change_with_what_it_was_made_from() -> None:
     stages[0][1] = 7
     stages.append(["1s", 1])
     tags["c"] = "d"
-    assert (profile.max_vus, profile.duration_ns, profile.tags) == (3, 2 * S, {"a": "b"})
+    assert (profile.peak_vus, profile.duration_ns, profile.tags) == (3, 2 * S, {"a": "b"})
 
 
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        ({}, "executor must be one of constant-vus, per-vu-iterations, ramping-vus, not None"),
+        ({}, "executor must be one of constant-arrival-rate, .*, shared-iterations, not None"),
         ({"executor": "warp"}, "not 'warp'"),
         ({"executor": ["constant-vus"]}, "executor must be one of"),
         ({"executor": "constant-vus", "vus": 1}, "constant-vus: .*'duration'"),

@@ -1,0 +1,315 @@
+"""The executor of the open models: a pacer that releases starts when they are due, to free users.
+
+A start is due at its own instant, whatever became of those before it; one that the event loop comes
+to late is made late, never skipped. Starts that are due together go out in batches, so that sockets
+get their turn between them.
+
+A start that finds no free user is dropped at its due time, or waits (``on_busy``). Before a start
+is taken for one that found nobody, the loop has had a few passes: an answer that is in a socket
+already frees its user first. What a dropped start would have had to wait is known only when a user
+is free again: at least so long its response would have taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
+
+from ghostcore.load.arrivals import Start, Starts
+from ghostcore.load.control import START_BATCH, Pool, RunControl, SleepUntil, User, first_of
+from ghostcore.load.crowd import SIZING_NS, Crowd
+from ghostcore.load.model import counted
+from ghostcore.load.open_models import OpenModel
+from ghostcore.load.share import ALL, Share
+
+__all__ = ["run_open"]
+
+BUSY_PASSES = 3
+"""Passes of the loop from a frame in a socket to its user being free again: the frame is read and
+its user woken, the user's task ends, and what waits for that is told."""
+
+
+async def run_open(
+    profile: OpenModel,
+    pool: Pool,
+    *,
+    sleep_until: SleepUntil,
+    now_ns: Callable[[], int],
+    start_ns: int,
+    seed: int,
+    scenario: str,
+    on_users: Callable[[int], None],
+    dropped: Callable[[int], None],
+    cut_off: Callable[[int], None],
+    control: RunControl | None = None,
+    share: Share = ALL,
+) -> list[str]:
+    """Make the starts of `profile` with users of `pool`; return when the last one is idle.
+
+    :param sleep_until: sleeps until an instant of the clock, in ns.
+    :param now_ns: the clock.
+    :param start_ns: when the profile's own time begins (its ``start_time`` included already).
+    :param seed: of the run. :param scenario: its name; both key Poisson arrivals.
+    :param on_users: called with the number of users that exist whenever it changes.
+    :param dropped: called with a number of starts that were due and are not made.
+    :param cut_off: called for each of them, when a user is free again, with the ns from its due
+        time until then; for those that are left over at the end, until then.
+    :param control: ends the run before its time. Cancelling this coroutine instead interrupts all
+        users at once, waits for them and raises CancelledError.
+    :param share: the starts and the users that are driven here.
+    :returns: what a user should know, one sentence each.
+    """
+    part = share.among(profile.preallocated_vus or profile.peak_vus)
+    if part is None:
+        return []  # fewer users than workers: others make the starts
+    run = _OpenRun(
+        profile,
+        pool,
+        Crowd(profile, pool, part, now_ns, on_users),
+        profile.starts(seed, scenario, part),
+        sleep_until=sleep_until,
+        now_ns=now_ns,
+        start_ns=start_ns,
+        dropped=dropped,
+        cut_off=cut_off,
+        control=control or RunControl(),
+    )
+    pool.on_idle = run.user_idle
+    try:
+        await run.execute()
+    except BaseException:
+        run.interrupt_all()
+        await pool.idle()
+        raise
+    finally:
+        pool.on_idle = None
+    return run.warnings()
+
+
+class _Drops:
+    """Starts that were dropped, as spans of the plan: none is held, they are walked again when it
+    is known how long they would have waited."""
+
+    def __init__(self, start_ns: int) -> None:
+        self._start_ns = start_ns
+        # Dropped while nobody has been free: the first of them, the plan behind it, how many.
+        self._first: Start | None = None
+        self._behind: Starts | None = None
+        self._count = 0
+        self._settled: deque[tuple[Iterator[Start], int]] = deque()
+
+    def add(self, start: Start, behind: Starts) -> None:
+        """Another one; `behind` goes on with the start after it."""
+        if self._first is None:
+            self._first, self._behind = start, behind.copy()
+        self._count += 1
+
+    def user_free(self, now_ns: int) -> None:
+        """Somebody is free: that is how long all of them would have waited, at least."""
+        if self._first is None:
+            return
+        assert self._behind is not None
+        span = islice(chain((self._first,), self._behind), self._count)
+        self._settled.append((span, now_ns))
+        self._first = self._behind = None
+        self._count = 0
+
+    def settle(self, tell: Callable[[int], None]) -> bool:
+        """Tell the waits of a batch of them, in ns; whether there are more to tell."""
+        told = 0
+        while self._settled and told < START_BATCH:
+            span, free_ns = self._settled[0]
+            start = next(span, None)
+            if start is None:
+                self._settled.popleft()
+            else:
+                tell(free_ns - self._start_ns - start.due_ns)
+                told += 1
+        return bool(self._settled)
+
+
+class _OpenRun:
+    """One execution."""
+
+    def __init__(
+        self,
+        profile: OpenModel,
+        pool: Pool,
+        crowd: Crowd,
+        starts: Starts,
+        *,
+        sleep_until: SleepUntil,
+        now_ns: Callable[[], int],
+        start_ns: int,
+        dropped: Callable[[int], None],
+        cut_off: Callable[[int], None],
+        control: RunControl,
+    ) -> None:
+        self._profile = profile
+        self._pool = pool
+        self._crowd = crowd
+        self._starts = starts
+        self._sleep_until = sleep_until
+        self._now_ns = now_ns
+        self._start_ns = start_ns
+        self._end_ns = start_ns + profile.duration_ns
+        self._dropped = dropped
+        self._cut_off = cut_off
+        self._control = control
+        self._queues = profile.on_busy == "queue"
+        self._head: Start | None = None  # neither made nor dropped yet
+        self._released = 0
+        self._sized_ns = start_ns
+        self._looked_ns = -1  # when it was last seen that nobody is free
+        self._waiter: asyncio.Future[None] | None = None
+        self._over = False
+        self._drops = _Drops(start_ns)
+        self._refused = 0  # dropped since all the users that may be made were busy
+
+    def user_idle(self, user: User) -> None:
+        """An iteration has ended; called from within the loop."""
+        self._crowd.give_back(user)
+        self._drops.user_free(self._now_ns())
+        self._wake()
+
+    def interrupt_all(self) -> None:
+        for user in self._crowd.all:
+            if user.running:
+                user.interrupt()
+
+    def warnings(self) -> list[str]:
+        """Why starts were dropped, if the number of users was the reason."""
+        if not self._refused:
+            return []
+        needed = self._crowd.needed(self._profile.curve.peak_per_second)
+        return [
+            f"{counted(self._refused, 'start')} found no free user among {self._crowd.most}; "
+            f"by the time that iterations took, the peak of this rate needs about {needed}"
+        ]
+
+    async def execute(self) -> None:
+        stop = self._control.stop_requested
+        if stop.is_set():
+            return
+        first = self._crowd.prepare()
+        while len(self._crowd.all) < first:
+            self._crowd.grow(min(START_BATCH, first - len(self._crowd.all)))
+            await asyncio.sleep(0)
+        await first_of(self._offer(), self._call_time(), stop.wait())
+        # Those that were due and not made: the run was stopped, or they waited for a user in vain.
+        await self._drop_due(min(self._now_ns(), self._end_ns))
+        await self._drain(min(self._now_ns(), self._end_ns) + self._profile.graceful_stop_ns)
+        self._drops.user_free(self._now_ns())
+        await self._settle_drops()
+
+    async def _call_time(self) -> None:
+        """At the end of the profile, tell a start that waits for a user that it waits in vain."""
+        await self._sleep_until(self._end_ns)
+        self._over = True
+        self._wake()
+        await asyncio.get_running_loop().create_future()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # -- until the end of the profile --
+
+    async def _offer(self) -> None:
+        """Make the starts, each when it is due, until there are no more and the time is up."""
+        for start in self._starts:
+            self._head = start
+            due_ns = self._start_ns + start.due_ns
+            if due_ns > self._now_ns():
+                await self._rest_until(due_ns)
+            user = self._crowd.take() or await self._look_again(due_ns)
+            if user is not None:
+                user.begin(start.number, due_ns)
+            elif self._queues:
+                return  # the time is up
+            else:
+                self._drop(start)
+            self._head = None
+            self._released += 1
+            if self._released >= START_BATCH:
+                self._released = 0
+                await asyncio.sleep(0)
+        await self._rest_until(self._end_ns)
+
+    async def _rest_until(self, due_ns: int) -> None:
+        """Sleep, and do before what does not bear on starts."""
+        await self._settle_drops(due_ns)
+        now_ns = self._now_ns()
+        if now_ns - self._sized_ns >= SIZING_NS:
+            self._sized_ns = now_ns
+            self._crowd.grow(self._crowd.ahead_of_need(self._rate_at(now_ns)))
+        self._released = 0
+        await self._sleep_until(due_ns)
+
+    def _rate_at(self, now_ns: int) -> float:
+        """Starts per second, now or in a second, whichever is more."""
+        at_ns = now_ns - self._start_ns
+        curve = self._profile.curve
+        return max(curve.per_second_at(at_ns), curve.per_second_at(at_ns + 1_000_000_000))
+
+    async def _look_again(self, due_ns: int) -> User | None:
+        """Nobody is free: let the loop free those whose answer is there, or wait for somebody."""
+        if due_ns > self._looked_ns:
+            for _ in range(BUSY_PASSES):
+                await asyncio.sleep(0)
+                if (user := self._crowd.take()) is not None:
+                    return user
+            self._looked_ns = self._now_ns()
+        if not self._queues:
+            return None
+        while (user := self._crowd.take()) is None and not self._over:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        return user
+
+    # -- starts that are not made --
+
+    def _drop(self, start: Start) -> None:
+        self._dropped(1)
+        self._drops.add(start, self._starts)
+        if len(self._crowd.all) == self._crowd.most:
+            self._refused += 1
+        else:
+            # As k6 does it: one more user for the starts to come.
+            self._crowd.grow(1)
+            self._drops.user_free(self._now_ns())
+
+    async def _drop_due(self, limit_ns: int) -> None:
+        """Drop what is due by then and was not made."""
+        rest = chain(() if self._head is None else (self._head,), self._starts)
+        for dropped, start in enumerate(rest, 1):
+            if self._start_ns + start.due_ns > limit_ns:
+                break
+            self._dropped(1)
+            self._drops.add(start, self._starts)
+            self._refused += self._queues and len(self._crowd.all) == self._crowd.most
+            if dropped % START_BATCH == 0:
+                await asyncio.sleep(0)
+        if self._queues:
+            self._drops.user_free(self._now_ns())
+
+    async def _settle_drops(self, until_ns: int | None = None) -> None:
+        """Tell the waits that are known, in batches, but not beyond that time."""
+        while self._drops.settle(self._cut_off):
+            await asyncio.sleep(0)
+            if until_ns is not None and self._now_ns() >= until_ns:
+                break
+
+    # -- the end --
+
+    async def _drain(self, limit_ns: int) -> None:
+        """Let users finish until `limit_ns`, then interrupt those that have not."""
+        await first_of(
+            self._pool.idle(),
+            self._sleep_until(limit_ns),
+            self._control.interrupt_requested.wait(),
+        )
+        self.interrupt_all()
+        await self._pool.idle()
