@@ -154,8 +154,6 @@ class UserObserver:
     def trend(self, metric: Any) -> TrendRecorder | None:
         return self.recorder.trend(metric)
 
-        self.recorder.failed(metric)
-
     def failed(self, metric: Any, late_ns: int = -1) -> None:
         self.recorder.failed(metric, late_ns)
 
