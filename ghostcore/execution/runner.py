@@ -18,13 +18,14 @@ from ghostcore.errors import EngineError, InvalidPlan, UsageError
 from ghostcore.execution import preflight
 from ghostcore.execution.backends.local import run_local
 from ghostcore.execution.plan import Plan, make_plan
-from ghostcore.execution.result import ErrorCount, ErrorSample, GeneratorSample, Metrics, Result
+from ghostcore.execution.result import ErrorCount, ErrorSample, Metrics, Result
 from ghostcore.execution.timeline import Timeline
 from ghostcore.execution.verdict import judge, judge_thresholds, outcome_of
 from ghostcore.execution.worker import WorkerEnd, WorkerReport
 from ghostcore.load import LoadModel
 from ghostcore.load.control import RunControl
 from ghostcore.metrics import BUILTINS, Totals
+from ghostcore.monitor.report import GeneratorReport
 
 __all__ = ["Progress", "RunListener", "run", "run_async"]
 
@@ -72,14 +73,14 @@ class _Collector:
         self.totals = Totals({**BUILTINS, **plan.declarations})
         self.timeline = Timeline()
         self.errors: list[ErrorSample] = []
-        self.generator: list[GeneratorSample] = []
+        self.generator = GeneratorReport()
         self.listener_error: BaseException | None = None
 
     def report(self, report: WorkerReport) -> None:
         self.totals.add(report.snapshot)
         self.timeline.add(report.snapshot)
         self.errors += report.errors
-        self.generator.append(report.generator)
+        self.generator.samples.append(report.generator)
         if self._listener is not None and self.listener_error is None:
             self._tell(
                 Progress(
@@ -244,13 +245,15 @@ def _conclude(
         raise EngineError(f"the run broke: {end.faults[0]!r}") from end.faults[0]
     metrics = Metrics(collector.totals, tuple(plan.declarations))
     outcome = outcome_of(metrics)
-    thresholds = judge_thresholds(plan, metrics, collector.timeline)
+    thresholds = judge_thresholds(plan, metrics, collector.timeline, collector.generator)
     stopped = control.stop_requested.is_set() and end.aborted is None
     verdict, exit_code, reasons = judge(
         plan,
         metrics,
         outcome,
         thresholds,
+        collector.timeline,
+        collector.generator,
         aborted=end.aborted,
         interrupted=control.reason or "stopped" if stopped else None,
     )

@@ -15,7 +15,9 @@ from ghostcore.execution.result import (
     RunVerdict,
 )
 from ghostcore.execution.timeline import Timeline
+from ghostcore.execution.validity import local_failures, reconsider, suspect_note, undelivered
 from ghostcore.metrics import ThresholdResult, evaluate, view_of
+from ghostcore.monitor.report import GeneratorReport
 
 __all__ = ["judge", "judge_thresholds", "outcome_of"]
 
@@ -32,29 +34,36 @@ def outcome_of(metrics: Metrics) -> Outcome:
     )
 
 
-def judge_thresholds(plan: Plan, metrics: Metrics, timeline: Timeline) -> list[ThresholdResult]:
-    """Every threshold of the plan against what was measured."""
+def judge_thresholds(
+    plan: Plan, metrics: Metrics, timeline: Timeline, generator: GeneratorReport | None = None
+) -> list[ThresholdResult]:
+    """Every threshold of the plan against what was measured, and against how the generator did."""
     results = []
     for planned in plan.thresholds:
         window_s = planned.threshold.window_s
+        declaration = metrics[planned.selector].declaration
         if window_s is None:
             view = metrics[planned.selector]
         else:
             totals = timeline.last(window_s)
-            declaration = metrics[planned.selector].declaration
             view = view_of(
                 declaration,
                 totals.metric(planned.selector),
                 seconds=totals.seconds,
                 name=planned.selector,
             )
-        results.append(evaluate(planned.threshold, view, plan.allow_empty))
+        result = evaluate(planned.threshold, view, plan.allow_empty)
+        if generator is not None:
+            result = reconsider(result, planned, declaration, timeline, generator)
+        results.append(result)
     return results
 
 
 def _nothing_done(metrics: Metrics, outcome: Outcome, interrupted: bool) -> str | None:
     """Why the run measured nothing, if that is so: the plainest of failures."""
     attempts = metrics.count_of("ws_sessions")
+    if attempts and local_failures(metrics) == attempts:
+        return None  # nothing is known of the server
     if attempts and not metrics.count_of("ws_sessions_opened"):
         return f"nothing was opened: {attempts} connection attempts, none succeeded"
     failed = metrics.count_of("iterations_failed")
@@ -72,6 +81,8 @@ def judge(
     metrics: Metrics,
     outcome: Outcome,
     thresholds: list[ThresholdResult],
+    timeline: Timeline,
+    generator: GeneratorReport,
     *,
     aborted: str | None,
     interrupted: str | None,
@@ -108,9 +119,17 @@ def judge(
             f"threshold {one.metric} {one.expression} is undetermined: {one.reason}"
             for one in undetermined
         ]
+    lost = list(undelivered(metrics, outcome, timeline, generator))
+    if lost:
+        found.append((EXIT_INCONCLUSIVE, "inconclusive"))
+        reasons += lost
+    note = suspect_note(metrics, generator)
     if not found:
-        return "pass", EXIT_OK, [_passed(thresholds)]
+        stands = f"{note}; that can only have made latencies longer: the pass stands"
+        return "pass", EXIT_OK, [_passed(thresholds), *([stands] if note else [])]
     code, verdict = found[0]
+    if note and code == EXIT_INCONCLUSIVE:
+        reasons.append(note)
     return verdict, code, reasons
 
 

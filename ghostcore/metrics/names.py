@@ -41,6 +41,9 @@ _TABLE: tuple[tuple[Declaration, str], ...] = (
     (Trend("ws_upgrade"), "upgrade request to the answer 101"),
     (Trend("engineio_open"), "the answer 101 to the Engine.IO open packet"),
     (Trend("socketio_connect"), "Socket.IO connect packet to its answer"),
+    # the network's part, as the kernel saw it
+    (Trend("tcp_rtt"), "smoothed TCP round trip at the end of a connection; up to 100 a second"),
+    (Counter("tcp_retransmits", unit="segments"), "retransmitted by the same connections"),
 )
 
 BUILTINS: dict[str, Declaration] = {metric.name: metric for metric, _ in _TABLE}

@@ -8,6 +8,7 @@ from ghostcore.execution.result import Metrics, RunVerdict
 from ghostcore.execution.timeline import Timeline
 from ghostcore.execution.verdict import judge, judge_thresholds, outcome_of
 from ghostcore.metrics import BUILTINS, Registry, Totals
+from ghostcore.monitor.report import GeneratorReport
 
 T = Trend("t")
 SECOND = 10**9
@@ -48,6 +49,8 @@ class Run:
             metrics,
             outcome_of(metrics),
             thresholds,
+            self.timeline,
+            GeneratorReport(),
             aborted=aborted,
             interrupted=interrupted,
         )
