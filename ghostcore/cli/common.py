@@ -57,7 +57,8 @@ def load_options(command: Function) -> Function:
 
 def run_options(command: Function) -> Function:
     """Options of a command that runs scenarios: ``settings`` (see :func:`settings_from_options`),
-    ``seed``, ``out``, ``allow_empty``, ``allow_script_errors``, ``quiet``."""
+    ``seed``, ``out``, ``allow_empty``, ``allow_script_errors``, ``allow_oversized``, ``calibrate``,
+    ``quiet``."""
     options = (
         click.option(
             "-e",
@@ -77,6 +78,16 @@ def run_options(command: Function) -> Function:
         click.option("--allow-empty", is_flag=True, help="Thresholds without data pass."),
         click.option(
             "--allow-script-errors", is_flag=True, help="Errors of the script do not fail the run."
+        ),
+        click.option(
+            "--allow-oversized",
+            is_flag=True,
+            help="Try a plan that needs more files, memory or ports than this machine has.",
+        ),
+        click.option(
+            "--calibrate",
+            is_flag=True,
+            help="Measure the noise floor of this machine before the run, for some 3 s.",
         ),
         click.option("--quiet", is_flag=True, help="No progress, only the summary."),
     )
@@ -170,6 +181,8 @@ def run_and_report(
     console: Console | None = None,
     allow_empty: bool = False,
     allow_script_errors: bool = False,
+    allow_oversized: bool = False,
+    calibrate: bool = False,
 ) -> int:
     """Run scenarios, print how it goes and what came of it, save the result.
 
@@ -183,6 +196,8 @@ def run_and_report(
     problem = _unwritable(out)
     if problem:
         return print_problems([problem])
+    if calibrate:
+        click.echo("measuring the noise floor of this machine first, for some 3 s")
     try:
         result = run(
             *scenarios,
@@ -191,6 +206,8 @@ def run_and_report(
             seed=seed,
             allow_empty=allow_empty,
             allow_script_errors=allow_script_errors,
+            allow_oversized=allow_oversized,
+            calibrate=calibrate,
             listener=console,
         )
     except UsageError as error:

@@ -46,6 +46,8 @@ def run_command(
     out: Path | None,
     allow_empty: bool,
     allow_script_errors: bool,
+    allow_oversized: bool,
+    calibrate: bool,
     quiet: bool,
 ) -> int:
     """Run the scenario NAME of SCRIPT, or several at the same time. A script with one scenario
@@ -81,6 +83,8 @@ def run_command(
         console=Console(progress=not quiet),
         allow_empty=allow_empty,
         allow_script_errors=allow_script_errors,
+        allow_oversized=allow_oversized,
+        calibrate=calibrate,
     )
 
 

@@ -14,7 +14,7 @@ import uvloop
 
 from ghostcore._opening import engine_of
 from ghostcore._scenario import Scenario
-from ghostcore.errors import EngineError, InvalidPlan, UsageError
+from ghostcore.errors import EngineError, GhostError, InvalidPlan, UsageError
 from ghostcore.execution import preflight
 from ghostcore.execution.backends.local import run_local
 from ghostcore.execution.plan import Plan, make_plan
@@ -25,7 +25,7 @@ from ghostcore.execution.worker import WorkerEnd, WorkerReport
 from ghostcore.load import LoadModel
 from ghostcore.load.control import RunControl
 from ghostcore.metrics import BUILTINS, Totals
-from ghostcore.monitor.report import GeneratorReport
+from ghostcore.monitor.report import Calibration, GeneratorReport
 
 __all__ = ["Progress", "RunListener", "run", "run_async"]
 
@@ -128,6 +128,8 @@ async def run_async(
     seed: int | None = None,
     allow_empty: bool = False,
     allow_script_errors: bool = False,
+    allow_oversized: bool = False,
+    calibrate: bool = False,
     listener: RunListener | None = None,
     control: RunControl | None = None,
 ) -> Result:
@@ -138,11 +140,13 @@ async def run_async(
         ``set_vus()``, ``pause()`` and ``resume()`` move externally controlled users.
     """
     plan = _check(scenarios, load, env, seed, allow_empty, allow_script_errors)
-    warnings = preflight.prepare(plan)
+    warnings = preflight.prepare(plan, allow_oversized=allow_oversized)
     control = control or RunControl()
     control.begin(plan.levers())
     try:
         collector = _Collector(plan, control, listener)
+        if calibrate:
+            collector.generator.calibration = await _noise_floor(warnings)
         if listener is not None:
             listener.started(plan)
         started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
@@ -164,6 +168,8 @@ def run(
     seed: int | None = None,
     allow_empty: bool = False,
     allow_script_errors: bool = False,
+    allow_oversized: bool = False,
+    calibrate: bool = False,
     listener: RunListener | None = None,
     control: RunControl | None = None,
 ) -> Result:
@@ -178,6 +184,10 @@ def run(
     :param seed: of everything random; drawn and told in the result if not given.
     :param allow_empty: thresholds without data pass.
     :param allow_script_errors: errors of the script's own do not fail the run.
+    :param allow_oversized: try a plan that needs more files, memory or source ports than this
+        machine seems to have, instead of refusing it.
+    :param calibrate: measure the noise floor of this machine before the run, in some three seconds:
+        ``result.generator.calibration``.
     :param listener: follows the run, e.g. ``ghostcore.report.Console()``.
     :param control: the handle of this run, for other threads: see :func:`run_async`.
     :raises InvalidPlan: with every problem of the plan; nothing was connected.
@@ -193,6 +203,8 @@ def run(
                 seed=seed,
                 allow_empty=allow_empty,
                 allow_script_errors=allow_script_errors,
+                allow_oversized=allow_oversized,
+                calibrate=calibrate,
                 listener=listener,
                 control=handle,
             )
@@ -210,6 +222,16 @@ def run(
     # its traceback, and with it all of the run. Not before the loop's tasks have ended.
     engine_of(loop).close()
     return result
+
+
+async def _noise_floor(warnings: list[str]) -> Calibration | None:
+    from ghostcore.execution.calibration import calibrate  # it brings the test servers along
+
+    try:
+        return await calibrate()
+    except GhostError as error:
+        warnings.append(f"the noise floor of this machine is not known: {error}")
+        return None
 
 
 def _check(

@@ -59,6 +59,8 @@ def run(
     out: Path | None,
     allow_empty: bool,
     allow_script_errors: bool,
+    allow_oversized: bool,
+    calibrate: bool,
     quiet: bool,
 ) -> int:
     """Run a scenario against a server, or against the embedded simulator if none is named.
@@ -84,6 +86,8 @@ def run(
             console=Console(progress=not quiet),
             allow_empty=allow_empty,
             allow_script_errors=allow_script_errors,
+            allow_oversized=allow_oversized,
+            calibrate=calibrate,
         )
 
 
