@@ -25,6 +25,7 @@ __all__ = [
     "print_problems",
     "run_and_report",
     "run_options",
+    "saving_options",
     "settings_from_options",
 ]
 
@@ -69,15 +70,23 @@ def run_options(command: Function) -> Function:
             help="A setting for the script: vu.env[KEY].",
         ),
         click.option("--seed", type=int, metavar="N", help="Of everything random."),
+        click.option("--allow-empty", is_flag=True, help="Thresholds without data pass."),
+        click.option(
+            "--allow-script-errors", is_flag=True, help="Errors of the script do not fail the run."
+        ),
+    )
+    return _decorated(saving_options(command), options)
+
+
+def saving_options(command: Function) -> Function:
+    """Options of a command that runs anything: ``out``, ``allow_oversized``, ``calibrate`` and
+    ``quiet``."""
+    options = (
         click.option(
             "--out",
             type=click.Path(file_okay=False, path_type=Path),
             metavar="DIR",
             help="Save the result there: result.json.",
-        ),
-        click.option("--allow-empty", is_flag=True, help="Thresholds without data pass."),
-        click.option(
-            "--allow-script-errors", is_flag=True, help="Errors of the script do not fail the run."
         ),
         click.option(
             "--allow-oversized",

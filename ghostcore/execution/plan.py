@@ -66,8 +66,8 @@ class Plan:
 
     @property
     def duration_ns(self) -> int:
-        """From the start to the end of the last profile, graceful stops not included."""
-        return max(one.load.start_time_ns + one.load.duration_ns for one in self.scenarios)
+        """From the start to the expected end of the last profile, graceful stops not included."""
+        return max(one.load.start_time_ns + one.load.expected_ns for one in self.scenarios)
 
     def levers(self) -> dict[str, Lever]:
         """For each externally controlled scenario, what controls it in one run."""
