@@ -149,6 +149,30 @@ def bench_command(
     )
 
 
+@cli.command("doctor", short_help="What this machine can hold, and what a server answers.")
+@click.argument("url", required=False)
+@click.option(
+    "-u", "--users", type=click.IntRange(1), metavar="N", help="What would stop so many users?"
+)
+@click.option("--no-measure", is_flag=True, help="Leave out the ceilings, which take some 3 s.")
+@click.option("--insecure", is_flag=True, help="Accept any certificate.")
+def doctor_command(url: str | None, users: int | None, no_measure: bool, insecure: bool) -> int:
+    """Tell the limits of this machine, with the command that raises each that is low; measure how
+    many connections and messages a second it can do; and with URL, how that server answers one
+    connection.
+
+    \b
+    Exit codes:
+        0  nothing stands in the way
+        1  a limit lets fewer users through than -u asks for
+       99  the server at URL could not be connected to
+      104  invalid options or URL
+    """
+    from ghostcore.cli.doctor import examine
+
+    return examine(url, users, measure=not no_measure, insecure=insecure, echo=click.echo)
+
+
 @cli.command("serve-echo", short_help="A WebSocket server that returns every message.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(

@@ -157,13 +157,14 @@ def describe(limits: Limits, users: int | None = None) -> Iterator[Finding]:
         yield Finding("files", text, fit, _raise_files(limits, wanted) if fit < wanted else "")
     if limits.ports is not None and limits.port_range is not None:
         low, high = limits.port_range
-        text = (
-            f"{limits.ports:,} source ports ({low}-{high}) from one address to one server; this "
-            f"side's closing keeps one for {TIME_WAIT_S} s: {limits.ports // TIME_WAIT_S:,} "
-            "connections a second for ever"
-        )
+        text = f"{limits.ports:,} source ports ({low}-{high}) from one address to one server"
         fix = f"{_raise_ports()}, or local_address=[...]" if limits.ports < wanted else ""
         yield Finding("ports", text, limits.ports, fix)
+        yield Finding(
+            "churn",
+            f"{limits.ports // TIME_WAIT_S:,} connections a second for ever, if this side closes "
+            f"them: each keeps its port for {TIME_WAIT_S} s",
+        )
     if limits.memory_bytes is not None:
         text = f"{_size(limits.memory_bytes)} free, {USER_BYTES // 1024} KiB reckoned a user"
         fit = limits.users_by_memory or 0

@@ -237,6 +237,15 @@ def test_bench_of_what_cannot_be(url: str) -> None:
     assert ghost("bench", "ws://127.0.0.1:1", "-c", 2, "-d", "1s").returncode == 99
 
 
+def test_doctor(url: str) -> None:
+    done = ghost("doctor", url, "--no-measure")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "it speaks WebSocket" in done.stdout
+    assert ghost("doctor", "--no-measure", "-u", 999_999_999).returncode == 1
+    assert ghost("doctor", "ws://127.0.0.1:1", "--no-measure").returncode == 99
+    assert ghost("doctor", "nonsense").returncode == 104
+
+
 def test_a_plan_that_is_too_big_is_refused(script: Path, url: str) -> None:
     done = ghost("run", script, "good", "-u", 999_999, "-d", "1s", "-e", f"URL={url}")
     assert done.returncode == 104

@@ -184,11 +184,11 @@ def test_every_problem_is_told_at_once() -> None:
 
 def test_each_limit_is_described_with_what_it_lets_through() -> None:
     found = {one.name: one for one in describe(MACHINE)}
-    assert list(found) == ["files", "ports", "memory", "cores", "backlog"]
+    assert list(found) == ["files", "ports", "churn", "memory", "cores", "backlog"]
     assert found["files"].users == 19_872
     assert "(now 1,024; a run raises that itself)" in found["files"].text
     assert found["ports"].users == 28_232
-    assert "470 connections a second" in found["ports"].text
+    assert "470 connections a second" in found["churn"].text
     assert all(one.fix == "" for one in found.values()), f"{USUAL_USERS} users fit"
 
 
