@@ -10,7 +10,15 @@ from typing import Any, Literal
 
 from ghostcore.errors import UsageError
 from ghostcore.execution.timeline import Timeline
-from ghostcore.metrics import SeriesKey, ThresholdResult, Totals, Trend, View, parse_selector
+from ghostcore.metrics import (
+    MEASURED_BY_THE_KERNEL,
+    SeriesKey,
+    ThresholdResult,
+    Totals,
+    Trend,
+    View,
+    parse_selector,
+)
 from ghostcore.monitor.report import GeneratorReport, error_within
 
 __all__ = [
@@ -147,6 +155,8 @@ class Result:
         name = parse_selector(selector).name
         declaration = self.metrics[name].declaration
         if not isinstance(declaration, Trend) or not declaration.unit_ns:
+            return math.nan
+        if name in MEASURED_BY_THE_KERNEL:
             return math.nan
         counts = (
             (one.end_s, value["count"])

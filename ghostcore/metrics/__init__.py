@@ -6,7 +6,7 @@ The recorders themselves are C (``ghostcore._metrics``); this package gives them
 from __future__ import annotations
 
 from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend, from_due
-from ghostcore.metrics.names import BUILTINS, DESCRIPTIONS
+from ghostcore.metrics.names import BUILTINS, DESCRIPTIONS, MEASURED_BY_THE_KERNEL
 from ghostcore.metrics.quantiles import Bounds, Interval, TooFew, bounds, interval, needed_samples
 from ghostcore.metrics.registry import AnyRecorder, Registry
 from ghostcore.metrics.snapshot import SeriesKey, Snapshot, Totals, parse_selector
@@ -24,6 +24,7 @@ from ghostcore.metrics.views import (
 __all__ = [
     "BUILTINS",
     "DESCRIPTIONS",
+    "MEASURED_BY_THE_KERNEL",
     "AnyRecorder",
     "Bounds",
     "Counter",

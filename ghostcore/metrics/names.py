@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend
 
-__all__ = ["BUILTINS", "DESCRIPTIONS"]
+__all__ = ["BUILTINS", "DESCRIPTIONS", "MEASURED_BY_THE_KERNEL"]
 
 _TABLE: tuple[tuple[Declaration, str], ...] = (
     # users and iterations
@@ -51,3 +51,6 @@ BUILTINS: dict[str, Declaration] = {metric.name: metric for metric, _ in _TABLE}
 
 DESCRIPTIONS: dict[str, str] = {metric.name: text for metric, text in _TABLE}
 """What each built-in metric measures, in one line."""
+
+MEASURED_BY_THE_KERNEL = frozenset(("tcp_rtt",))
+"""Durations that a late event loop does not change."""

@@ -53,14 +53,14 @@ def innermost(
 
 
 def files_of(functions: Iterable[Callable[..., object]]) -> frozenset[str]:
-    """The files that functions were written in, be they wrapped or partial."""
+    """The files that functions were written in, be they wrapped or partial; not ghostcore's own."""
     found = set()
     for function in functions:
         inner = function
         while isinstance(inner, partial):
             inner = inner.func
         code = getattr(inspect.unwrap(inner), "__code__", None)
-        if code is not None:
+        if code is not None and not code.co_filename.startswith(_OWN):
             found.add(code.co_filename)
     return frozenset(found)
 

@@ -115,7 +115,7 @@ def _shares(sample: GeneratorSample) -> list[Doubt]:
             "core",
             sample.waiting_share,
             WAITING_SHARE,
-            "the event loop waited {} of it for a core",
+            "the event loop had no core {} of the time",
         ),
         ("steal", sample.steal_share, STEAL_SHARE, "the hypervisor took {} of the machine's time"),
     )

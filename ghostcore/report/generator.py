@@ -28,7 +28,7 @@ def generator_lines(report: GeneratorReport) -> Iterator[str]:
         if stall.machine_ms >= stall.duration_ms / 10:
             machine = f" ({stall.machine_ms:.0f} ms of it the machine's doing)"
         yield (
-            f"the event loop was blocked for {stall.duration_ms:.0f} ms at "
+            f"the event loop stood still for {stall.duration_ms:.0f} ms at "
             f"{stall.at_s:.1f} s{machine}{place}"
         )
     if len(stalls) > STALLS_SHOWN:

@@ -54,7 +54,7 @@ Warnings
   ! 1,001 series: more are counted in __other__
 
 generator peaks: loop lag 312 ms, stamp error 1.50 ms, CPU 90 % of a core, 41.5 MB, 33 files
-the event loop was blocked for 310 ms at 1.5 s: shop.py:12: time.sleep(0.3)
+the event loop stood still for 310 ms at 1.5 s: shop.py:12: time.sleep(0.3)
 verdict: fail  (exit code 99, seed 7)
   - threshold items count>99 failed: no data
 """
