@@ -94,7 +94,7 @@ ALLOWED: dict[str, set[str]] = {
     "execution.timeline": {"metrics", "_metrics", "monitor"},
     "execution.result": {"metrics", "monitor", "execution.timeline"},
     "execution.plan": {"load", "_scenario", "metrics"},
-    "execution.preflight": {"execution.plan", "monitor"},
+    "execution.preflight": {"execution.plan", "load", "monitor"},
     "execution.calibration": {
         "_histogram",
         "_opening",

@@ -43,7 +43,7 @@ class _Phases(NullObserver):
     def phase(self, name: str, elapsed_ns: int) -> None:
         self.taken[name] = elapsed_ns / 1e6
 
-    def opened(self, session: Session, tcp_ns: int) -> None:
+    def opened(self, session: Session, tcp_ns: int, late_ns: int = -1) -> None:
         self.taken["tcp"] = tcp_ns / 1e6
         self.taken["upgrade"] = (session.opened_ns - session.upgrading_ns) / 1e6
 

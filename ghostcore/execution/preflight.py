@@ -7,6 +7,7 @@ import os
 import platform
 import resource
 from importlib import metadata
+from itertools import accumulate
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,9 +15,10 @@ import psutil
 
 from ghostcore.errors import InvalidPlan
 from ghostcore.execution.plan import Plan
+from ghostcore.load import OpenModel
 from ghostcore.monitor.limits import SPARE_DESCRIPTORS, Limits, read_limits, refusals
 
-__all__ = ["describe_machine", "prepare", "targets_of"]
+__all__ = ["asked_users", "describe_machine", "prepare", "targets_of"]
 
 
 def prepare(
@@ -32,7 +34,7 @@ def prepare(
     :raises InvalidPlan: more users than the files, memory or source ports of this machine allow.
     """
     limits = limits or read_limits()
-    problems = refusals(limits, plan.max_vus, targets_of(plan))
+    problems = refusals(limits, asked_users(plan), targets_of(plan))
     if problems and not allow_oversized:
         raise InvalidPlan(problems)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -42,6 +44,23 @@ def prepare(
     if soft != resource.RLIM_INFINITY and needed > soft:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
     return problems
+
+
+def asked_users(plan: Plan) -> int:
+    """The most users that the plan asks for at one time, graceful stops included.
+
+    Where a load model may make up to so many users as it goes along, and nobody said how many that
+    are, none was asked for.
+    """
+    changes: list[tuple[int, int]] = []
+    for one in plan.scenarios:
+        load = one.load
+        if isinstance(load, OpenModel) and load.is_sized and load.max_vus is None:
+            continue
+        end_ns = load.start_time_ns + load.duration_ns + load.graceful_stop_ns
+        changes += [(load.start_time_ns, load.peak_vus), (end_ns, -load.peak_vus)]
+    # At the same moment those who leave go first.
+    return max(accumulate(change for _, change in sorted(changes)), default=0)
 
 
 def targets_of(plan: Plan) -> list[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from ghostcore import VU, ConstantVUs, InvalidPlan, run, scenario
+from ghostcore import VU, ConstantArrivalRate, ConstantVUs, InvalidPlan, run, scenario
 from ghostcore.execution.plan import Plan, make_plan
-from ghostcore.execution.preflight import describe_machine, prepare, targets_of
+from ghostcore.execution.preflight import asked_users, describe_machine, prepare, targets_of
 from ghostcore.monitor.limits import SPARE_DESCRIPTORS, Limits, read_limits
 
 ROOMY = Limits(descriptors_hard=10**7, ports=28_000, memory_bytes=10**13)
@@ -68,6 +69,34 @@ def test_a_run_that_cannot_be_is_refused_before_anything_starts() -> None:
     with pytest.raises(InvalidPlan, match=f"at most {hard - SPARE_DESCRIPTORS} users fit"):
         run(one)
     assert ran == []
+
+
+def test_users_at_one_time_are_what_counts() -> None:
+    @scenario(load=ConstantVUs(10, 60, graceful_stop=5))
+    async def first(vu: VU) -> None:
+        """Nothing."""
+
+    def asked(start_time: float) -> int:
+        load = ConstantVUs(7, 60, start_time=start_time)
+        second = replace(first, name="second", load=load)
+        return asked_users(make_plan([first, second], seed=1))
+
+    assert asked(0) == asked(64) == 17
+    assert asked(65) == 10, "one after the other"
+
+
+def test_users_that_a_load_model_makes_as_it_needs_them_were_not_asked_for() -> None:
+    def asked(**users: int) -> int:
+        @scenario(load=ConstantArrivalRate(1000, "60s", **users))  # type: ignore[arg-type]
+        async def one(vu: VU) -> None:
+            """Nothing."""
+
+        return asked_users(make_plan([one], seed=1))
+
+    assert asked() == 0
+    assert asked(preallocated_vus=50) == 50
+    assert asked(max_vus=70) == 70
+    assert asked(preallocated_vus=50, max_vus=70) == 70
 
 
 @pytest.mark.parametrize(
