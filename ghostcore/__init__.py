@@ -6,11 +6,13 @@ to build on). All other modules are private.
 """
 
 from ghostcore._codec import Message
+from ghostcore._feeder import Feeder, feeder
 from ghostcore._scenario import Scenario, scenario
 from ghostcore._socketio import Event
 from ghostcore.errors import (
     ClosedByPeer,
     ConnectFailed,
+    DataExhausted,
     EngineError,
     ErrorReply,
     GhostError,
@@ -47,10 +49,12 @@ __all__ = [
     "ConstantArrivalRate",
     "ConstantVUs",
     "Counter",
+    "DataExhausted",
     "EngineError",
     "ErrorReply",
     "Event",
     "ExternallyControlled",
+    "Feeder",
     "Gauge",
     "GhostError",
     "HandshakeRejected",
@@ -77,6 +81,7 @@ __all__ = [
     "WebSocketSession",
     "__version__",
     "connect",
+    "feeder",
     "run",
     "run_async",
     "scenario",

@@ -27,6 +27,7 @@ class Scenario:
     :ivar load: the load model; None where it is to come from the command line or ``run()``.
     :ivar thresholds: (metric or selector, expression) in the order given.
     :ivar metrics: declared metrics, so that those without data are reported too.
+    :ivar feeders: whose rows the scenario uses.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Scenario:
     metrics: tuple[Any, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
+    feeders: tuple[Any, ...] = ()
 
     def __call__(self, vu: VU) -> Coroutine[Any, Any, Any]:
         return self.function(vu)
@@ -49,6 +51,7 @@ def scenario(
     name: str | None = None,
     tags: Mapping[str, str] | None = None,
     env: Mapping[str, str] | None = None,
+    feeders: Sequence[Any] = (),
 ) -> Callable[[ScenarioFunction], Scenario]:
     """Declare a coroutine function as a scenario.
 
@@ -60,6 +63,7 @@ def scenario(
     :param name: 1 to 64 of ``0-9 a-z A-Z _ -``; the function's name unless given.
     :param tags: put on every sample of the scenario.
     :param env: settings of this scenario, over those of the run.
+    :param feeders: what :func:`~ghostcore.feeder` made: ``vu.row(it)`` gives a row of it.
     :raises UsageError: not a coroutine function, or a name that cannot be. What depends on values
         (the load model, thresholds) is checked before a run starts, all together.
     """
@@ -86,6 +90,7 @@ def scenario(
             tuple(metrics),
             dict(tags or {}),
             dict(env or {}),
+            tuple(feeders),
         )
 
     return declare

@@ -28,6 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "_frame": set(),
     "clock": set(),
     "_random": set(),
+    "_feeder": {"_random"},
     "_histogram": set(),
     "_timers": set(),
     "_metrics": {"_histogram"},
@@ -76,6 +77,7 @@ ALLOWED: dict[str, set[str]] = {
     "vu": {
         "_pace",
         "session",
+        "_feeder",
         "_link",
         "_opening",
         "_options",
@@ -91,7 +93,7 @@ ALLOWED: dict[str, set[str]] = {
     "monitor": {"metrics", "clock", "_timers"},
     "execution.timeline": {"metrics", "_metrics"},
     "execution.result": {"metrics", "execution.timeline"},
-    "execution.plan": {"load", "_scenario", "metrics"},
+    "execution.plan": {"load", "_feeder", "_scenario", "metrics"},
     "execution.preflight": {"execution.plan"},
     "execution.verdict": {
         "metrics",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ghostcore._feeder import Feed, Feeder, Rows
 from ghostcore._scenario import Scenario, ScenarioFunction
 from ghostcore.errors import InvalidPlan, UsageError
 from ghostcore.load import ExternallyControlled, LoadModel
@@ -41,6 +42,7 @@ class ScenarioPlan:
     load: LoadModel
     tags: Mapping[str, str]
     env: Mapping[str, str]
+    feeds: Mapping[Feeder, Feed] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,14 @@ class Plan:
                     "description": one.load.describe(),
                     "tags": dict(one.tags),
                     "env": sorted(one.env),
+                    "feeders": [
+                        {
+                            "name": feed.feeder.name,
+                            "order": feed.feeder.order,
+                            "rows": len(feed.rows),
+                        }
+                        for feed in one.feeds.values()
+                    ],
                 }
                 for one in self.scenarios
             ],
@@ -192,18 +202,19 @@ def make_plan(
         for metric, _ in scenario.thresholds:
             if isinstance(metric, Declaration):
                 draft.declare(scenario.name, metric)
+    if seed is None:
+        seed = secrets.randbits(48)
+    elif isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        draft.problems.append(f"seed must be an int from 0 to 2**63 - 1, got {seed!r}")
+    feeds = _plan_feeds(draft, scenarios, seed)
     for scenario in scenarios:
-        one = _plan_scenario(draft, scenario, load or scenario.load, env or {})
+        one = _plan_scenario(draft, scenario, load or scenario.load, env or {}, feeds)
         if one is not None:
             planned.append(one)
         for metric, expression in scenario.thresholds:
             threshold = draft.threshold(scenario.name, metric, expression)
             if threshold is not None and threshold not in thresholds:
                 thresholds.append(threshold)
-    if seed is None:
-        seed = secrets.randbits(48)
-    elif isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        draft.problems.append(f"seed must be an int from 0 to 2**63 - 1, got {seed!r}")
     if draft.problems:
         raise InvalidPlan(draft.problems)
     return Plan(
@@ -216,8 +227,45 @@ def make_plan(
     )
 
 
+def _plan_feeds(
+    draft: _Draft, scenarios: Sequence[Scenario], seed: int
+) -> dict[str, dict[Feeder, Feed]]:
+    """The feeds of each scenario. Each feeder is read once, and unique rows are dealt out."""
+    loaded: dict[Feeder, Rows] = {}
+    users: dict[Feeder, list[str]] = {}
+    for scenario in scenarios:
+        for one in scenario.feeders:
+            if not isinstance(one, Feeder):
+                draft.problems.append(
+                    f"{scenario.name}: {one!r:.100} is no feeder: make one with feeder(...)"
+                )
+                continue
+            names = users.setdefault(one, [])
+            if scenario.name not in names:
+                names.append(scenario.name)
+    for one in users:
+        try:
+            loaded[one] = one.load()
+        except InvalidPlan as error:
+            draft.problems.extend(error.problems)
+    return {
+        scenario.name: {
+            one: Feed(
+                one, rows, seed, scenario.name, users[one].index(scenario.name), len(users[one])
+            )
+            for one, rows in loaded.items()
+            if scenario.name in users[one]
+        }
+        for scenario in scenarios
+    }
+
+
 def _plan_scenario(
-    draft: _Draft, scenario: Scenario, load: object, env: Mapping[str, str]
+    draft: _Draft,
+    scenario: Scenario,
+    load: object,
+    env: Mapping[str, str],
+    feeds: Mapping[str, Mapping[Feeder, Feed]],
 ) -> ScenarioPlan | None:
     if load is None:
         draft.problems.append(
@@ -232,10 +280,26 @@ def _plan_scenario(
     draft.problems.extend(f"{scenario.name}: {text}" for text in problems)
     if problems:
         return None
+    own_feeds = feeds[scenario.name]
+    draft.problems.extend(_too_few_rows(scenario.name, load, own_feeds))
     return ScenarioPlan(
         scenario.name,
         scenario.function,
         load,
         {**scenario.tags, **load.tags},
         {**env, **scenario.env, **load.env},
+        own_feeds,
     )
+
+
+def _too_few_rows(name: str, load: LoadModel, feeds: Mapping[Feeder, Feed]) -> Iterator[str]:
+    """What a scenario whose starts are known would lack, told before it has used up the others."""
+    starts = load.known_starts
+    if starts is None:
+        return
+    for one, feed in feeds.items():
+        if feed.unique_rows is not None and feed.unique_rows < starts:
+            yield (
+                f"{name}: {starts} iterations need as many unique rows, but feeder {one.name} "
+                f"has {feed.unique_rows} for this scenario"
+            )

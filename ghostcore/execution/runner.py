@@ -111,9 +111,9 @@ class _Collector:
             kind = dict(key.tags).get("kind")
             if kind is not None:
                 counts[kind] = metrics.count_of(f"ws_errors{{kind:{kind}}}")
-        script_errors = metrics.count_of("script_errors")
-        if script_errors:
-            counts["script_error"] = script_errors
+        for kind, name in (("script_error", "script_errors"), ("data_exhausted", "data_exhausted")):
+            if count := metrics.count_of(name):
+                counts[kind] = count
         return [
             ErrorCount(kind, count, tuple(one for one in self.errors if one.kind == kind))
             for kind, count in sorted(counts.items(), key=lambda pair: -pair[1])

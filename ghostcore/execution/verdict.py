@@ -108,6 +108,13 @@ def judge(
             f"threshold {one.metric} {one.expression} is undetermined: {one.reason}"
             for one in undetermined
         ]
+    exhausted = metrics.count_of("data_exhausted")
+    if exhausted:
+        found.append((EXIT_INCONCLUSIVE, "inconclusive"))
+        reasons.append(
+            f"{exhausted} starts found no row left in a feeder of unique rows: less load was made "
+            "than planned"
+        )
     if not found:
         return "pass", EXIT_OK, [_passed(thresholds)]
     code, verdict = found[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ghostcore._engine import Session
 from ghostcore._link import Engine
@@ -21,6 +22,7 @@ from ghostcore.load.control import RunControl
 from ghostcore.load.open import run_open
 from ghostcore.metrics import Registry, Snapshot
 from ghostcore.monitor.generator import GeneratorMonitor
+from ghostcore.vu import Scope
 
 __all__ = ["Worker", "WorkerReport"]
 
@@ -54,6 +56,7 @@ class Worker:
     """Runs on the loop that awaits :meth:`run`.
 
     :param on_report: called with a WorkerReport every second, and once more at the end.
+    :param data: what the set-up returned, for ``vu.data``.
     """
 
     def __init__(
@@ -61,8 +64,10 @@ class Worker:
         plan: Plan,
         control: RunControl,
         on_report: Callable[[WorkerReport], None],
+        data: Any = None,
     ) -> None:
         self._plan = plan
+        self._data = data
         self._control = control
         self._on_report = on_report
         self._registry = Registry(plan.declarations.values())
@@ -109,9 +114,14 @@ class Worker:
         pool = UserPool(
             engine,
             recorder,
-            scenario.name,
+            Scope(
+                scenario.name,
+                scenario.env,
+                self._data,
+                scenario.feeds,
+                stride=load.start_stride,
+            ),
             scenario.function,
-            scenario.env,
             self._plan.seed,
             back_off=isinstance(load, ClosedModel),
             on_broken=self._broken,

@@ -20,6 +20,7 @@ _TABLE: tuple[tuple[Declaration, str], ...] = (
     (Counter("dropped_iterations"), "starts that were due while no user was free"),
     (Rate("checks"), "checks that held"),
     (Counter("script_errors"), "iterations that ended with an error that is not the server's"),
+    (Counter("data_exhausted"), "starts for which a feeder of unique rows had none left"),
     # traffic
     (Counter("data_sent", unit="bytes"), "bytes written to the network"),
     (Counter("data_received", unit="bytes"), "bytes read from the network"),

@@ -41,7 +41,11 @@ CONFIDENCE = 0.95
 
 QUANTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99_9": 99.9}
 
-SCRIPT_ERROR = "an error of the script's own, not of the server's"
+OWN_KINDS = {
+    "script_error": "an error of the script's own, not of the server's",
+    "data_exhausted": "a feeder of unique rows had none left for a start",
+}
+"""What is counted among the errors and is not the server's."""
 
 
 def schema() -> dict[str, Any]:
@@ -255,7 +259,7 @@ def _error(error: ErrorCount) -> dict[str, Any]:
 
 def meaning_of(kind: str) -> str:
     """What a kind of error means, in one line; "" for kinds that are not ghostcore's."""
-    return SCRIPT_ERROR if kind == "script_error" else KINDS.get(kind, "")
+    return OWN_KINDS.get(kind) or KINDS.get(kind, "")
 
 
 def _timeline(timeline: Timeline) -> dict[str, Any]:
