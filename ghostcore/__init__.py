@@ -24,8 +24,9 @@ from ghostcore.errors import (
     Timeout,
     UsageError,
 )
+from ghostcore.execution.progress import Progress, RunListener
 from ghostcore.execution.result import Result
-from ghostcore.execution.runner import Progress, RunListener, run, run_async
+from ghostcore.execution.runner import run, run_async
 from ghostcore.load import (
     ConstantArrivalRate,
     ConstantVUs,
@@ -36,7 +37,7 @@ from ghostcore.load import (
     SharedIterations,
 )
 from ghostcore.load.control import RunControl
-from ghostcore.metrics import Counter, Gauge, Rate, ThresholdResult, Trend
+from ghostcore.metrics import Counter, Gauge, Rate, Threshold, ThresholdResult, Trend
 from ghostcore.session import SocketIOSession, WebSocketSession, connect, socketio
 from ghostcore.vu import VU
 
@@ -74,6 +75,7 @@ __all__ = [
     "SharedIterations",
     "SocketIOSession",
     "TargetError",
+    "Threshold",
     "ThresholdResult",
     "Timeout",
     "Trend",

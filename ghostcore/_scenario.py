@@ -15,7 +15,7 @@ __all__ = ["Scenario", "ScenarioFunction", "scenario"]
 
 ScenarioFunction = Callable[[VU], Coroutine[Any, Any, Any]]
 
-Thresholds = Mapping[Any, str | Sequence[str]]
+Thresholds = Mapping[Any, Any]
 
 NAME = re.compile(r"[0-9a-zA-Z_-]{1,64}")
 
@@ -25,7 +25,7 @@ class Scenario:
     """What ``@scenario`` makes of a coroutine function. Calling it calls the function.
 
     :ivar load: the load model; None where it is to come from the command line or ``run()``.
-    :ivar thresholds: (metric or selector, expression) in the order given.
+    :ivar thresholds: (metric or selector, what was given for it) in the order given.
     :ivar metrics: declared metrics, so that those without data are reported too.
     :ivar feeders: whose rows the scenario uses.
     """
@@ -33,7 +33,7 @@ class Scenario:
     name: str
     function: ScenarioFunction
     load: Any = None
-    thresholds: tuple[tuple[Any, str], ...] = ()
+    thresholds: tuple[tuple[Any, Any], ...] = ()
     metrics: tuple[Any, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
@@ -57,7 +57,8 @@ def scenario(
 
     :param load: a load model, e.g. ``RampingVUs(stages=[("2m", 200), ("1m", 0)])``.
     :param thresholds: metric (or its name, or ``name{tag:value}``) to an expression or several,
-        e.g. ``{"ws_connecting": "p(95)<3000"}``.
+        e.g. ``{"ws_connecting": "p(95)<3000"}``; :class:`~ghostcore.Threshold` for one that may
+        end the run.
     :param metrics: Trends, Counters, Rates and Gauges that the scenario records, beside those that
         thresholds name: they stand in the summary even if nothing is recorded.
     :param name: 1 to 64 of ``0-9 a-z A-Z _ -``; the function's name unless given.
@@ -78,9 +79,9 @@ def scenario(
         if not NAME.fullmatch(chosen):
             raise UsageError(f"@scenario: name {chosen!r}: expected 1 to 64 of 0-9 a-z A-Z _ -")
         pairs = [
-            (metric, expression)
+            (metric, one)
             for metric, given in (thresholds or {}).items()
-            for expression in ([given] if isinstance(given, str) else given)
+            for one in (given if isinstance(given, list | tuple) else [given])
         ]
         return Scenario(
             chosen,

@@ -95,11 +95,23 @@ ALLOWED: dict[str, set[str]] = {
     "execution.result": {"metrics", "execution.timeline"},
     "execution.plan": {"load", "_feeder", "_scenario", "metrics"},
     "execution.preflight": {"execution.plan"},
-    "execution.verdict": {
+    "execution.verdict": {"metrics", "execution.plan", "execution.result"},
+    "execution.watch": {"metrics", "_metrics", "execution.plan"},
+    "execution.progress": {
         "metrics",
         "execution.plan",
         "execution.result",
         "execution.timeline",
+    },
+    "execution.gathering": {
+        "load",
+        "metrics",
+        "execution.plan",
+        "execution.progress",
+        "execution.result",
+        "execution.timeline",
+        "execution.watch",
+        "execution.worker",  # what a worker reports, never a worker itself
     },
     "execution.collector": set(),
     "execution.recording": {"_engine", "_link", "_metrics", "metrics", "execution.result"},
@@ -125,10 +137,11 @@ ALLOWED: dict[str, set[str]] = {
         "metrics",
         "execution",
         "execution.backends",
+        "execution.gathering",
         "execution.plan",
         "execution.preflight",
+        "execution.progress",
         "execution.result",
-        "execution.timeline",
         "execution.verdict",
         "execution.worker",  # what a worker reports, never a worker itself
     },
@@ -140,7 +153,7 @@ ALLOWED: dict[str, set[str]] = {
         "execution.result",
         "execution.plan",
         "execution.timeline",
-        "execution.runner",  # Progress and RunListener
+        "execution.progress",
     },
     "testing": {
         "_codec",

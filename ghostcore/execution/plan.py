@@ -9,17 +9,18 @@ from typing import Any
 
 from ghostcore._feeder import Feed, Feeder, Rows
 from ghostcore._scenario import Scenario, ScenarioFunction
+from ghostcore._units import seconds_to_ns
 from ghostcore.errors import InvalidPlan, UsageError
 from ghostcore.load import ExternallyControlled, LoadModel
 from ghostcore.load.control import Lever
 from ghostcore.metrics import (
     BUILTINS,
+    Condition,
     Declaration,
-    Threshold,
     Trend,
     from_due,
-    parse,
     parse_selector,
+    threshold_of,
 )
 
 __all__ = ["Plan", "PlannedThreshold", "ScenarioPlan", "make_plan"]
@@ -27,10 +28,24 @@ __all__ = ["Plan", "PlannedThreshold", "ScenarioPlan", "make_plan"]
 
 @dataclass(frozen=True, slots=True)
 class PlannedThreshold:
-    """A threshold on a metric or on its samples with certain tags."""
+    """A threshold on a metric or on its samples with certain tags.
+
+    :ivar delay_ns: from the start of the run, before which it ends none.
+    """
 
     selector: str
-    threshold: Threshold
+    condition: Condition
+    abort_on_fail: bool = False
+    delay_ns: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "metric": self.selector,
+            "expression": self.condition.expression,
+            "abort_on_fail": self.abort_on_fail,
+            "delay_s": self.delay_ns / 1e9,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +115,7 @@ class Plan:
                 }
                 for one in self.scenarios
             ],
-            "thresholds": [
-                {"metric": one.selector, "expression": one.threshold.expression}
-                for one in self.thresholds
-            ],
+            "thresholds": [one.to_dict() for one in self.thresholds],
             "seed": self.seed,
             "max_vus": self.max_vus,
             "duration_s": self.duration_ns / 1e9,
@@ -142,33 +154,29 @@ class _Draft:
                 return self.declarations.setdefault(name, from_due(one))
         return None
 
-    def threshold(
-        self, scenario: str, metric: object, expression: object
-    ) -> PlannedThreshold | None:
+    def threshold(self, scenario: str, metric: object, given: object) -> PlannedThreshold | None:
         selector = metric.name if isinstance(metric, Declaration) else str(metric)
-        threshold = None
         try:
             name = parse_selector(selector).name
         except UsageError as error:
             self.problems.append(f"{scenario}: {error}")
             return None
+        found = None
         try:
-            if not isinstance(expression, str):
-                raise UsageError(f"threshold {expression!r} on {name}: expected a text")
-            threshold = parse(expression)
-        except UsageError as error:
-            self.problems.append(f"{scenario}: {error}")
+            found = threshold_of(given)
+        except InvalidPlan as error:
+            self.problems.extend(f"{scenario}: {text} (on {name})" for text in error.problems)
         declaration = self.declarations.get(name) or BUILTINS.get(name) or self._response(name)
         if declaration is None:
             self.problems.append(
-                f"{scenario}: threshold {expression!r} on {name!r}, which is neither built in nor "
+                f"{scenario}: threshold {given!r} on {name!r}, which is neither built in nor "
                 "declared: use the metric itself as the key, or name it in metrics=[...]"
             )
+        if found is None or declaration is None:
             return None
-        if threshold is None:
-            return None
-        self.problems.extend(f"{scenario}: {text}" for text in threshold.validate(declaration))
-        return PlannedThreshold(selector, threshold)
+        condition, abort_on_fail, delay_s = found
+        self.problems.extend(f"{scenario}: {text}" for text in condition.validate(declaration))
+        return PlannedThreshold(selector, condition, abort_on_fail, seconds_to_ns(delay_s))
 
 
 def make_plan(
@@ -211,8 +219,8 @@ def make_plan(
         one = _plan_scenario(draft, scenario, load or scenario.load, env or {}, feeds)
         if one is not None:
             planned.append(one)
-        for metric, expression in scenario.thresholds:
-            threshold = draft.threshold(scenario.name, metric, expression)
+        for metric, given in scenario.thresholds:
+            threshold = draft.threshold(scenario.name, metric, given)
             if threshold is not None and threshold not in thresholds:
                 thresholds.append(threshold)
     if draft.problems:

@@ -7,8 +7,6 @@ import datetime
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol
 
 import uvloop
 
@@ -17,107 +15,16 @@ from ghostcore._scenario import Scenario
 from ghostcore.errors import EngineError, InvalidPlan, UsageError
 from ghostcore.execution import preflight
 from ghostcore.execution.backends.local import run_local
+from ghostcore.execution.gathering import Gathering
 from ghostcore.execution.plan import Plan, make_plan
-from ghostcore.execution.result import ErrorCount, ErrorSample, GeneratorSample, Metrics, Result
-from ghostcore.execution.timeline import Timeline
-from ghostcore.execution.verdict import judge, judge_thresholds, outcome_of
-from ghostcore.execution.worker import WorkerEnd, WorkerReport
+from ghostcore.execution.progress import RunListener
+from ghostcore.execution.result import Metrics, Result
+from ghostcore.execution.verdict import judge, outcome_of
+from ghostcore.execution.worker import WorkerEnd
 from ghostcore.load import LoadModel
 from ghostcore.load.control import RunControl
-from ghostcore.metrics import BUILTINS, Totals
 
-__all__ = ["Progress", "RunListener", "run", "run_async"]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run stands: handed to listeners once a second.
-
-    :ivar totals: everything so far. :ivar timeline: second by second.
-    :ivar elapsed_s: since the start. :ivar planned_s: when the last profile ends.
-    :ivar stopping: why the run is coming to its end before that; "" if it is not.
-    """
-
-    plan: Plan
-    totals: Totals
-    timeline: Timeline
-    errors: list[ErrorSample]
-    elapsed_s: float
-    planned_s: float
-    planned_vus: int
-    active_vus: int
-    stopping: str
-
-
-class RunListener(Protocol):
-    """Follows a run: a console, a log, a test."""
-
-    def started(self, plan: Plan) -> None:
-        """The plan is valid and the load begins."""
-
-    def progressed(self, progress: Progress) -> None:
-        """Another second is over."""
-
-    def finished(self, result: Result) -> None:
-        """The run has ended and was judged."""
-
-
-class _Collector:
-    """Puts together what workers report."""
-
-    def __init__(self, plan: Plan, control: RunControl, listener: RunListener | None) -> None:
-        self._plan = plan
-        self._control = control
-        self._listener = listener
-        self.totals = Totals({**BUILTINS, **plan.declarations})
-        self.timeline = Timeline()
-        self.errors: list[ErrorSample] = []
-        self.generator: list[GeneratorSample] = []
-        self.listener_error: BaseException | None = None
-
-    def report(self, report: WorkerReport) -> None:
-        self.totals.add(report.snapshot)
-        self.timeline.add(report.snapshot)
-        self.errors += report.errors
-        self.generator.append(report.generator)
-        if self._listener is not None and self.listener_error is None:
-            self._tell(
-                Progress(
-                    self._plan,
-                    self.totals,
-                    self.timeline,
-                    self.errors,
-                    report.snapshot.end_ns / 1e9,
-                    self._plan.duration_ns / 1e9,
-                    sum(report.planned.values()),
-                    sum(report.active.values()),
-                    self._control.reason,
-                )
-            )
-
-    def _tell(self, progress: Progress) -> None:
-        """Tell the listener. One that fails ends the run: it may be all that a user sees of it."""
-        assert self._listener is not None
-        try:
-            self._listener.progressed(progress)
-        except Exception as error:
-            self.listener_error = error
-            self._control.interrupt(f"the listener failed: {error!r}")
-
-    def error_counts(self, metrics: Metrics) -> list[ErrorCount]:
-        """Errors by kind, the most frequent first."""
-        counts: dict[str, int] = {}
-        for key in metrics.series("ws_errors"):
-            kind = dict(key.tags).get("kind")
-            if kind is not None:
-                counts[kind] = metrics.count_of(f"ws_errors{{kind:{kind}}}")
-        for kind, name in (("script_error", "script_errors"), ("data_exhausted", "data_exhausted")):
-            if count := metrics.count_of(name):
-                counts[kind] = count
-        return [
-            ErrorCount(kind, count, tuple(one for one in self.errors if one.kind == kind))
-            for kind, count in sorted(counts.items(), key=lambda pair: -pair[1])
-        ]
+__all__ = ["run", "run_async"]
 
 
 async def run_async(
@@ -141,16 +48,16 @@ async def run_async(
     control = control or RunControl()
     control.begin(plan.levers())
     try:
-        collector = _Collector(plan, control, listener)
+        gathering = Gathering(plan, control, listener)
         if listener is not None:
             listener.started(plan)
         started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        end = await run_local(plan, control, collector.report)
+        end = await run_local(plan, control, gathering.report)
     finally:
         control.end()
-    if collector.listener_error is not None:
-        raise collector.listener_error
-    result = _conclude(plan, collector, end, control, started_at, warnings)
+    if gathering.listener_error is not None:
+        raise gathering.listener_error
+    result = _conclude(plan, gathering, end, control, started_at, warnings)
     if listener is not None:
         listener.finished(result)
     return result
@@ -205,7 +112,7 @@ def run(
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         loop = runner.get_loop()
         result = runner.run(main())
-    # Its descriptors must not wait for the garbage collector: an error that somebody keeps keeps
+    # Its descriptors must not wait for the garbage gathering: an error that somebody keeps keeps
     # its traceback, and with it all of the run. Not before the loop's tasks have ended.
     engine_of(loop).close()
     return result
@@ -234,7 +141,7 @@ def _check(
 
 def _conclude(
     plan: Plan,
-    collector: _Collector,
+    gathering: Gathering,
     end: WorkerEnd,
     control: RunControl,
     started_at: str,
@@ -242,10 +149,10 @@ def _conclude(
 ) -> Result:
     if end.faults:
         raise EngineError(f"the run broke: {end.faults[0]!r}") from end.faults[0]
-    metrics = Metrics(collector.totals, tuple(plan.declarations))
+    metrics = Metrics(gathering.totals, tuple(plan.declarations))
     outcome = outcome_of(metrics)
-    thresholds = judge_thresholds(plan, metrics, collector.timeline)
-    stopped = control.stop_requested.is_set() and end.aborted is None
+    thresholds = gathering.thresholds()
+    stopped = control.stop_requested.is_set() and end.aborted is None and not gathering.aborted_by
     verdict, exit_code, reasons = judge(
         plan,
         metrics,
@@ -257,18 +164,18 @@ def _conclude(
     return Result(
         metrics=metrics,
         thresholds=thresholds,
-        errors=collector.error_counts(metrics),
+        errors=gathering.error_counts(metrics),
         outcome=outcome,
         verdict=verdict,
         exit_code=exit_code,
         reasons=reasons,
         seed=plan.seed,
         plan=plan.to_dict(),
-        timeline=collector.timeline,
-        generator=collector.generator,
+        timeline=gathering.timeline,
+        generator=gathering.generator,
         machine=preflight.describe_machine(),
         started_at=started_at,
-        duration_s=collector.totals.seconds,
+        duration_s=gathering.totals.seconds,
         warnings=[*warnings, *end.warnings],
     )
 

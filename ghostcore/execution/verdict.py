@@ -14,10 +14,9 @@ from ghostcore.execution.result import (
     Outcome,
     RunVerdict,
 )
-from ghostcore.execution.timeline import Timeline
-from ghostcore.metrics import ThresholdResult, evaluate, view_of
+from ghostcore.metrics import ThresholdResult
 
-__all__ = ["judge", "judge_thresholds", "outcome_of"]
+__all__ = ["judge", "outcome_of"]
 
 
 def outcome_of(metrics: Metrics) -> Outcome:
@@ -30,26 +29,6 @@ def outcome_of(metrics: Metrics) -> Outcome:
         answered=ended - metrics.count_of("iterations_failed"),
         interrupted=metrics.count_of("iterations_interrupted"),
     )
-
-
-def judge_thresholds(plan: Plan, metrics: Metrics, timeline: Timeline) -> list[ThresholdResult]:
-    """Every threshold of the plan against what was measured."""
-    results = []
-    for planned in plan.thresholds:
-        window_s = planned.threshold.window_s
-        if window_s is None:
-            view = metrics[planned.selector]
-        else:
-            totals = timeline.last(window_s)
-            declaration = metrics[planned.selector].declaration
-            view = view_of(
-                declaration,
-                totals.metric(planned.selector),
-                seconds=totals.seconds,
-                name=planned.selector,
-            )
-        results.append(evaluate(planned.threshold, view, plan.allow_empty))
-    return results
 
 
 def _nothing_done(metrics: Metrics, outcome: Outcome, interrupted: bool) -> str | None:

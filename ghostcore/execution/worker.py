@@ -34,6 +34,7 @@ class WorkerReport:
     """What a worker tells of one window.
 
     :ivar planned: users that each scenario plans now. :ivar active: those that are running.
+    :ivar final: the load is over, this is the rest.
     """
 
     snapshot: Snapshot
@@ -41,6 +42,7 @@ class WorkerReport:
     generator: GeneratorSample
     planned: Mapping[str, int]
     active: Mapping[str, int]
+    final: bool = False
 
 
 @dataclass
@@ -95,7 +97,7 @@ class Worker:
         finally:
             ticker.cancel()
             await asyncio.gather(ticker, return_exceptions=True)
-            self._report(engine, errors, monitor)
+            self._report(engine, errors, monitor, final=True)
             monitor.close()
         self._end.warnings += self._registry.warnings
         return self._end
@@ -200,7 +202,9 @@ class Worker:
             await engine.timers.sleep_until(self._start_ns + tick * WINDOW_NS)
             self._report(engine, errors, monitor)
 
-    def _report(self, engine: Engine, errors: ErrorLog, monitor: GeneratorMonitor) -> None:
+    def _report(
+        self, engine: Engine, errors: ErrorLog, monitor: GeneratorMonitor, *, final: bool = False
+    ) -> None:
         now_ns = engine.now_ns() - self._start_ns
         for recorder in self._recorders.values():
             recorder.flush()
@@ -213,5 +217,6 @@ class Worker:
                 GeneratorSample(now_ns / 1e9, *monitor.sample()),
                 dict(self._planned),
                 {name: recorder.active for name, recorder in self._recorders.items()},
+                final,
             )
         )

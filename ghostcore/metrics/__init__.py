@@ -10,7 +10,16 @@ from ghostcore.metrics.names import BUILTINS, DESCRIPTIONS
 from ghostcore.metrics.quantiles import Bounds, Interval, TooFew, bounds, interval, needed_samples
 from ghostcore.metrics.registry import AnyRecorder, Registry
 from ghostcore.metrics.snapshot import SeriesKey, Snapshot, Totals, parse_selector
-from ghostcore.metrics.thresholds import Threshold, ThresholdResult, Verdict, evaluate, parse
+from ghostcore.metrics.thresholds import (
+    Condition,
+    Threshold,
+    ThresholdResult,
+    Verdict,
+    evaluate,
+    is_empty,
+    parse,
+    threshold_of,
+)
 from ghostcore.metrics.views import (
     CounterView,
     GaugeView,
@@ -26,6 +35,7 @@ __all__ = [
     "DESCRIPTIONS",
     "AnyRecorder",
     "Bounds",
+    "Condition",
     "Counter",
     "CounterView",
     "Declaration",
@@ -49,9 +59,11 @@ __all__ = [
     "evaluate",
     "from_due",
     "interval",
+    "is_empty",
     "needed_samples",
     "number_text",
     "parse",
     "parse_selector",
+    "threshold_of",
     "view_of",
 ]

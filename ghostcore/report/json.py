@@ -82,6 +82,9 @@ def to_dict(result: Result) -> dict[str, Any]:
                 "observed_text": one.observed_text,
                 "verdict": one.verdict,
                 "reason": one.reason,
+                "aborted_at_s": figure(one.aborted_at_s),
+                "breaches": one.breaches,
+                "first_breach_s": figure(one.first_breach_s),
             }
             for one in result.thresholds
         ],

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ghostcore._units import format_duration
-from ghostcore.execution.runner import Progress
+from ghostcore.execution.progress import Progress
 from ghostcore.metrics import CounterView, TrendView
 from ghostcore.report.text import bounds_text, clean, compact
 

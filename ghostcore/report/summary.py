@@ -234,8 +234,9 @@ def _thresholds(thresholds: list[ThresholdResult], width: int) -> Iterator[Text]
         rows.append([Text(f"  {mark}", style=style), clean(one.metric), one.expression, observed])
     for one, line in zip(thresholds, table(rows, 3), strict=True):
         yield line
-        if one.verdict != "pass" and not one.reason.endswith(f" {one.observed_text}"):
-            style = MARKS[one.verdict][1]
+        plain = one.verdict == "pass" and not one.breaches
+        if not plain and not one.reason.endswith(f" {one.observed_text}"):
+            style = MARKS["undetermined" if one.verdict == "pass" else one.verdict][1]
             yield from _lines(wrapped(clean(one.reason), width, "     "), style)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from ghostcore import VU, ConstantVUs, EngineError, RunListener, run, scenario
 from ghostcore.execution.plan import Plan, make_plan
-from ghostcore.execution.runner import Progress
+from ghostcore.execution.progress import Progress
 from ghostcore.metrics import BUILTINS, Totals
 from ghostcore.report import Console, summary_text
 from tests.support.results import make_result, troubled_result
@@ -159,11 +159,14 @@ def test_a_real_run_on_a_real_terminal() -> None:
     leader, follower = pty.openpty()
     with os.fdopen(follower, "w", encoding="utf-8") as stream:
         result = run(shop, load=ConstantVUs(2, 0.3), seed=1, listener=Console(stream))
-        shown = os.read(leader, 1 << 16).decode()
+        shown = b""
+        while b"verdict: " not in shown:  # a terminal gives what it has so far, not all at once
+            shown += os.read(leader, 1 << 16)
     os.close(leader)
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
     assert result.exit_code == 0
-    assert "running " in shown
-    assert f"answered {result.outcome.answered:,}" in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
+    assert "running " in text
+    assert f"answered {result.outcome.answered:,}" in text
 
 
 def test_faults_of_the_console_are_not_hidden() -> None:

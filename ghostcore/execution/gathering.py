@@ -1,0 +1,96 @@
+"""Puts together what workers report, second by second."""
+
+from __future__ import annotations
+
+from ghostcore.execution.plan import Plan
+from ghostcore.execution.progress import Progress, RunListener
+from ghostcore.execution.result import ErrorCount, ErrorSample, GeneratorSample, Metrics
+from ghostcore.execution.timeline import Timeline
+from ghostcore.execution.watch import ThresholdWatch
+from ghostcore.execution.worker import WorkerReport
+from ghostcore.load.control import RunControl
+from ghostcore.metrics import BUILTINS, ThresholdResult, Totals
+
+__all__ = ["Gathering"]
+
+OWN_ERRORS = {"script_error": "script_errors", "data_exhausted": "data_exhausted"}
+"""Kinds of errors that are not the server's, and the counters of them."""
+
+
+class Gathering:
+    """What is known of a run.
+
+    :ivar totals: everything so far. :ivar timeline: the same, second by second.
+    :ivar aborted_by: the thresholds that ended the run.
+    :ivar listener_error: what the listener raised, which ends the run too.
+    """
+
+    def __init__(self, plan: Plan, control: RunControl, listener: RunListener | None) -> None:
+        self._plan = plan
+        self._control = control
+        self._listener = listener
+        declarations = {**BUILTINS, **plan.declarations}
+        self.totals = Totals(declarations)
+        self.timeline = Timeline()
+        self.errors: list[ErrorSample] = []
+        self.generator: list[GeneratorSample] = []
+        self.aborted_by: list[ThresholdResult] = []
+        self.listener_error: BaseException | None = None
+        self._watch = ThresholdWatch(plan, declarations)
+
+    def report(self, report: WorkerReport) -> None:
+        """Another second is over."""
+        snapshot = report.snapshot
+        self.totals.add(snapshot)
+        self.timeline.add(snapshot)
+        self._watch.add(snapshot)
+        self.errors += report.errors
+        self.generator.append(report.generator)
+        if not report.final and not self._control.stop_requested.is_set():
+            self._judge(snapshot.end_ns)
+        if self._listener is not None and self.listener_error is None:
+            self._tell(self._listener, report)
+
+    def _judge(self, at_ns: int) -> None:
+        self.aborted_by = self._watch.judge_now(self.totals, at_ns)
+        if self.aborted_by:
+            names = ", ".join(f"{one.metric} {one.expression}" for one in self.aborted_by)
+            self._control.interrupt(f"threshold {names} failed")
+
+    def _tell(self, listener: RunListener, report: WorkerReport) -> None:
+        """Tell the listener. One that fails ends the run: it may be all that a user sees of it."""
+        progress = Progress(
+            self._plan,
+            self.totals,
+            self.timeline,
+            self.errors,
+            report.snapshot.end_ns / 1e9,
+            self._plan.duration_ns / 1e9,
+            sum(report.planned.values()),
+            sum(report.active.values()),
+            self._control.reason,
+        )
+        try:
+            listener.progressed(progress)
+        except Exception as error:
+            self.listener_error = error
+            self._control.interrupt(f"the listener failed: {error!r}")
+
+    def thresholds(self) -> list[ThresholdResult]:
+        """Every threshold at the end of the run."""
+        return self._watch.conclude(self.totals)
+
+    def error_counts(self, metrics: Metrics) -> list[ErrorCount]:
+        """Errors by kind, the most frequent first."""
+        counts: dict[str, int] = {}
+        for key in metrics.series("ws_errors"):
+            kind = dict(key.tags).get("kind")
+            if kind is not None:
+                counts[kind] = metrics.count_of(f"ws_errors{{kind:{kind}}}")
+        for kind, name in OWN_ERRORS.items():
+            if count := metrics.count_of(name):
+                counts[kind] = count
+        return [
+            ErrorCount(kind, count, tuple(one for one in self.errors if one.kind == kind))
+            for kind, count in sorted(counts.items(), key=lambda pair: -pair[1])
+        ]
