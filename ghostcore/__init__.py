@@ -25,7 +25,7 @@ from ghostcore.errors import (
     UsageError,
 )
 from ghostcore.execution.progress import Progress, RunListener
-from ghostcore.execution.result import Result
+from ghostcore.execution.result import Result, WarmUp
 from ghostcore.execution.runner import run, run_async
 from ghostcore.load import (
     ConstantArrivalRate,
@@ -80,6 +80,7 @@ __all__ = [
     "Timeout",
     "Trend",
     "UsageError",
+    "WarmUp",
     "WebSocketSession",
     "__version__",
     "connect",

@@ -92,7 +92,7 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": {"_histogram", "_metrics"},
     "monitor": {"metrics", "clock", "_timers"},
     "execution.timeline": {"metrics", "_metrics"},
-    "execution.result": {"metrics", "execution.timeline"},
+    "execution.result": {"metrics", "_metrics", "execution.timeline"},
     "execution.plan": {"load", "_feeder", "_scenario", "metrics"},
     "execution.preflight": {"execution.plan"},
     "execution.verdict": {"metrics", "execution.plan", "execution.result"},
@@ -106,6 +106,7 @@ ALLOWED: dict[str, set[str]] = {
     "execution.gathering": {
         "load",
         "metrics",
+        "_metrics",
         "execution.plan",
         "execution.progress",
         "execution.result",

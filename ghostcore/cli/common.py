@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import click
 
 from ghostcore._scenario import Scenario
 from ghostcore._units import parse_duration
 from ghostcore.errors import InvalidPlan, UsageError
+from ghostcore.execution.plan import RunOptions
 from ghostcore.execution.result import EXIT_INTERRUPTED, EXIT_INVALID
 from ghostcore.execution.runner import run
 from ghostcore.load import ConstantVUs, LoadModel, RampingVUs, SharedIterations
@@ -57,7 +58,7 @@ def load_options(command: Function) -> Function:
 
 def run_options(command: Function) -> Function:
     """Options of a command that runs scenarios: ``settings`` (see :func:`settings_from_options`),
-    ``seed``, ``out``, ``allow_empty``, ``allow_script_errors``, ``quiet``."""
+    ``seed``, ``warmup``, ``out``, ``allow_empty``, ``allow_script_errors``, ``quiet``."""
     options = (
         click.option(
             "-e",
@@ -68,6 +69,12 @@ def run_options(command: Function) -> Function:
             help="A setting for the script: vu.env[KEY].",
         ),
         click.option("--seed", type=int, metavar="N", help="Of everything random."),
+        click.option(
+            "--warmup",
+            default="0",
+            metavar="TIME",
+            help="At the beginning, not counted in metrics and thresholds, e.g. 30s.",
+        ),
         click.option(
             "--out",
             type=click.Path(file_okay=False, path_type=Path),
@@ -163,13 +170,9 @@ def settings_from_options(pairs: Sequence[str]) -> dict[str, str]:
 
 def run_and_report(
     *scenarios: Scenario,
-    load: LoadModel | None = None,
-    env: Mapping[str, str] | None = None,
-    seed: int | None = None,
     out: str | Path | None = None,
     console: Console | None = None,
-    allow_empty: bool = False,
-    allow_script_errors: bool = False,
+    **options: Unpack[RunOptions],
 ) -> int:
     """Run scenarios, print how it goes and what came of it, save the result.
 
@@ -184,15 +187,7 @@ def run_and_report(
     if problem:
         return print_problems([problem])
     try:
-        result = run(
-            *scenarios,
-            load=load,
-            env=env,
-            seed=seed,
-            allow_empty=allow_empty,
-            allow_script_errors=allow_script_errors,
-            listener=console,
-        )
+        result = run(*scenarios, listener=console, **options)
     except UsageError as error:
         return print_problems(problems_of(error))
     finally:

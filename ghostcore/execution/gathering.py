@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from ghostcore._metrics import CounterState
 from ghostcore.execution.plan import Plan
 from ghostcore.execution.progress import Progress, RunListener
-from ghostcore.execution.result import ErrorCount, ErrorSample, GeneratorSample, Metrics
+from ghostcore.execution.result import ErrorCount, ErrorSample, GeneratorSample, Metrics, WarmUp
 from ghostcore.execution.timeline import Timeline
 from ghostcore.execution.watch import ThresholdWatch
 from ghostcore.execution.worker import WorkerReport
 from ghostcore.load.control import RunControl
-from ghostcore.metrics import BUILTINS, ThresholdResult, Totals
+from ghostcore.metrics import BUILTINS, Snapshot, ThresholdResult, Totals
 
 __all__ = ["Gathering"]
 
@@ -21,6 +22,7 @@ class Gathering:
     """What is known of a run.
 
     :ivar totals: everything so far. :ivar timeline: the same, second by second.
+    :ivar counted: what counts for metrics and thresholds: the same, but without the warm-up.
     :ivar aborted_by: the thresholds that ended the run.
     :ivar listener_error: what the listener raised, which ends the run too.
     """
@@ -31,6 +33,8 @@ class Gathering:
         self._listener = listener
         declarations = {**BUILTINS, **plan.declarations}
         self.totals = Totals(declarations)
+        self.counted = Totals(declarations) if plan.warmup_ns else self.totals
+        self._cut = Totals(declarations)
         self.timeline = Timeline()
         self.errors: list[ErrorSample] = []
         self.generator: list[GeneratorSample] = []
@@ -43,16 +47,33 @@ class Gathering:
         snapshot = report.snapshot
         self.totals.add(snapshot)
         self.timeline.add(snapshot)
-        self._watch.add(snapshot)
+        if snapshot.start_ns < self._plan.warmup_ns:
+            self._cut.add(snapshot)
+        else:
+            self._count(snapshot)
         self.errors += report.errors
         self.generator.append(report.generator)
-        if not report.final and not self._control.stop_requested.is_set():
+        counts = self.counted.start_ns is not None
+        if counts and not report.final and not self._control.stop_requested.is_set():
             self._judge(snapshot.end_ns)
         if self._listener is not None and self.listener_error is None:
             self._tell(self._listener, report)
 
+    def _count(self, snapshot: Snapshot) -> None:
+        if self.counted is not self.totals:
+            if self.counted.start_ns is None:
+                self.counted.add(_known_counters(self._cut, snapshot.start_ns))
+            self.counted.add(snapshot)
+        self._watch.add(snapshot)
+
+    def warmup(self) -> WarmUp | None:
+        """What was cut; None where there was no warm-up."""
+        if not self._plan.warmup_ns:
+            return None
+        return WarmUp(self._cut.seconds, Metrics(self._cut, tuple(self._plan.declarations)))
+
     def _judge(self, at_ns: int) -> None:
-        self.aborted_by = self._watch.judge_now(self.totals, at_ns)
+        self.aborted_by = self._watch.judge_now(self.counted, at_ns)
         if self.aborted_by:
             names = ", ".join(f"{one.metric} {one.expression}" for one in self.aborted_by)
             self._control.interrupt(f"threshold {names} failed")
@@ -78,7 +99,7 @@ class Gathering:
 
     def thresholds(self) -> list[ThresholdResult]:
         """Every threshold at the end of the run."""
-        return self._watch.conclude(self.totals)
+        return self._watch.conclude(self.counted)
 
     def error_counts(self, metrics: Metrics) -> list[ErrorCount]:
         """Errors by kind, the most frequent first."""
@@ -94,3 +115,13 @@ class Gathering:
             ErrorCount(kind, count, tuple(one for one in self.errors if one.kind == kind))
             for kind, count in sorted(counts.items(), key=lambda pair: -pair[1])
         ]
+
+
+def _known_counters(cut: Totals, at_ns: int) -> Snapshot:
+    """Counters that were known before the warm-up ended begin at 0: "no errors since" is known."""
+    known = Snapshot(at_ns, at_ns)
+    for key, state in cut.series.items():
+        if isinstance(state, CounterState):
+            known.series[key] = CounterState(0.0, 1)
+            known.declarations[key.name] = cut.declarations[key.name]
+    return known

@@ -5,12 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from ghostcore._feeder import Feed, Feeder, Rows
 from ghostcore._scenario import Scenario, ScenarioFunction
-from ghostcore._units import seconds_to_ns
-from ghostcore.errors import InvalidPlan, UsageError
+from ghostcore._units import Duration, format_duration, parse_duration, seconds_to_ns
+from ghostcore.errors import KINDS, InvalidPlan, UsageError
 from ghostcore.load import ExternallyControlled, LoadModel
 from ghostcore.load.control import Lever
 from ghostcore.metrics import (
@@ -23,7 +23,18 @@ from ghostcore.metrics import (
     threshold_of,
 )
 
-__all__ = ["Plan", "PlannedThreshold", "ScenarioPlan", "make_plan"]
+__all__ = ["Plan", "PlannedThreshold", "RunOptions", "ScenarioPlan", "make_plan"]
+
+
+class RunOptions(TypedDict, total=False):
+    """What a run may be given: see :func:`ghostcore.run`."""
+
+    load: LoadModel | None
+    env: Mapping[str, str] | None
+    seed: int | None
+    warmup: Duration
+    allow_empty: bool
+    allow_script_errors: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +78,7 @@ class Plan:
     :ivar declarations: every metric that scenarios declared, by name.
     :ivar allow_empty: thresholds without data pass.
     :ivar allow_script_errors: errors of the script's own do not fail the run.
+    :ivar warmup_ns: from the start, in which nothing counts for metrics and thresholds.
     """
 
     scenarios: tuple[ScenarioPlan, ...]
@@ -75,6 +87,7 @@ class Plan:
     seed: int
     allow_empty: bool = False
     allow_script_errors: bool = False
+    warmup_ns: int = 0
 
     @property
     def max_vus(self) -> int:
@@ -119,6 +132,7 @@ class Plan:
             "seed": self.seed,
             "max_vus": self.max_vus,
             "duration_s": self.duration_ns / 1e9,
+            "warmup_s": self.warmup_ns / 1e9,
             "allow_empty": self.allow_empty,
             "allow_script_errors": self.allow_script_errors,
         }
@@ -154,13 +168,27 @@ class _Draft:
                 return self.declarations.setdefault(name, from_due(one))
         return None
 
+    def duration(self, given: object, name: str) -> float:
+        """Seconds; 0 for what is no duration."""
+        try:
+            return parse_duration(given, name)
+        except UsageError as error:
+            self.problems.append(str(error))
+            return 0.0
+
     def threshold(self, scenario: str, metric: object, given: object) -> PlannedThreshold | None:
         selector = metric.name if isinstance(metric, Declaration) else str(metric)
         try:
-            name = parse_selector(selector).name
+            name, tags = parse_selector(selector)
         except UsageError as error:
             self.problems.append(f"{scenario}: {error}")
             return None
+        kind = dict(tags).get("kind")
+        if name == "ws_errors" and kind is not None and kind not in KINDS:
+            self.problems.append(
+                f"{scenario}: threshold on {selector!r}: there is no such kind of error: it may be "
+                f"{', '.join(sorted(KINDS))}"
+            )
         found = None
         try:
             found = threshold_of(given)
@@ -185,12 +213,12 @@ def make_plan(
     load: LoadModel | None = None,
     env: Mapping[str, str] | None = None,
     seed: int | None = None,
+    warmup: Duration = 0,
     allow_empty: bool = False,
     allow_script_errors: bool = False,
 ) -> Plan:
-    """Check everything and put it together.
+    """Check everything and put it together; arguments as for :func:`ghostcore.run`.
 
-    :param load: replaces the load model of the (one) scenario.
     :param seed: 0 to 2**63 - 1; None draws one.
     :raises InvalidPlan: with every problem that was found.
     """
@@ -223,16 +251,24 @@ def make_plan(
             threshold = draft.threshold(scenario.name, metric, given)
             if threshold is not None and threshold not in thresholds:
                 thresholds.append(threshold)
-    if draft.problems:
-        raise InvalidPlan(draft.problems)
-    return Plan(
+    warmup_s = draft.duration(warmup, "warmup")
+    plan = Plan(
         tuple(planned),
         tuple(thresholds),
         draft.declarations,
         seed,
         allow_empty,
         allow_script_errors,
+        seconds_to_ns(warmup_s),
     )
+    if planned and 0 < plan.duration_ns <= plan.warmup_ns:
+        draft.problems.append(
+            f"a warmup of {format_duration(warmup_s)} leaves nothing to count: the load lasts "
+            f"{format_duration(plan.duration_ns / 1e9)}"
+        )
+    if draft.problems:
+        raise InvalidPlan(draft.problems)
+    return plan
 
 
 def _plan_feeds(

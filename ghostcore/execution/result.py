@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ghostcore._metrics import RateState, TrendState
 from ghostcore.errors import UsageError
 from ghostcore.execution.timeline import Timeline
 from ghostcore.metrics import SeriesKey, ThresholdResult, Totals, View, parse_selector
@@ -26,6 +27,7 @@ __all__ = [
     "Outcome",
     "Result",
     "RunVerdict",
+    "WarmUp",
 ]
 
 RunVerdict = Literal["pass", "fail", "inconclusive"]
@@ -130,9 +132,41 @@ class Metrics(Mapping[str, View]):
         return int(getattr(self[selector], "count", 0))
 
 
+@dataclass(frozen=True)
+class WarmUp:
+    """What was recorded before the end of the warm-up, which no metric and no threshold counts.
+
+    :ivar duration_s: how long it was, as it came: never shorter than asked for.
+    :ivar metrics: all of it.
+    """
+
+    duration_s: float
+    metrics: Metrics
+
+    @property
+    def samples(self) -> int:
+        """Samples of Trends and Rates, those without a value included."""
+        found = 0
+        for state in self.metrics.totals.series.values():
+            match state:
+                case TrendState():
+                    found += state.count
+                case RateState():
+                    found += state.passes + state.fails
+        return found
+
+    @property
+    def iterations(self) -> int:
+        """Iterations that ended in it."""
+        return self.metrics.count_of("iterations")
+
+
 @dataclass
 class Result:
     """A finished run.
+
+    :ivar metrics: what was recorded, but in the warm-up; the line ``outcome`` and the errors are of
+        the whole run.
 
     :ivar verdict: ``pass``, ``fail`` or ``inconclusive``, with ``reasons`` in sentences.
     :ivar exit_code: what a command that ran it exits with (K6's codes, and 111 for inconclusive).
@@ -156,6 +190,7 @@ class Result:
     started_at: str
     duration_s: float
     warnings: list[str] = field(default_factory=list)
+    warmup: WarmUp | None = None
 
     def save(self, directory: str | Path) -> Path:
         """Write the result into a directory, which is made if need be: ``result.json``.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import datetime
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Unpack
 
 import uvloop
 
@@ -16,12 +17,11 @@ from ghostcore.errors import EngineError, InvalidPlan, UsageError
 from ghostcore.execution import preflight
 from ghostcore.execution.backends.local import run_local
 from ghostcore.execution.gathering import Gathering
-from ghostcore.execution.plan import Plan, make_plan
+from ghostcore.execution.plan import Plan, RunOptions, make_plan
 from ghostcore.execution.progress import RunListener
 from ghostcore.execution.result import Metrics, Result
 from ghostcore.execution.verdict import judge, outcome_of
 from ghostcore.execution.worker import WorkerEnd
-from ghostcore.load import LoadModel
 from ghostcore.load.control import RunControl
 
 __all__ = ["run", "run_async"]
@@ -29,13 +29,9 @@ __all__ = ["run", "run_async"]
 
 async def run_async(
     *scenarios: Scenario,
-    load: LoadModel | None = None,
-    env: Mapping[str, str] | None = None,
-    seed: int | None = None,
-    allow_empty: bool = False,
-    allow_script_errors: bool = False,
     listener: RunListener | None = None,
     control: RunControl | None = None,
+    **options: Unpack[RunOptions],
 ) -> Result:
     """Run scenarios in the loop that runs already; arguments as for :func:`run`.
 
@@ -43,7 +39,7 @@ async def run_async(
         ends it gracefully, a second one at once, and the result is marked interrupted;
         ``set_vus()``, ``pause()`` and ``resume()`` move externally controlled users.
     """
-    plan = _check(scenarios, load, env, seed, allow_empty, allow_script_errors)
+    plan = _check(scenarios, options)
     warnings = preflight.prepare(plan)
     control = control or RunControl()
     control.begin(plan.levers())
@@ -65,13 +61,9 @@ async def run_async(
 
 def run(
     *scenarios: Scenario,
-    load: LoadModel | None = None,
-    env: Mapping[str, str] | None = None,
-    seed: int | None = None,
-    allow_empty: bool = False,
-    allow_script_errors: bool = False,
     listener: RunListener | None = None,
     control: RunControl | None = None,
+    **options: Unpack[RunOptions],
 ) -> Result:
     """Run scenarios on uvloop and return the result.
 
@@ -82,6 +74,9 @@ def run(
     :param load: replaces the load model of the (one) scenario.
     :param env: settings for ``vu.env``.
     :param seed: of everything random; drawn and told in the result if not given.
+    :param warmup: seconds or "30s" from the start of the run. What is recorded before its end, such
+        as an operation that ends before it, is put aside in ``result.warmup``: it counts neither
+        in ``result.metrics`` nor for a threshold.
     :param allow_empty: thresholds without data pass.
     :param allow_script_errors: errors of the script's own do not fail the run.
     :param listener: follows the run, e.g. ``ghostcore.report.Console()``.
@@ -92,16 +87,7 @@ def run(
     async def main() -> Result:
         handle = control or RunControl()
         with _signals(handle):
-            return await run_async(
-                *scenarios,
-                load=load,
-                env=env,
-                seed=seed,
-                allow_empty=allow_empty,
-                allow_script_errors=allow_script_errors,
-                listener=listener,
-                control=handle,
-            )
+            return await run_async(*scenarios, listener=listener, control=handle, **options)
 
     try:
         asyncio.get_running_loop()
@@ -112,31 +98,17 @@ def run(
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         loop = runner.get_loop()
         result = runner.run(main())
-    # Its descriptors must not wait for the garbage gathering: an error that somebody keeps keeps
+    # Its descriptors must not wait for the garbage collector: an error that somebody keeps keeps
     # its traceback, and with it all of the run. Not before the loop's tasks have ended.
     engine_of(loop).close()
     return result
 
 
-def _check(
-    scenarios: tuple[Scenario, ...],
-    load: LoadModel | None,
-    env: Mapping[str, str] | None,
-    seed: int | None,
-    allow_empty: bool,
-    allow_script_errors: bool,
-) -> Plan:
+def _check(scenarios: tuple[Scenario, ...], options: RunOptions) -> Plan:
     wrong = [one for one in scenarios if not isinstance(one, Scenario)]
     if wrong:
         raise InvalidPlan([f"{one!r} is no scenario: declare it with @scenario" for one in wrong])
-    return make_plan(
-        scenarios,
-        load=load,
-        env=env,
-        seed=seed,
-        allow_empty=allow_empty,
-        allow_script_errors=allow_script_errors,
-    )
+    return make_plan(scenarios, **options)
 
 
 def _conclude(
@@ -149,22 +121,22 @@ def _conclude(
 ) -> Result:
     if end.faults:
         raise EngineError(f"the run broke: {end.faults[0]!r}") from end.faults[0]
-    metrics = Metrics(gathering.totals, tuple(plan.declarations))
-    outcome = outcome_of(metrics)
+    everything = Metrics(gathering.totals, tuple(plan.declarations))
+    outcome = outcome_of(everything)
     thresholds = gathering.thresholds()
     stopped = control.stop_requested.is_set() and end.aborted is None and not gathering.aborted_by
     verdict, exit_code, reasons = judge(
         plan,
-        metrics,
+        everything,
         outcome,
         thresholds,
         aborted=end.aborted,
         interrupted=control.reason or "stopped" if stopped else None,
     )
     return Result(
-        metrics=metrics,
+        metrics=Metrics(gathering.counted, tuple(plan.declarations)),
         thresholds=thresholds,
-        errors=gathering.error_counts(metrics),
+        errors=gathering.error_counts(everything),
         outcome=outcome,
         verdict=verdict,
         exit_code=exit_code,
@@ -177,6 +149,7 @@ def _conclude(
         started_at=started_at,
         duration_s=gathering.totals.seconds,
         warnings=[*warnings, *end.warnings],
+        warmup=gathering.warmup(),
     )
 
 

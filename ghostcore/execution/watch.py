@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field, replace
 
-from ghostcore._metrics import AnyState
+from ghostcore._metrics import AnyState, CounterState
 from ghostcore.execution.plan import Plan, PlannedThreshold
 from ghostcore.metrics import (
     Declaration,
@@ -104,13 +104,20 @@ class _Watched:
 
     def view(self, totals: Totals) -> View:
         if self.window is None:
-            return totals.view(self.planned.selector)
-        return view_of(
-            self.declaration,
-            self.window.state(),
-            seconds=self.window.seconds,
-            name=self.planned.selector,
-        )
+            state, seconds = totals.metric(self.planned.selector), totals.seconds
+        else:
+            state, seconds = self.window.state(), self.window.seconds
+        if state is None and self._is_known(totals):
+            state = CounterState(0.0, 1)
+        return view_of(self.declaration, state, seconds=seconds, name=self.planned.selector)
+
+    def _is_known(self, totals: Totals) -> bool:
+        """A counter that counted before is known to be 0 in a window in which it did not; and with
+        it, of errors, every kind: what kinds there are is settled before the run."""
+        selected = self.selected
+        if selected.name == "ws_errors":
+            selected = SeriesKey(selected.name, tuple(t for t in selected.tags if t[0] != "kind"))
+        return isinstance(totals.metric(str(selected)), CounterState)
 
     def due(self, at_ns: int) -> bool:
         """Is it judged while the run goes, at this time?"""

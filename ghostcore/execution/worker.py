@@ -196,10 +196,12 @@ class Worker:
         return "interrupted" if self._control.stop_requested.is_set() else "end"
 
     async def _tick(self, engine: Engine, errors: ErrorLog, monitor: GeneratorMonitor) -> None:
-        tick = 0
+        warmup_ns, due_ns = self._plan.warmup_ns, 0
         while True:
-            tick += 1
-            await engine.timers.sleep_until(self._start_ns + tick * WINDOW_NS)
+            second_ns = due_ns - due_ns % WINDOW_NS + WINDOW_NS
+            # A window ends with the warm-up, so that none is cut in two.
+            due_ns = warmup_ns if due_ns < warmup_ns < second_ns else second_ns
+            await engine.timers.sleep_until(self._start_ns + due_ns)
             self._report(engine, errors, monitor)
 
     def _report(

@@ -72,6 +72,13 @@ def to_dict(result: Result) -> dict[str, Any]:
             "answered": outcome.answered,
             "interrupted": outcome.interrupted,
         },
+        "warmup": None
+        if result.warmup is None
+        else {
+            "duration_s": figure(result.warmup.duration_s),
+            "samples": result.warmup.samples,
+            "iterations": result.warmup.iterations,
+        },
         "plan": plain(result.plan),
         "metrics": _metrics(result),
         "thresholds": [

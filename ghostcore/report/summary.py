@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from rich.text import Text
 
-from ghostcore.execution.result import ErrorCount, GeneratorSample, Metrics, Outcome, Result
+from ghostcore._units import format_duration
+from ghostcore.execution.result import ErrorCount, GeneratorSample, Metrics, Outcome, Result, WarmUp
 from ghostcore.metrics import (
     BUILTINS,
     CounterView,
@@ -51,6 +52,7 @@ def summary_text(result: Result, width: int = DEFAULT_WIDTH) -> str:
 def summary_lines(result: Result, width: int = DEFAULT_WIDTH) -> Iterator[Text]:
     """The summary: what was offered, delivered and answered comes first, the verdict last."""
     yield from _outcome(result.outcome)
+    yield from _warmup(result.warmup, width)
     yield from _metric_tables(result, width)
     if result.thresholds:
         yield from _section("Thresholds")
@@ -87,6 +89,15 @@ def _outcome(outcome: Outcome) -> Iterator[Text]:
     yield line
     if outcome.interrupted:
         yield Text(f"  {outcome.interrupted:,} of those delivered were cut off before their end")
+
+
+def _warmup(warmup: WarmUp | None, width: int) -> Iterator[Text]:
+    if warmup is not None:
+        text = (
+            f"warm-up: the first {format_duration(round(warmup.duration_s, 1))} are not counted "
+            f"below, {_count(warmup.samples)} samples and {_count(warmup.iterations)} iterations"
+        )
+        yield from _lines(wrapped(text, width, "  "), "dim")
 
 
 # ---- metrics ------------------------------------------------------------------------------------

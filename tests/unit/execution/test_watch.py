@@ -270,6 +270,26 @@ def test_a_run_that_is_shorter_than_the_window_is_judged_on_what_there_is() -> N
     assert (result.verdict, result.breaches) == ("fail", 0)
 
 
+def test_no_error_of_a_kind_is_known_once_there_was_an_attempt() -> None:
+    run = Seconds({"ws_errors{kind:closed}": ["count<1", "count<1 over last 2s"]})
+    run.end()
+    assert [one.verdict for one in run.conclude()] == ["fail", "fail"], "nothing was attempted"
+    run.registry.recorder("ws_errors").add(0)  # type: ignore[union-attr]
+    for _ in range(5):
+        run.end()
+    assert [one.verdict for one in run.conclude()] == ["pass", "pass"]
+    run.registry.recorder("ws_errors", {"kind": "closed"}).add(1)  # type: ignore[union-attr]
+    run.end()
+    assert [one.verdict for one in run.conclude()] == ["fail", "fail"]
+
+
+def test_of_other_counters_tags_that_never_came_are_no_data() -> None:
+    run = Seconds({"c{page:typo}": "count<1"})
+    run.registry.recorder(C, {"page": "home"}).add(1)  # type: ignore[union-attr]
+    run.end()
+    assert run.conclude()[0].verdict == "fail"
+
+
 # ---- whole runs -------------------------------------------------------------------------------
 
 
