@@ -93,7 +93,8 @@ ALLOWED: dict[str, set[str]] = {
     "monitor": {"metrics", "clock", "_timers"},
     "execution.timeline": {"metrics", "_metrics"},
     "execution.result": {"metrics", "_metrics", "execution.timeline"},
-    "execution.plan": {"load", "_feeder", "_scenario", "metrics"},
+    "execution.hooks": set(),
+    "execution.plan": {"load", "_feeder", "_scenario", "metrics", "execution.hooks"},
     "execution.preflight": {"execution.plan"},
     "execution.verdict": {"metrics", "execution.plan", "execution.result"},
     "execution.watch": {"metrics", "_metrics", "execution.plan"},
@@ -130,6 +131,12 @@ ALLOWED: dict[str, set[str]] = {
         "execution.recording",
         "execution.result",
     },
+    "execution.lifecycle": {
+        "load",
+        "execution.hooks",
+        "execution.plan",
+        "execution.recording",  # where in the script it failed
+    },
     "execution.backends": {"execution.plan", "execution.worker", "load"},
     "execution.runner": {
         "_opening",
@@ -139,6 +146,7 @@ ALLOWED: dict[str, set[str]] = {
         "execution",
         "execution.backends",
         "execution.gathering",
+        "execution.lifecycle",
         "execution.plan",
         "execution.preflight",
         "execution.progress",

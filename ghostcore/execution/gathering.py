@@ -97,8 +97,19 @@ class Gathering:
             self.listener_error = error
             self._control.interrupt(f"the listener failed: {error!r}")
 
-    def thresholds(self) -> list[ThresholdResult]:
-        """Every threshold at the end of the run."""
+    def thresholds(self, *, began: bool) -> list[ThresholdResult]:
+        """Every threshold at the end of the run.
+
+        :param began: did the load? Else there is nothing to judge.
+        """
+        if not began:
+            reason = "not judged: the load was never started"
+            return [
+                ThresholdResult(
+                    one.selector, one.condition.expression, None, "-", "undetermined", reason
+                )
+                for one in self._plan.thresholds
+            ]
         return self._watch.conclude(self.counted)
 
     def error_counts(self, metrics: Metrics) -> list[ErrorCount]:

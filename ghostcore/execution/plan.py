@@ -11,6 +11,7 @@ from ghostcore._feeder import Feed, Feeder, Rows
 from ghostcore._scenario import Scenario, ScenarioFunction
 from ghostcore._units import Duration, format_duration, parse_duration, seconds_to_ns
 from ghostcore.errors import KINDS, InvalidPlan, UsageError
+from ghostcore.execution.hooks import HOOK_TIMEOUT_S, Hook, HookFunction, make_hook
 from ghostcore.load import ExternallyControlled, LoadModel
 from ghostcore.load.control import Lever
 from ghostcore.metrics import (
@@ -33,6 +34,10 @@ class RunOptions(TypedDict, total=False):
     env: Mapping[str, str] | None
     seed: int | None
     warmup: Duration
+    setup: HookFunction | None
+    teardown: HookFunction | None
+    setup_timeout: Duration
+    teardown_timeout: Duration
     allow_empty: bool
     allow_script_errors: bool
 
@@ -79,6 +84,8 @@ class Plan:
     :ivar allow_empty: thresholds without data pass.
     :ivar allow_script_errors: errors of the script's own do not fail the run.
     :ivar warmup_ns: from the start, in which nothing counts for metrics and thresholds.
+    :ivar env: of the run; scenarios have their own on top.
+    :ivar setup: runs once before the load. :ivar teardown: once after it.
     """
 
     scenarios: tuple[ScenarioPlan, ...]
@@ -88,6 +95,9 @@ class Plan:
     allow_empty: bool = False
     allow_script_errors: bool = False
     warmup_ns: int = 0
+    env: Mapping[str, str] = field(default_factory=dict)
+    setup: Hook | None = None
+    teardown: Hook | None = None
 
     @property
     def max_vus(self) -> int:
@@ -133,6 +143,8 @@ class Plan:
             "max_vus": self.max_vus,
             "duration_s": self.duration_ns / 1e9,
             "warmup_s": self.warmup_ns / 1e9,
+            "setup_timeout_s": None if self.setup is None else self.setup.timeout_s,
+            "teardown_timeout_s": None if self.teardown is None else self.teardown.timeout_s,
             "allow_empty": self.allow_empty,
             "allow_script_errors": self.allow_script_errors,
         }
@@ -214,6 +226,10 @@ def make_plan(
     env: Mapping[str, str] | None = None,
     seed: int | None = None,
     warmup: Duration = 0,
+    setup: HookFunction | None = None,
+    teardown: HookFunction | None = None,
+    setup_timeout: Duration = HOOK_TIMEOUT_S,
+    teardown_timeout: Duration = HOOK_TIMEOUT_S,
     allow_empty: bool = False,
     allow_script_errors: bool = False,
 ) -> Plan:
@@ -260,6 +276,9 @@ def make_plan(
         allow_empty,
         allow_script_errors,
         seconds_to_ns(warmup_s),
+        dict(env or {}),
+        make_hook("setup", setup, ("env",), setup_timeout, draft.problems),
+        make_hook("teardown", teardown, ("data", "env"), teardown_timeout, draft.problems),
     )
     if planned and 0 < plan.duration_ns <= plan.warmup_ns:
         draft.problems.append(

@@ -37,7 +37,7 @@ class RunListener(Protocol):
     """Follows a run: a console, a log, a test."""
 
     def started(self, plan: Plan) -> None:
-        """The plan is valid and the load begins."""
+        """The plan is valid: its set-up begins, if it has one, then the load."""
 
     def progressed(self, progress: Progress) -> None:
         """Another second is over."""

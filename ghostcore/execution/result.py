@@ -173,6 +173,7 @@ class Result:
     :ivar seed: the run's seed: the same seed gives the same choices.
     :ivar plan: what was planned, as plain data.
     :ivar duration_s: from the start of the load to the end of the last iteration.
+    :ivar setup_ms: how long the set-up took; None without one. :ivar teardown_ms: likewise.
     """
 
     metrics: Metrics
@@ -191,6 +192,8 @@ class Result:
     duration_s: float
     warnings: list[str] = field(default_factory=list)
     warmup: WarmUp | None = None
+    setup_ms: float | None = None
+    teardown_ms: float | None = None
 
     def save(self, directory: str | Path) -> Path:
         """Write the result into a directory, which is made if need be: ``result.json``.

@@ -17,6 +17,7 @@ from ghostcore.errors import EngineError, InvalidPlan, UsageError
 from ghostcore.execution import preflight
 from ghostcore.execution.backends.local import run_local
 from ghostcore.execution.gathering import Gathering
+from ghostcore.execution.lifecycle import Lifecycle
 from ghostcore.execution.plan import Plan, RunOptions, make_plan
 from ghostcore.execution.progress import RunListener
 from ghostcore.execution.result import Metrics, Result
@@ -42,18 +43,23 @@ async def run_async(
     plan = _check(scenarios, options)
     warnings = preflight.prepare(plan)
     control = control or RunControl()
+    if listener is not None:
+        listener.started(plan)
     control.begin(plan.levers())
+    gathering = Gathering(plan, control, listener)
+    lifecycle = Lifecycle(plan, control)
+    end: WorkerEnd | None = None
     try:
-        gathering = Gathering(plan, control, listener)
-        if listener is not None:
-            listener.started(plan)
+        began = await lifecycle.set_up()
         started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        end = await run_local(plan, control, gathering.report)
+        if began:
+            end = await run_local(plan, control, gathering.report, lifecycle.data)
     finally:
         control.end()
+        await lifecycle.tear_down()
     if gathering.listener_error is not None:
         raise gathering.listener_error
-    result = _conclude(plan, gathering, end, control, started_at, warnings)
+    result = _conclude(plan, gathering, lifecycle, end, control, started_at, warnings)
     if listener is not None:
         listener.finished(result)
     return result
@@ -77,6 +83,14 @@ def run(
     :param warmup: seconds or "30s" from the start of the run. What is recorded before its end, such
         as an operation that ends before it, is put aside in ``result.warmup``: it counts neither
         in ``result.metrics`` nor for a threshold.
+    :param setup: ``async def setup(env)``, run once before the load. What it returns (of numbers,
+        texts, bytes, lists and dicts) is ``vu.data``. If it fails the load is not started, and the
+        exit code is 107.
+    :param teardown: ``async def teardown(data)`` or ``teardown(data, env)``, run once at the end,
+        also of a run that was aborted or interrupted or whose set-up failed (its data is None
+        then). If it fails, the exit code is 107.
+    :param setup_timeout: seconds or "60s", after which it is cancelled and has failed.
+    :param teardown_timeout: likewise.
     :param allow_empty: thresholds without data pass.
     :param allow_script_errors: errors of the script's own do not fail the run.
     :param listener: follows the run, e.g. ``ghostcore.report.Console()``.
@@ -95,13 +109,15 @@ def run(
         pass
     else:
         raise UsageError("run() inside a running event loop: use 'await run_async(...)' there")
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        loop = runner.get_loop()
-        result = runner.run(main())
-    # Its descriptors must not wait for the garbage collector: an error that somebody keeps keeps
-    # its traceback, and with it all of the run. Not before the loop's tasks have ended.
-    engine_of(loop).close()
-    return result
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    engine = engine_of(runner.get_loop())
+    try:
+        with runner:
+            return runner.run(main())
+    finally:
+        # Its descriptors must not wait for the garbage collector: an error that somebody keeps
+        # keeps its traceback, and with it all of the run. Not before the loop's tasks have ended.
+        engine.close()
 
 
 def _check(scenarios: tuple[Scenario, ...], options: RunOptions) -> Plan:
@@ -114,24 +130,33 @@ def _check(scenarios: tuple[Scenario, ...], options: RunOptions) -> Plan:
 def _conclude(
     plan: Plan,
     gathering: Gathering,
-    end: WorkerEnd,
+    lifecycle: Lifecycle,
+    end: WorkerEnd | None,
     control: RunControl,
     started_at: str,
     warnings: list[str],
 ) -> Result:
+    """The result of a run. ``end``: None if the load never began."""
+    began, end = end is not None, end or WorkerEnd()
     if end.faults:
         raise EngineError(f"the run broke: {end.faults[0]!r}") from end.faults[0]
     everything = Metrics(gathering.totals, tuple(plan.declarations))
     outcome = outcome_of(everything)
-    thresholds = gathering.thresholds()
-    stopped = control.stop_requested.is_set() and end.aborted is None and not gathering.aborted_by
+    thresholds = gathering.thresholds(began=began)
+    aborted = lifecycle.aborted if end.aborted is None else end.aborted
+    stopped = control.stop_requested.is_set() and aborted is None and not gathering.aborted_by
+    failures, warnings = lifecycle.failures, [*warnings, *lifecycle.warnings, *end.warnings]
+    if began and plan.allow_script_errors:
+        failures, warnings = [], [*warnings, *failures]
     verdict, exit_code, reasons = judge(
         plan,
         everything,
         outcome,
         thresholds,
-        aborted=end.aborted,
+        aborted=aborted,
         interrupted=control.reason or "stopped" if stopped else None,
+        failures=failures,
+        began=began,
     )
     return Result(
         metrics=Metrics(gathering.counted, tuple(plan.declarations)),
@@ -148,7 +173,9 @@ def _conclude(
         machine=preflight.describe_machine(),
         started_at=started_at,
         duration_s=gathering.totals.seconds,
-        warnings=[*warnings, *end.warnings],
+        warnings=warnings,
+        setup_ms=lifecycle.setup_ms,
+        teardown_ms=lifecycle.teardown_ms,
         warmup=gathering.warmup(),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ghostcore.execution.plan import Plan
 from ghostcore.execution.result import (
     EXIT_ABORTED,
@@ -54,14 +56,21 @@ def judge(
     *,
     aborted: str | None,
     interrupted: str | None,
+    failures: Sequence[str] = (),
+    began: bool = True,
 ) -> tuple[RunVerdict, int, list[str]]:
     """Verdict, exit code and reasons, in the order of precedence of the exit codes.
 
     :param aborted: the reason that the script gave for ending the run.
     :param interrupted: what stopped the run from outside.
+    :param failures: what went wrong in set-up and teardown.
+    :param began: False if the load never did: then nothing can be said of what it would have been.
     """
     reasons: list[str] = []
     found: list[tuple[int, RunVerdict]] = []
+    if failures:
+        found.append((EXIT_SCRIPT, "fail"))
+        reasons += failures
     script_errors = metrics.count_of("script_errors")
     if script_errors and not plan.allow_script_errors:
         found.append((EXIT_SCRIPT, "fail"))
@@ -72,6 +81,9 @@ def judge(
     if interrupted is not None:
         found.append((EXIT_INTERRUPTED, "inconclusive"))
         reasons.append(f"interrupted: {interrupted}")
+    if not began:
+        code, verdict = found[0]
+        return verdict, code, [*reasons, "the load was never started"]
     failed = [one for one in thresholds if one.verdict == "fail"]
     nothing = _nothing_done(metrics, outcome, interrupted is not None)
     if failed or nothing:

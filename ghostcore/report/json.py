@@ -66,6 +66,8 @@ def to_dict(result: Result) -> dict[str, Any]:
         "seed": result.seed,
         "started_at": result.started_at,
         "duration_s": figure(result.duration_s),
+        "setup_ms": figure(result.setup_ms),
+        "teardown_ms": figure(result.teardown_ms),
         "outcome": {
             "offered": outcome.offered,
             "delivered": outcome.delivered,

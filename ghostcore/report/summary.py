@@ -66,6 +66,7 @@ def summary_lines(result: Result, width: int = DEFAULT_WIDTH) -> Iterator[Text]:
         for warning in result.warnings:
             yield from _lines(wrapped(clean(warning), width, "  ! ", "    "), "yellow")
     yield Text()
+    yield from _lifecycle(result)
     yield from _lines(wrapped(_generator(result.generator), width, "", "  "), "dim")
     yield from _verdict(result, width)
 
@@ -265,6 +266,13 @@ def _error(error: ErrorCount, width: int) -> Iterator[Text]:
             parts.append(f"after {compact(sample.elapsed_ms)} ms")
         text = f"{', '.join(parts)}: {clean(sample.text)}"
         yield from _lines(wrapped(text, width, "     "), "dim")
+
+
+def _lifecycle(result: Result) -> Iterator[Text]:
+    steps = (("set-up", result.setup_ms), ("teardown", result.teardown_ms))
+    parts = [f"{name} {format_duration(ms / 1e3)}" for name, ms in steps if ms is not None]
+    if parts:
+        yield Text(", ".join(parts), style="dim")
 
 
 def _generator(samples: list[GeneratorSample]) -> str:
