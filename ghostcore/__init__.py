@@ -27,6 +27,7 @@ from ghostcore.errors import (
 from ghostcore.execution.progress import Progress, RunListener
 from ghostcore.execution.result import Result, WarmUp
 from ghostcore.execution.runner import run, run_async
+from ghostcore.execution.running import Running, start
 from ghostcore.load import (
     ConstantArrivalRate,
     ConstantVUs,
@@ -70,6 +71,7 @@ __all__ = [
     "Result",
     "RunControl",
     "RunListener",
+    "Running",
     "Scenario",
     "ScriptAborted",
     "SharedIterations",
@@ -89,4 +91,5 @@ __all__ = [
     "run_async",
     "scenario",
     "socketio",
+    "start",
 ]

@@ -154,6 +154,14 @@ ALLOWED: dict[str, set[str]] = {
         "execution.verdict",
         "execution.worker",  # what a worker reports, never a worker itself
     },
+    "execution.running": {
+        "_scenario",
+        "load",
+        "execution.plan",
+        "execution.progress",
+        "execution.result",
+        "execution.runner",
+    },
     "execution": set(),
     "report": {
         "metrics",

@@ -90,6 +90,8 @@ class Gathering:
             sum(report.planned.values()),
             sum(report.active.values()),
             self._control.reason,
+            self.counted,
+            report.snapshot,
         )
         try:
             listener.progressed(progress)

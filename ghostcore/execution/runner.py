@@ -25,7 +25,7 @@ from ghostcore.execution.verdict import judge, outcome_of
 from ghostcore.execution.worker import WorkerEnd
 from ghostcore.load.control import RunControl
 
-__all__ = ["run", "run_async"]
+__all__ = ["carry_out", "prepare", "run", "run_async"]
 
 
 async def run_async(
@@ -40,29 +40,8 @@ async def run_async(
         ends it gracefully, a second one at once, and the result is marked interrupted;
         ``set_vus()``, ``pause()`` and ``resume()`` move externally controlled users.
     """
-    plan = _check(scenarios, options)
-    warnings = preflight.prepare(plan)
-    control = control or RunControl()
-    if listener is not None:
-        listener.started(plan)
-    control.begin(plan.levers())
-    gathering = Gathering(plan, control, listener)
-    lifecycle = Lifecycle(plan, control)
-    end: WorkerEnd | None = None
-    try:
-        began = await lifecycle.set_up()
-        started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        if began:
-            end = await run_local(plan, control, gathering.report, lifecycle.data)
-    finally:
-        control.end()
-        await lifecycle.tear_down()
-    if gathering.listener_error is not None:
-        raise gathering.listener_error
-    result = _conclude(plan, gathering, lifecycle, end, control, started_at, warnings)
-    if listener is not None:
-        listener.finished(result)
-    return result
+    plan, warnings = prepare(scenarios, options)
+    return await carry_out(plan, warnings, listener, control or RunControl())
 
 
 def run(
@@ -120,11 +99,42 @@ def run(
         engine.close()
 
 
-def _check(scenarios: tuple[Scenario, ...], options: RunOptions) -> Plan:
+def prepare(scenarios: tuple[Scenario, ...], options: RunOptions) -> tuple[Plan, list[str]]:
+    """The plan, which this machine can carry, and warnings.
+
+    :raises InvalidPlan: with all problems.
+    """
     wrong = [one for one in scenarios if not isinstance(one, Scenario)]
     if wrong:
         raise InvalidPlan([f"{one!r} is no scenario: declare it with @scenario" for one in wrong])
-    return make_plan(scenarios, **options)
+    plan = make_plan(scenarios, **options)
+    return plan, preflight.prepare(plan)
+
+
+async def carry_out(
+    plan: Plan, warnings: list[str], listener: RunListener | None, control: RunControl
+) -> Result:
+    """Set up, load, tear down and judge."""
+    if listener is not None:
+        listener.started(plan)
+    control.begin(plan.levers())
+    gathering = Gathering(plan, control, listener)
+    lifecycle = Lifecycle(plan, control)
+    end: WorkerEnd | None = None
+    try:
+        began = await lifecycle.set_up()
+        started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        if began:
+            end = await run_local(plan, control, gathering.report, lifecycle.data)
+    finally:
+        control.end()
+        await lifecycle.tear_down()
+    if gathering.listener_error is not None:
+        raise gathering.listener_error
+    result = _conclude(plan, gathering, lifecycle, end, control, started_at, warnings)
+    if listener is not None:
+        listener.finished(result)
+    return result
 
 
 def _conclude(
