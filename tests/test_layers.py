@@ -132,6 +132,7 @@ ALLOWED: dict[str, set[str]] = {
         "execution.result",
     },
     "execution.lifecycle": {
+        "_opening",
         "load",
         "execution.hooks",
         "execution.plan",

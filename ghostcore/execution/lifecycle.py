@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgpack
 
+from ghostcore._opening import engine_of
 from ghostcore._units import format_duration
 from ghostcore.errors import ScriptAborted, UsageError
 from ghostcore.execution.hooks import Hook
@@ -59,13 +60,13 @@ class Lifecycle:
         if self._control.stop_requested.is_set():
             self._over = True  # nothing to tear down
             return False
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
+        now_ns = engine_of(asyncio.get_running_loop()).now_ns
+        began_ns = now_ns()
         task = asyncio.ensure_future(hook.call(self._plan.env))
         try:
             end = await _bounded(task, hook.timeout_s, self._control.stop_requested.wait())
         finally:
-            self.setup_ms = (loop.time() - began_s) * 1e3
+            self.setup_ms = (now_ns() - began_ns) / 1e6
         if not self._succeeded(hook, task, end):
             return False
         try:
@@ -84,13 +85,13 @@ class Lifecycle:
         if hook is None or self._over:
             return
         self._over = True
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
+        now_ns = engine_of(asyncio.get_running_loop()).now_ns
+        began_ns = now_ns()
         task = asyncio.ensure_future(hook.call(self.data, self._plan.env))
         try:
             end = await _bounded(task, hook.timeout_s, self._control.another())
         finally:
-            self.teardown_ms = (loop.time() - began_s) * 1e3
+            self.teardown_ms = (now_ns() - began_ns) / 1e6
         self._succeeded(hook, task, end)
         if end == "stopped":
             self.warnings.append("teardown was cut short: what it was to undo may still be there")
