@@ -128,8 +128,9 @@ def test_users_under_control_follow_the_reader() -> None:
         async with ghostcore.start(one, seed=1) as running:
             async for progress in running:
                 active.append(progress.active_vus)
-                running.control.set_vus(min(10, len(active)))
-                if len(active) == 5:
+                if len(active) < 5:
+                    running.control.set_vus(len(active))
+                elif len(active) == 5:
                     running.stop()
         return active
 
