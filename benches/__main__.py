@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from benches import echo, memory
+from benches import echo, memory, rate
 from benches.measure import Refused, machine, raise_descriptors
 
 WIDTH = 130
@@ -31,6 +31,7 @@ class Group(NamedTuple):
 
 GROUPS = {
     "echo": Group(echo.measure, echo.tables),
+    "rate": Group(rate.measure, rate.tables),
     "idle": Group(memory.measure, memory.tables),
 }
 
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--without-k6", action="store_true", help="no rival, no ratio")
     made.add_argument("--repeats", type=int, help="rounds of echo (5), rate and flight (3)")
     made.add_argument("--seconds", type=float, help="length of each run of these, and of timers")
+    made.add_argument("--rate", type=int, help="round trips a second of `rate`")
     made.add_argument("--out", type=Path, default=OUT, help="where the JSON goes")
     return made
 
