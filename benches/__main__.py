@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from benches import echo, memory, rate
+from benches import echo, flight, memory, rate
 from benches.measure import Refused, machine, raise_descriptors
 
 WIDTH = 130
@@ -32,6 +32,7 @@ class Group(NamedTuple):
 GROUPS = {
     "echo": Group(echo.measure, echo.tables),
     "rate": Group(rate.measure, rate.tables),
+    "flight": Group(flight.measure, flight.tables),
     "idle": Group(memory.measure, memory.tables),
 }
 
