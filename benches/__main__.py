@@ -34,6 +34,7 @@ GROUPS = {
     "rate": Group(rate.measure, rate.tables),
     "flight": Group(flight.measure, flight.tables),
     "idle": Group(memory.measure, memory.tables),
+    "wss": Group(memory.measure_wss, memory.tables),
 }
 
 

@@ -19,9 +19,9 @@ from benches.measure import Refused, kernel_bytes
 from benches.needed import IDLE_KIB, verdict
 from benches.processes import Client, Server
 
-__all__ = ["IdleFigures", "measure", "measure_idle", "tables"]
+__all__ = ["IdleFigures", "measure", "measure_idle", "measure_wss", "tables"]
 
-NAMES = {"idle": "", "idle_socketio": " Socket.IO"}
+NAMES = {"idle": "", "idle_socketio": " Socket.IO", "idle_wss": " wss"}
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,18 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     return [
         measure_idle(client, kind, few=few, many=top, pace=pace, wait_s=wait_s)
         for client, kind, top in kinds
+    ]
+
+
+def measure_wss(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Users of wss://, at a pace that leaves both sides time for the handshakes."""
+    few, many, pace, wait_s = (50, 250, 100, 1.0) if options.quick else (500, 4000, 200, 10.0)
+    kinds = [("picows", many)]
+    if not options.without_k6:
+        kinds.append(("k6", many if options.quick else 2000))
+    return [
+        measure_idle(client, "idle_wss", few=few, many=top, pace=pace, wait_s=wait_s)
+        for client, top in kinds
     ]
 
 

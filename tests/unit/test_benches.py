@@ -17,7 +17,7 @@ import pytest
 from benches import __main__ as command
 from benches import clients, echo, memory
 from benches.measure import Refused, check_descriptors, machine, read, wait_until
-from benches.processes import Server, ServerState, cores, pinned
+from benches.processes import Client, Server, ServerState, cores, pinned
 from tests.support.tables import text_of
 
 
@@ -88,6 +88,25 @@ def test_idle_users_connect_and_stay(kind: str, link: str) -> None:
     assert figures.rss_bytes > 0
 
 
+def test_idle_users_of_wss_check_the_certificate() -> None:
+    figures = memory.measure_once("picows", "idle_wss", users=5, connects_per_s=50, wait_s=0.1)
+    assert figures.users == 5
+
+
+def test_a_user_of_wss_refuses_a_certificate_of_another_authority() -> None:
+    with (
+        Server("benches.servers", tls=True) as server,
+        Server("benches.servers", tls=True) as other,
+    ):
+        assert server.url.startswith("wss://")
+        command = clients.ghostcore_command(
+            "idle_wss", server.url, 1, 0.3, link="picows", CA=str(other.ca)
+        )
+        with Client("picows", command) as client, pytest.raises(RuntimeError, match="code 99"):
+            client.output(60)
+        assert server.state().accepted == 0
+
+
 def test_a_lost_user_is_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Server, "state", lambda _: ServerState(4, 5, 0))
     figures = memory.measure_idle("epoll", "idle", few=2, many=4, pace=100, wait_s=0)
@@ -102,13 +121,16 @@ def test_memory_is_the_slope_between_two_runs(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(memory, "measure_once", measured)
     report = [memory.measure_idle("epoll", kind, few=1000, many=10_000)
               for kind in ("idle", "idle_socketio")]  # fmt: skip
+    report.append(memory.measure_idle("picows", "idle_wss", few=500, many=4000))
+    assert report[0]["kib_per_user"] == 7
     shown = text_of(*memory.tables(report)).splitlines()
-    assert [line.count(" NO ") for line in shown if "7.00" in line] == [1, 1]
+    assert [line.count(" NO ") for line in shown if "7.00" in line] == [1, 1, 0]
+    assert any("picows wss" in line and "<= 40" in line and "yes" in line for line in shown)
 
 
 def test_groups_are_named_one_by_one_or_in_a_list(capsys: pytest.CaptureFixture[str]) -> None:
-    options = command.parser().parse_args(["--only", "echo,idle", "--only", "idle"])
-    assert options.only == ["echo", "idle", "idle"]
+    options = command.parser().parse_args(["--only", "echo,idle", "--only", "wss"])
+    assert options.only == ["echo", "idle", "wss"]
     with pytest.raises(SystemExit):
         command.parser().parse_args(["--only", "echo,moon"])
     assert "no bench 'moon'; there are echo, " in capsys.readouterr().err
