@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from benches import echo, flight, memory, rate
+from benches import echo, flight, memory, rate, timers
 from benches.measure import Refused, machine, raise_descriptors
 
 WIDTH = 130
@@ -35,6 +35,7 @@ GROUPS = {
     "flight": Group(flight.measure, flight.tables),
     "idle": Group(memory.measure, memory.tables),
     "wss": Group(memory.measure_wss, memory.tables),
+    "timers": Group(timers.measure, timers.tables),
 }
 
 
