@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from benches import echo, flight, memory, rate, timers
+from benches import echo, flight, hold, memory, rate, timers
 from benches.measure import Refused, machine, raise_descriptors
 
 WIDTH = 130
@@ -35,6 +35,7 @@ GROUPS = {
     "flight": Group(flight.measure, flight.tables),
     "idle": Group(memory.measure, memory.tables),
     "wss": Group(memory.measure_wss, memory.tables),
+    "hold": Group(hold.measure, hold.tables),
     "timers": Group(timers.measure, timers.tables),
 }
 
@@ -61,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--repeats", type=int, help="rounds of echo (5), rate and flight (3)")
     made.add_argument("--seconds", type=float, help="length of each run of these, and of timers")
     made.add_argument("--rate", type=int, help="round trips a second of `rate`")
+    made.add_argument("--hold", type=float, metavar="SECONDS", help="length of `hold` (300)")
     made.add_argument("--out", type=Path, default=OUT, help="where the JSON goes")
     return made
 
