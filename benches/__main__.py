@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from benches import echo, flight, hold, memory, rate, timers
+from benches import connect, echo, flight, hold, memory, rate, timers
 from benches.measure import Refused, machine, raise_descriptors
 
 WIDTH = 130
@@ -36,6 +36,7 @@ GROUPS = {
     "idle": Group(memory.measure, memory.tables),
     "wss": Group(memory.measure_wss, memory.tables),
     "hold": Group(hold.measure, hold.tables),
+    "connect": Group(connect.measure, connect.tables),
     "timers": Group(timers.measure, timers.tables),
 }
 
@@ -63,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seconds", type=float, help="length of each run of these, and of timers")
     made.add_argument("--rate", type=int, help="round trips a second of `rate`")
     made.add_argument("--hold", type=float, metavar="SECONDS", help="length of `hold` (300)")
+    made.add_argument("--paces", type=int, nargs="+", help="connects a second of `connect`")
     made.add_argument("--out", type=Path, default=OUT, help="where the JSON goes")
     return made
 
