@@ -16,7 +16,7 @@ from rich.table import Table
 from benches import connect, echo, flight, hold, memory, rate, timers
 from benches.measure import Refused, machine, raise_descriptors
 
-WIDTH = 130
+WIDTH = 140
 """Of tables in a file or a log."""
 
 OUT = Path(__file__).parent / "out" / "bench.json"

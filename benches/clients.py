@@ -134,10 +134,10 @@ async def idle_socketio(vu: VU) -> None:
 @scenario()
 async def connects(vu: VU) -> None:
     """One of OPENERS that open all sockets, each one after the other, and sit on them."""
-    sources, held = int(vu.env["SOURCES"]), list[WebSocketSession]()
-    for number in range(vu.id - 1, int(vu.env["USERS"]), OPENERS):
-        address = f"127.0.0.{1 + number % sources}" if sources > 1 else None
-        held.append(await vu.connect(vu.env["URL"], link=link_of(vu), local_address=address))
+    url, link, source = vu.env["URL"], link_of(vu), vu.env.get("SOURCE")
+    held = list[WebSocketSession]()
+    for _ in range(vu.id - 1, int(vu.env["USERS"]), OPENERS):
+        held.append(await vu.connect(url, link=link, local_address=source))
     await vu.sleep(IDLE_S)
 
 

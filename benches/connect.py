@@ -48,11 +48,15 @@ class Quarter:
 
 
 class Case(NamedTuple):
-    """One row. :ivar pace: connects a second; 0: closed loops. :ivar sources: source addresses."""
+    """One row.
+
+    :ivar pace: connects a second; 0: closed loops.
+    :ivar source: the one address that all come from; "": the client may take several.
+    """
 
     client: str
     pace: int = 0
-    sources: int = 1
+    source: str = ""
 
 
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -60,7 +64,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     check_descriptors(users)
     paces = options.paces or ((500,) if options.quick else PACES)
     cases = [Case("C"), *(Case("epoll", pace) for pace in paces)]
-    cases += [Case("epoll"), Case("epoll", sources=50), Case("picows")]
+    cases += [Case("epoll"), Case("epoll", source="127.0.0.1"), Case("picows")]
     return [measure_once(case, users, idle_s) for case in cases]
 
 
@@ -71,7 +75,7 @@ def measure_once(case: Case, users: int, idle_s: float) -> dict[str, Any]:
     timeout_s = 60 + 3 * ramp_s
     kind, env = "idle", {}
     if case.client != "C" and not case.pace:
-        kind, env = "connects", {"SOURCES": str(case.sources)}
+        kind, env = "connects", {"SOURCE": case.source} if case.source else {}
     with Server("benches.limit.server") as server:
         duration_s = timeout_s + idle_s
         command = COMMANDS[case.client](kind, server.url, users, duration_s, ramp_s, **env)
@@ -166,21 +170,22 @@ def crossing(samples: Sequence[Sample], connections: float) -> Sample:
 
 def tables(rows: Sequence[dict[str, Any]]) -> list[Table]:
     title = f"connecting {rows[0]['users']:,} sockets, by quarters" if rows else None
-    table = Table("client", "asked/s", "source\naddresses", "connects/s", "CPU us each",
-                  "whole", "without\nidle cost", "share\nof C", "needed", "holds",
-                  "last x first,\nclock / CPU", "needed", "holds", title=title)  # fmt: skip
-    limit_us = next(
-        (row["connect_us"] for row in rows if row["client"] == "C" and "quarters" in row), 0
-    )
-    refused = []
+    table = Table(title=title)
+    for name in ("client", "asked/s", "source", "connects/s", "CPU us each", "us", "less\nidle",
+                 "of C", f"<= {CONNECT_US:g} us\nholds", "last x first,\nclock / CPU",
+                 f">= {FLAT:g}\nholds"):  # fmt: skip
+        table.add_column(name, no_wrap=True)
+    costs_us = (row["connect_us"] for row in rows if row["client"] == "C" and "quarters" in row)
+    limit_us, refused = next(costs_us, None), []
     for row in rows:
-        shown = [row["client"], f"{row['pace'] or 'closed'}", str(row["sources"])]
+        shown = [row["client"], f"{row['pace'] or 'closed'}", row["source"] or "own"]
         if "refused" in row:
             table.add_row(*shown, "refused")
             refused.append(f"refused: {' '.join(shown)}: {row['refused']}")
             continue
         parts, flat, cost_us = row["quarters"], row["flat"], row["connect_us"]
-        judged = row["client"] == "epoll"
+        # From one address the kernel's search for a port is what grows: it is shown, not judged.
+        judged = row["client"] == "epoll" and not row["source"]
         table.add_row(
             *shown,
             " ".join(f"{part['connects_per_s']:,.0f}" for part in parts),
@@ -188,11 +193,9 @@ def tables(rows: Sequence[dict[str, Any]]) -> list[Table]:
             f"{cost_us:.0f}",
             f"{row['connect_us_over_idle']:.0f}",
             f"{limit_us / cost_us:.2f}" if limit_us else "",
-            f"<= {CONNECT_US:g}" if judged else "",
             verdict(cost_us <= CONNECT_US) if judged else "",
             f"{flat['clock']:.2f} / {flat['cpu']:.2f}",
-            f">= {FLAT:g}" if judged else "",
             verdict(min(flat.values()) >= FLAT) if judged else "",
-        )  # fmt: skip
+        )
     table.caption = "\n".join(refused) or None
     return [table]

@@ -82,11 +82,20 @@ static void upgrade(int fd, const char *host, int port) {
         errx(1, "not upgraded: %.60s", head);
 }
 
-static int connected(const char *host, int port) {
-    struct sockaddr_in peer = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+/* The kernel's search for a free port is no part of the limit: on loopback each thousand users has
+ * a source address of its own. */
+static int connected(const char *host, int port, int index) {
+    struct sockaddr_in peer = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)}, own = {0};
     if (inet_pton(AF_INET, host, &peer.sin_addr) != 1)
         errx(1, "%s is no IPv4 address", host);
     int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+    if (index >= 1000 && ntohl(peer.sin_addr.s_addr) >> 24 == 127) {
+        own.sin_family = AF_INET;
+        own.sin_addr.s_addr = htonl(0x7f000001 + (uint32_t)index / 1000 % 50);
+        if (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) != 0 ||
+            bind(fd, (struct sockaddr *)&own, sizeof own) != 0)
+            err(1, "bind to another source address");
+    }
     if (fd < 0 || connect(fd, (struct sockaddr *)&peer, sizeof peer) != 0)
         err(1, "connect to %s:%d", host, port);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -180,7 +189,7 @@ int main(int count, char **words) {
         errx(2, "IN_FLIGHT must be from 0 to %d, with a RATE 1", MOST_IN_FLIGHT);
     for (int i = 0; i < users; i++) {
         struct epoll_event wanted = {.events = EPOLLIN, .data.ptr = &all[i]};
-        all[i].fd = connected(words[1], port);
+        all[i].fd = connected(words[1], port, i);
         if (epoll_ctl(poll, EPOLL_CTL_ADD, all[i].fd, &wanted) != 0)
             err(1, "epoll_ctl");
     }
