@@ -16,7 +16,7 @@ __all__ = ["measure", "measure_echo", "tables"]
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    users, seconds = (20, 1.0) if options.quick else (200, 5.0)
+    users, seconds = (20, 1.0) if options.quick else (200, 4.0)
     rivals = () if options.without_k6 else ("k6",)
     rounds = options.repeats or (1 if options.quick else 5)
     return measure_echo(("C", *LINKS, *LOOPS, *rivals), users, options.seconds or seconds, rounds)

@@ -15,7 +15,7 @@ __all__ = ["measure", "tables"]
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    users, seconds = (20, 1.0) if options.quick else (200, 4.0)
+    users, seconds = (20, 1.0) if options.quick else (200, 3.0)
     seconds = options.seconds or seconds
     rounds = options.repeats or (1 if options.quick else 3)
     clients = ("C", *LINKS, *LOOPS, *(() if options.without_k6 else ("k6",)))

@@ -34,7 +34,7 @@ LATENESS = Trend("timer_lateness", unit="us")
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     if options.quick:
         return measure_hold(500, options.hold or 10.0, settle_s=1, interval_s=2, timeout_s=2)
-    return measure_hold(HELD, options.hold or 300.0, settle_s=10, interval_s=25, timeout_s=20)
+    return measure_hold(HELD, options.hold or 300.0, settle_s=5, interval_s=25, timeout_s=20)
 
 
 def measure_hold(

@@ -24,7 +24,7 @@ DELIVERED = 0.99
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    users, seconds, rate_per_s = (20, 1.0, 2000) if options.quick else (300, 5.0, RATE_PER_S)
+    users, seconds, rate_per_s = (20, 1.0, 2000) if options.quick else (300, 4.0, RATE_PER_S)
     seconds = options.seconds or seconds
     rate_per_s = options.rate or rate_per_s
     clients = ("C", *LINKS, *LOOPS)
