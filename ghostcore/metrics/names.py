@@ -14,10 +14,10 @@ _TABLE: tuple[tuple[Declaration, str], ...] = (
     (Counter("iterations"), "iterations that came to their end, by a return or by an error"),
     (Trend("iteration_duration"), "start to end of an iteration, sleeps included"),
     (Trend("iteration_lateness"), "due time to start of an iteration"),
-    (Trend("iteration_response_time"), "due time to end of an iteration"),
+    (Trend("iteration_response_time"), "due time to end of an iteration, or of a dropped start"),
     (Counter("iterations_failed"), "iterations that an error of the server's ended"),
     (Counter("iterations_interrupted"), "iterations that the end of the run or of a stage cut off"),
-    (Counter("dropped_iterations"), "starts that were due while no user was free"),
+    (Counter("dropped_iterations"), "starts that were due and not made"),
     (Rate("checks"), "checks that held"),
     (Counter("script_errors"), "iterations that ended with an error that is not the server's"),
     # traffic

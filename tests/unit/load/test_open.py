@@ -126,6 +126,23 @@ def test_a_stalled_loop_gives_answers_their_turn_before_it_drops() -> None:
     assert [number for number, _, lateness in fake.pool.begun if lateness] == [11, 12, 13]
 
 
+def test_a_stalled_loop_does_not_look_again_for_each_of_thousands() -> None:
+    passes = 0
+
+    def watch(fake: FakeOpenRun) -> None:
+        def count() -> None:
+            nonlocal passes
+            passes += 1
+            if len(fake.dropped) < 1_999:
+                fake_loop().call_soon(count)
+
+        after(0, lambda: (fake_loop().clock.advance(2), count()))
+
+    fake, _ = run(ConstantArrivalRate(1000, 2, preallocated_vus=1), 10 * S, watch)
+    assert len(fake.dropped) == 1_999
+    assert passes < 30
+
+
 def test_what_is_dropped_at_the_end_is_cut_off_when_its_user_is_interrupted() -> None:
     fake, ended_ns = run(ConstantArrivalRate(1, 3, preallocated_vus=1, graceful_stop=2), 90 * S)
     assert fake.dropped == [S, 2 * S]
