@@ -108,6 +108,7 @@ class WebSocketSession(SessionBlock, WebSocketBase):
         :raises Timeout: kind ``reply_timeout``. :raises ProtocolViolation: see `verify`.
         :raises ClosedByPeer: the connection ended; what was in flight counts as infinite.
         """
+        self._observer.begun(self.engine.now_ns())
         return EchoLoop(
             self, frame, count, duration, in_flight, timeout, verify, metric, self._observer
         )

@@ -5,7 +5,15 @@ The recorders themselves are C (``ghostcore._metrics``); this package gives them
 
 from __future__ import annotations
 
-from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend, from_due
+from ghostcore.metrics.declarations import (
+    FROM_DUE,
+    Counter,
+    Declaration,
+    Gauge,
+    Rate,
+    Trend,
+    from_due,
+)
 from ghostcore.metrics.names import BUILTINS, DESCRIPTIONS
 from ghostcore.metrics.quantiles import Bounds, Interval, TooFew, bounds, interval, needed_samples
 from ghostcore.metrics.registry import AnyRecorder, Registry
@@ -33,6 +41,7 @@ from ghostcore.metrics.views import (
 __all__ = [
     "BUILTINS",
     "DESCRIPTIONS",
+    "FROM_DUE",
     "AnyRecorder",
     "Bounds",
     "Condition",

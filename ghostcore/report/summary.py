@@ -10,6 +10,7 @@ from ghostcore._units import format_duration
 from ghostcore.execution.result import ErrorCount, GeneratorSample, Metrics, Outcome, Result, WarmUp
 from ghostcore.metrics import (
     BUILTINS,
+    FROM_DUE,
     CounterView,
     GaugeView,
     RateView,
@@ -108,7 +109,12 @@ def ordered_selectors(metrics: Metrics, thresholds: Iterable[ThresholdResult]) -
     """Custom metrics by name, then the built-in ones in their own order; below each what is told
     apart: samples that thresholds select, checks and kinds of errors."""
     builtin = {name: place for place, name in enumerate(BUILTINS)}
-    names = sorted(metrics, key=lambda name: (name in builtin, builtin.get(name, 0), name))
+
+    def place_of(name: str) -> tuple[bool, int, str]:
+        base = name.removesuffix(FROM_DUE)
+        return base in builtin, builtin.get(base, 0), name
+
+    names = sorted(metrics, key=place_of)
     wanted = dict.fromkeys(one.metric for one in thresholds if parse_selector(one.metric).tags)
     found = []
     for name in names:
