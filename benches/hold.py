@@ -32,9 +32,12 @@ LATENESS = Trend("timer_lateness", unit="us")
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """:raises Refused: the users came too late, or the server did not ping as it should."""
     if options.quick:
-        return measure_hold(500, options.hold or 10.0, settle_s=1, interval_s=2, timeout_s=2)
-    return measure_hold(HELD, options.hold or 300.0, settle_s=5, interval_s=25, timeout_s=20)
+        report = measure_hold(500, options.hold or 10.0, settle_s=1, interval_s=2, timeout_s=2)
+    else:
+        report = measure_hold(HELD, options.hold or 300.0, settle_s=5, interval_s=25, timeout_s=20)
+    return checked(report)
 
 
 def measure_hold(
@@ -43,7 +46,7 @@ def measure_hold(
     """Connect them, let them settle, hold them for so long.
 
     :param interval_s: between an answer and the next ping of Engine.IO. :param timeout_s: for it.
-    :raises Refused: not all came, or the server did not ping as it should.
+    :raises Refused: so many cannot be.
     """
     check_descriptors(users)
     ramp_s = users / CONNECTS_PER_S
@@ -55,24 +58,22 @@ def measure_hold(
             first_s = time.monotonic()
             server.wait_for(client, users, 60 + 3 * ramp_s)
             connected_s = time.monotonic() - first_s
-            if connected_s > ramp_s + settle_s:
-                raise Refused(f"{users:,} users came in {connected_s:.1f} s, not {ramp_s:.1f}")
             time.sleep(settle_s)
             before, server_before, counts_before = client.read(), server.read(), server.counts()
             time.sleep(hold_s)
             client.check()
             after, server_after, counts = client.read(), server.read(), server.counts()
             told = json.loads(client.output(tail_s(settle_s) + 60))
-    pings = counts["pings"] - counts_before["pings"]
-    check_pings(pings, users, hold_s, interval_s)
     return {
         "users": users,
+        "ramp_s": ramp_s,
         "connected_s": connected_s,
+        "settle_s": settle_s,
         "hold_s": hold_s,
         "ping_interval_s": interval_s,
         "ping_timeout_s": timeout_s,
         "server": counts,
-        "pings_while_held": pings,
+        "pings_while_held": counts["pings"] - counts_before["pings"],
         # Of each user at most one is on its way; what is older the server has counted as missing.
         "pongs_awaited": counts["pings"] - counts["pongs"] - counts["pongs_missing"],
         **_sides(before, after, server_before, server_after),
@@ -86,11 +87,15 @@ def tail_s(settle_s: float) -> float:
     return 2 * settle_s
 
 
-def check_pings(pings: int, users: int, hold_s: float, interval_s: float) -> None:
-    """:raises Refused: the server pinged less than the interval allows for."""
-    wanted = users * hold_s / interval_s
+def checked(report: dict[str, Any]) -> dict[str, Any]:
+    """The report, if it is of what was asked for; :raises Refused: it is not."""
+    users, hold_s, ramp_s = report["users"], report["hold_s"], report["ramp_s"]
+    if report["connected_s"] > ramp_s + report["settle_s"]:
+        raise Refused(f"{users:,} users came in {report['connected_s']:.1f} s, not {ramp_s:.1f}")
+    pings, wanted = report["pings_while_held"], users * hold_s / report["ping_interval_s"]
     if pings < PINGED * wanted:
         raise Refused(f"{pings:,} pings in {hold_s:g} s, not some {wanted:,.0f}")
+    return report
 
 
 def _sides(
