@@ -1,4 +1,4 @@
-"""``python -m benches``: measure, print a table, write benches/out/bench.json."""
+"""``python -m benches``: measure, print tables, write benches/out/bench.json."""
 
 from __future__ import annotations
 
@@ -6,28 +6,50 @@ import argparse
 import datetime
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
-from benches.clients import LINKS
-from benches.echo import measure_echo
-from benches.measure import machine
-from benches.memory import measure_idle
+from benches import connect, echo, flight, hold, memory, rate, timers
+from benches.measure import Refused, machine, raise_descriptors
 
-GROUPS = ("echo", "idle")
+WIDTH = 140
+"""Of tables in a file or a log."""
+
 OUT = Path(__file__).parent / "out" / "bench.json"
 
-NEEDED_ECHO_RATIO = 5.0
-NEEDED_LIMIT_SHARE = {"epoll": 0.75, "picows": 0.6}
-NEEDED_IDLE_KIB = {
-    ("epoll", "idle"): 2.5,
-    ("epoll", "idle_socketio"): 3.5,
-    ("picows", "idle"): 8.0,
-    ("picows", "idle_socketio"): 9.0,
+
+class Group(NamedTuple):
+    """What one word of ``--only`` stands for."""
+
+    measure: Callable[[argparse.Namespace], Any]
+    tables: Callable[[Any], list[Table]]
+
+
+GROUPS = {
+    "echo": Group(echo.measure, echo.tables),
+    "rate": Group(rate.measure, rate.tables),
+    "flight": Group(flight.measure, flight.tables),
+    "idle": Group(memory.measure, memory.tables),
+    "wss": Group(memory.measure_wss, memory.tables),
+    "hold": Group(hold.measure, hold.tables),
+    "connect": Group(connect.measure, connect.tables),
+    "timers": Group(timers.measure, timers.tables),
 }
+
+
+def groups_of(text: str) -> list[str]:
+    """The groups that a word of the command line names: ``echo,idle``."""
+    names = text.split(",")
+    unknown = [name for name in names if name not in GROUPS]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"no bench {', '.join(map(repr, unknown))}; there are {', '.join(GROUPS)}"
+        )
+    return names
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,97 +57,57 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--quick", action="store_true", help="seconds instead of minutes; no figures to quote"
     )
-    made.add_argument("--only", choices=GROUPS, action="append", help="these groups only")
+    made.add_argument("--only", type=groups_of, action="extend", metavar="NAME[,NAME..]",
+                      help=f"these groups only, of {', '.join(GROUPS)}")  # fmt: skip
     made.add_argument("--without-k6", action="store_true", help="no rival, no ratio")
-    made.add_argument("--repeats", type=int, help="runs of each echo client (5; quick: 1)")
-    made.add_argument("--seconds", type=float, help="length of each of these runs (5; quick: 1)")
+    made.add_argument("--repeats", type=int, help="rounds of echo (5), rate and flight (3)")
+    made.add_argument("--seconds", type=float, help="length of each run of these, and of timers")
+    made.add_argument("--rate", type=int, help="round trips a second of `rate`")
+    made.add_argument("--hold", type=float, metavar="SECONDS", help="length of `hold` (300)")
+    made.add_argument("--paces", type=int, nargs="+", help="connects a second of `connect`")
     made.add_argument("--out", type=Path, default=OUT, help="where the JSON goes")
     return made
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Everything that the options ask for."""
-    groups = options.only or GROUPS
-    rivals = () if options.without_k6 else ("k6",)
+def measured(group: Group, options: argparse.Namespace) -> Any:
+    """What the group found, or why it found nothing: the other groups go on."""
+    try:
+        return group.measure(options)
+    except (Refused, RuntimeError, TimeoutError) as reason:
+        return {"refused": f"{type(reason).__name__}: {reason}"}
+
+
+def show(name: str, found: Any, console: Console) -> bool:
+    """Print the tables of a group; whether there are any."""
+    if isinstance(found, dict) and isinstance(found.get("refused"), str):
+        console.print(f"{name}: no figures. {found['refused']}", markup=False)
+        return False
+    for table in GROUPS[name].tables(found):
+        console.print(table)
+    return True
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure group after group. 1 if one of them has no figures, else 0."""
+    options = parser().parse_args(arguments)
+    raise_descriptors()
     report: dict[str, Any] = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "quick": options.quick,
         "machine": machine(),
     }
-    if "echo" in groups:
-        users, seconds = (20, 1.0) if options.quick else (200, 5.0)
-        repeats = options.repeats or (1 if options.quick else 5)
-        seconds = options.seconds or seconds
-        report["echo"] = measure_echo(("C", *LINKS, *rivals), users, seconds, repeats)
-    if "idle" in groups:
-        few, many, pace, wait_s = (
-            (50, 250, 250, 1.0) if options.quick else (1000, 10_000, 500, 10.0)
-        )
-        # k6 needs 160 KiB and more a user, and sets every one up before it begins: a third will do.
-        kinds = [(link, kind, many) for link, kind in NEEDED_IDLE_KIB]
-        kinds += [(rival, "idle", many if options.quick else 3000) for rival in rivals]
-        report["idle"] = [
-            measure_idle(client, kind, few=few, many=top, pace=pace, wait_s=wait_s)
-            for client, kind, top in kinds
-        ]
-    return report
-
-
-def tables(report: dict[str, Any]) -> list[Table]:
-    """The report for people."""
-    made = []
-    if "echo" in report:
-        made.append(echo_table(report["echo"]))
-    if "idle" in report:
-        made.append(idle_table(report["idle"]))
-    return made
-
-
-def echo_table(echo: dict[str, Any]) -> Table:
-    title = f"echo, {echo['users']} sockets, 50 bytes of text (ratios: by the clock / by CPU time)"
-    table = Table("client", "round\ntrips/s", "client\nCPU", "server\nCPU", "client\nus each",
-                  "x k6", "share of C", title=title)  # fmt: skip
-    for client, row in echo["medians"].items():
-        table.add_row(client, f"{row['round_trips_per_s']:,.0f}", f"{row['client_share']:.0%}",
-                      f"{row['server_share']:.0%}", f"{row['client_us']:.1f}",
-                      ratios(echo["ratio_to_k6"].get(client)),
-                      ratios(echo["share_of_limit"].get(client)))  # fmt: skip
-    shares = ", ".join(f"{link} {share:g} of C" for link, share in NEEDED_LIMIT_SHARE.items())
-    table.caption = f"needed: {NEEDED_ECHO_RATIO:g} x k6; {shares}"
-    return table
-
-
-def ratios(found: dict[str, float] | None) -> str:
-    return f"{found['clock']:.2f} / {found['cpu']:.2f}" if found else ""
-
-
-def idle_table(rows: list[dict[str, Any]]) -> Table:
-    table = Table("client", "users", "KiB a user", "needed", "kernel KiB, both ends",
-                  "us of CPU a connect", title="idle users")  # fmt: skip
-    for row in rows:
-        needed = NEEDED_IDLE_KIB.get((row["client"], row["kind"]))
-        table.add_row(
-            row["client"] + (" Socket.IO" if row["kind"] == "idle_socketio" else ""),
-            f"{row['runs'][0]['users']:,} to {row['runs'][1]['users']:,}",
-            f"{row['kib_per_user']:.2f}",
-            f"<= {needed:g}" if needed else "",
-            f"{row['kernel_kib_per_connection']:.1f}",
-            f"{row['connect_us']:.0f}",
-        )
-    return table
-
-
-def main(arguments: list[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
-    report = measure(options)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(report, indent=1) + "\n")
     console = Console()
-    for table in tables(report):
-        console.print(table)
+    if not console.is_terminal:
+        console.width = WIDTH
+    whole = True
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    for name in dict.fromkeys(options.only or GROUPS):
+        report[name] = measured(GROUPS[name], options)
+        options.out.write_text(json.dumps(report, indent=1) + "\n")
+        whole = show(name, report[name], console) and whole
     console.print(f"{report['date']}  " + ", ".join(f"{v}" for v in report["machine"].values()))
     console.print(f"written to {options.out}")
-    return 0
+    return 0 if whole else 1
 
 
 if __name__ == "__main__":

@@ -1,34 +1,33 @@
-"""What a process costs, read from the kernel: CPU time, memory, and the core it may run on."""
+"""What a process costs, as the kernel tells: CPU time and memory. And why there is no figure."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import platform
-import subprocess
-import tempfile
+import resource
 import time
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
-    "Client",
     "Reading",
-    "cores",
+    "Refused",
+    "check_descriptors",
     "kernel_bytes",
     "machine",
-    "pinned",
+    "raise_descriptors",
     "read",
-    "server_state",
     "wait_until",
 ]
 
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-ROOT = Path(__file__).parent.parent
+_CPUCLOCK_SCHED = 2  # of the kernel's encoding of such a clock, part of its ABI
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+SPARE_DESCRIPTORS = 128
+
+
+class Refused(Exception):
+    """No figure: something was lost, or another was the limit than what was to be measured."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,15 @@ class Reading:
     cpu_s: float
     rss_bytes: int
 
+    def share_since(self, before: Reading) -> float:
+        """CPU time per second since then: 1 is a whole core."""
+        return (self.cpu_s - before.cpu_s) / (self.at_s - before.at_s)
+
 
 def read(pid: int) -> Reading:
-    """Read the figures of a process from /proc."""
-    # Fields after the name, which may contain anything but ends with the last parenthesis.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    cpu_s = (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+    """Read the figures of a process."""
+    # The clock that clock_getcpuclockid(3) names, to the ns; /proc/PID/stat has ticks of 10 ms.
+    cpu_s = time.clock_gettime_ns((~pid << 3) | _CPUCLOCK_SCHED) / 1e9
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return Reading(time.monotonic(), cpu_s, pages * _PAGE_BYTES)
 
@@ -64,69 +66,30 @@ def kernel_bytes() -> int:
     return slab_kib * 1024 + int(tcp[tcp.index("mem") + 1]) * _PAGE_BYTES
 
 
-def cores() -> tuple[int, int]:
-    """The core of the server and the core of the client: two different ones if there are."""
-    allowed = sorted(os.sched_getaffinity(0))
-    return allowed[0], allowed[-1]
+def raise_descriptors() -> None:
+    """Let this process, and all that it starts, open as many files as they may."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-@contextlib.contextmanager
-def pinned(core: int) -> Iterator[None]:
-    """Processes started in this block run on that core only, from their first instruction on
-    (a Go program takes the number of its cores from this)."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
+def check_descriptors(sockets: int) -> None:
+    """:raises Refused: neither side could open so many."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and sockets + SPARE_DESCRIPTORS > hard:
+        raise Refused(
+            f"{sockets:,} sockets in one process, but it may open {hard:,} files (ulimit -Hn)"
+        )
 
 
-class Client:
-    """A load generator in a process of its own, on a core of its own, ended with the block."""
-
-    def __init__(self, command: Sequence[str], core: int) -> None:
-        self._command = list(command)
-        self._core = core
-
-    def __enter__(self) -> Client:
-        self._stderr = tempfile.TemporaryFile()
-        with pinned(self._core):
-            self._process = subprocess.Popen(
-                self._command, stdout=subprocess.DEVNULL, stderr=self._stderr, cwd=ROOT
-            )
-        self.pid = self._process.pid
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # What was to be measured has been; thousands of closing handshakes are of no use.
-        self._process.kill()
-        self._process.wait()
-        self._stderr.close()
-
-    def check(self) -> None:
-        """Raise if the process has ended."""
-        code = self._process.poll()
-        if code is not None:
-            self._stderr.seek(0)
-            said = self._stderr.read()[-2000:].decode(errors="replace")
-            raise RuntimeError(f"{self._command[0]} ended by itself with code {code}: {said}")
-
-
-def server_state(port: int) -> tuple[int, int]:
-    """(open connections, messages returned so far) of a server of ``benches.servers``."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/state", timeout=30) as answer:
-        state = json.load(answer)
-    return int(state["connections"]), int(state["messages"])
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
-    """Look every 50 ms; :raises TimeoutError: it did not come about."""
+def wait_until(
+    condition: Callable[[], bool], timeout_s: float, what: str, *, look_s: float = 0.05
+) -> None:
+    """Look every `look_s`; :raises TimeoutError: it did not come about."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline_s:
             raise TimeoutError(f"{what}: not within {timeout_s:g} s")
-        time.sleep(0.05)
+        time.sleep(look_s)
 
 
 def machine() -> dict[str, str | int]:

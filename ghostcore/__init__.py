@@ -6,11 +6,13 @@ to build on). All other modules are private.
 """
 
 from ghostcore._codec import Message
+from ghostcore._feeder import Feeder, feeder
 from ghostcore._scenario import Scenario, scenario
 from ghostcore._socketio import Event
 from ghostcore.errors import (
     ClosedByPeer,
     ConnectFailed,
+    DataExhausted,
     EngineError,
     ErrorReply,
     GhostError,
@@ -22,8 +24,10 @@ from ghostcore.errors import (
     Timeout,
     UsageError,
 )
-from ghostcore.execution.result import Result
-from ghostcore.execution.runner import Progress, RunListener, run, run_async
+from ghostcore.execution.progress import Progress, RunListener
+from ghostcore.execution.result import Result, WarmUp
+from ghostcore.execution.runner import run, run_async
+from ghostcore.execution.running import Running, start
 from ghostcore.load import (
     ConstantArrivalRate,
     ConstantVUs,
@@ -34,7 +38,7 @@ from ghostcore.load import (
     SharedIterations,
 )
 from ghostcore.load.control import RunControl
-from ghostcore.metrics import Counter, Gauge, Rate, ThresholdResult, Trend
+from ghostcore.metrics import Counter, Gauge, Rate, Threshold, ThresholdResult, Trend
 from ghostcore.session import SocketIOSession, WebSocketSession, connect, socketio
 from ghostcore.vu import VU
 
@@ -47,10 +51,12 @@ __all__ = [
     "ConstantArrivalRate",
     "ConstantVUs",
     "Counter",
+    "DataExhausted",
     "EngineError",
     "ErrorReply",
     "Event",
     "ExternallyControlled",
+    "Feeder",
     "Gauge",
     "GhostError",
     "HandshakeRejected",
@@ -65,20 +71,25 @@ __all__ = [
     "Result",
     "RunControl",
     "RunListener",
+    "Running",
     "Scenario",
     "ScriptAborted",
     "SharedIterations",
     "SocketIOSession",
     "TargetError",
+    "Threshold",
     "ThresholdResult",
     "Timeout",
     "Trend",
     "UsageError",
+    "WarmUp",
     "WebSocketSession",
     "__version__",
     "connect",
+    "feeder",
     "run",
     "run_async",
     "scenario",
     "socketio",
+    "start",
 ]

@@ -398,7 +398,8 @@ cdef class Session(Channel):
                 op.complete(None)
         if self._flows is not None:
             for flow in tuple(self._flows):
-                (<Flow>flow).room()
+                if (<Flow>flow)._state == WAITER_PENDING:
+                    (<Flow>flow).room()
         return 0
 
     cdef int link_lost(self, object error) except -1:
@@ -505,7 +506,8 @@ cdef class Session(Channel):
         flows, self._flows = self._flows, None
         if flows is not None:
             for flow in flows:
-                (<Flow>flow).ended()
+                if (<Flow>flow)._state == WAITER_PENDING:
+                    (<Flow>flow).ended()
         return 0
 
 

@@ -148,6 +148,12 @@ cdef class TrendState(State):
             total += (<Histogram?>cut).count
         return total
 
+    def copy(self):
+        """An independent state with the same content, without the way through bytes: reports copy
+        states every second."""
+        cut_off = {cause: (<Histogram?>cut).copy() for cause, cut in self.cut_off.items()}
+        return TrendState(self.resolution, self.hist.copy(), self.failed, cut_off)
+
     def merge(self, TrendState other not None):
         """Add the samples of another source. ValueError for another resolution."""
         if self.resolution != other.resolution:

@@ -15,7 +15,7 @@ __all__ = ["Scenario", "ScenarioFunction", "scenario"]
 
 ScenarioFunction = Callable[[VU], Coroutine[Any, Any, Any]]
 
-Thresholds = Mapping[Any, str | Sequence[str]]
+Thresholds = Mapping[Any, Any]
 
 NAME = re.compile(r"[0-9a-zA-Z_-]{1,64}")
 
@@ -25,17 +25,19 @@ class Scenario:
     """What ``@scenario`` makes of a coroutine function. Calling it calls the function.
 
     :ivar load: the load model; None where it is to come from the command line or ``run()``.
-    :ivar thresholds: (metric or selector, expression) in the order given.
+    :ivar thresholds: (metric or selector, what was given for it) in the order given.
     :ivar metrics: declared metrics, so that those without data are reported too.
+    :ivar feeders: whose rows the scenario uses.
     """
 
     name: str
     function: ScenarioFunction
     load: Any = None
-    thresholds: tuple[tuple[Any, str], ...] = ()
+    thresholds: tuple[tuple[Any, Any], ...] = ()
     metrics: tuple[Any, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
+    feeders: tuple[Any, ...] = ()
 
     def __call__(self, vu: VU) -> Coroutine[Any, Any, Any]:
         return self.function(vu)
@@ -49,17 +51,20 @@ def scenario(
     name: str | None = None,
     tags: Mapping[str, str] | None = None,
     env: Mapping[str, str] | None = None,
+    feeders: Sequence[Any] = (),
 ) -> Callable[[ScenarioFunction], Scenario]:
     """Declare a coroutine function as a scenario.
 
     :param load: a load model, e.g. ``RampingVUs(stages=[("2m", 200), ("1m", 0)])``.
     :param thresholds: metric (or its name, or ``name{tag:value}``) to an expression or several,
-        e.g. ``{"ws_connecting": "p(95)<3000"}``.
+        e.g. ``{"ws_connecting": "p(95)<3000"}``; :class:`~ghostcore.Threshold` for one that may
+        end the run.
     :param metrics: Trends, Counters, Rates and Gauges that the scenario records, beside those that
         thresholds name: they stand in the summary even if nothing is recorded.
     :param name: 1 to 64 of ``0-9 a-z A-Z _ -``; the function's name unless given.
     :param tags: put on every sample of the scenario.
     :param env: settings of this scenario, over those of the run.
+    :param feeders: what :func:`~ghostcore.feeder` made: ``vu.row(it)`` gives a row of it.
     :raises UsageError: not a coroutine function, or a name that cannot be. What depends on values
         (the load model, thresholds) is checked before a run starts, all together.
     """
@@ -74,9 +79,9 @@ def scenario(
         if not NAME.fullmatch(chosen):
             raise UsageError(f"@scenario: name {chosen!r}: expected 1 to 64 of 0-9 a-z A-Z _ -")
         pairs = [
-            (metric, expression)
+            (metric, one)
             for metric, given in (thresholds or {}).items()
-            for expression in ([given] if isinstance(given, str) else given)
+            for one in (given if isinstance(given, list | tuple) else [given])
         ]
         return Scenario(
             chosen,
@@ -86,6 +91,7 @@ def scenario(
             tuple(metrics),
             dict(tags or {}),
             dict(env or {}),
+            tuple(feeders),
         )
 
     return declare

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from ghostcore._engine import Session
@@ -13,17 +13,12 @@ from ghostcore._link import Engine
 from ghostcore._random import Random
 from ghostcore._units import seconds_to_ns
 from ghostcore.errors import ScriptAborted
-from ghostcore.vu import SESSIONS_KEPT, VU, Recorder, UserObserver
+from ghostcore.vu import SESSIONS_KEPT, START_SHIFT, VU, Recorder, Scope, UserObserver
 
 __all__ = ["DueStart", "User", "UserPool"]
 
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 5.0
-
-
-# The random stream of a start is keyed by its number, or where starts have none by slot and
-# iteration: the same at any number of workers.
-_START_SHIFT = 32
 
 
 class SharedBudget(Protocol):
@@ -67,8 +62,8 @@ class User(UserObserver):
         self._wanted = False
         self._budget: int | SharedBudget | DueStart | None = None
         self._failures = 0
-        random = Random.keyed(pool.seed, pool.scenario, index << _START_SHIFT)
-        self._vu = VU(pool.engine, self, pool.env, random)
+        random = Random.keyed(pool.seed, pool.scenario, index << START_SHIFT)
+        self._vu = VU(pool.engine, self, pool.scope, random)
 
     @property
     def running(self) -> bool:
@@ -146,7 +141,12 @@ class User(UserObserver):
                 recorder.aborted(abort.reason)
             except (Exception, BaseExceptionGroup) as error:
                 failed = True
-                self.failed_with(error)
+                if self.failed_with(error):
+                    # Nor will the next start of this user have a row. What ended was no iteration:
+                    # its few us would only improve the durations.
+                    self._wanted = False
+                    self._finish("")
+                    return
             recorder.iteration_ended(
                 pool.engine.now_ns() - started_ns, failed, self._late_ns(started_ns)
             )
@@ -163,7 +163,7 @@ class User(UserObserver):
         """Take an iteration out of the budget, with the key of its random numbers; whether there is
         one and it is wanted."""
         budget = self._budget
-        key = (self.index << _START_SHIFT) + self.iterations_done
+        key = (self.index << START_SHIFT) + self.iterations_done
         if not self._wanted:
             return False
         if isinstance(budget, int):
@@ -223,7 +223,7 @@ class User(UserObserver):
         jitter = Random.keyed(
             self._pool.seed,
             self._pool.scenario + "#backoff",
-            (self.index << _START_SHIFT) + self.iterations_done,
+            (self.index << START_SHIFT) + self.iterations_done,
         )
         wait_s = limit_s * jitter.uniform(0.5, 1.0)
         timers = self._pool.engine.timers
@@ -240,9 +240,8 @@ class UserPool:
         self,
         engine: Engine,
         recorder: Recorder,
-        scenario: str,
+        scope: Scope,
         function: Callable[[VU], Coroutine[Any, Any, Any]],
-        env: Mapping[str, str],
         seed: int,
         *,
         back_off: bool,
@@ -250,9 +249,9 @@ class UserPool:
     ) -> None:
         self.engine = engine
         self.recorder = recorder
-        self.scenario = sys.intern(scenario)
+        self.scope = scope
+        self.scenario = sys.intern(scope.scenario)
         self.function = function
-        self.env = env
         self.seed = seed
         self.back_off = back_off
         self._on_broken = on_broken

@@ -4,7 +4,8 @@
 
     GhostError
     |-- UsageError (also ValueError)   the caller's fault: wrong argument, wrong moment
-    |   `-- InvalidPlan                a run that cannot start; carries every problem found
+    |   |-- InvalidPlan                a run that cannot start; carries every problem found
+    |   `-- DataExhausted              a start for which a feeder of unique rows has none left
     |-- TargetError                    the server's or the network's fault: counted
     |   |-- ConnectFailed              no connection: name, route, refusal, TLS
     |   |-- HandshakeRejected          connected, but not upgraded or not let in
@@ -29,6 +30,7 @@ __all__ = [
     "KINDS",
     "ClosedByPeer",
     "ConnectFailed",
+    "DataExhausted",
     "EngineError",
     "ErrorReply",
     "GhostError",
@@ -86,6 +88,14 @@ class InvalidPlan(UsageError):
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(self.problems))
+
+
+class DataExhausted(UsageError):
+    """A feeder whose rows are given once each has none left for this start.
+
+    Where a scenario lets it escape, it is counted as ``data_exhausted``, its user makes no more
+    starts, and the run is inconclusive: less load was made than planned.
+    """
 
 
 class TargetFields(TypedDict, total=False):

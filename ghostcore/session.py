@@ -63,7 +63,8 @@ class WebSocketSession(SessionBlock, WebSocketBase):
         The n-th is due at start + n * interval, the first (n = 0) goes out at once. One that this
         process is late with is sent late (``late_ns_max``), however many they are. One that is due
         while the socket is full, since the server does not read, is not sent any more but counted:
-        in ``missed``, and in a run in the metric ``ws_msgs_missed``. It ends with the session.
+        in ``missed``, and in a run in the metric ``ws_msgs_missed``. It ends with the session. What
+        the server answers waits for recv(), as ever.
 
         :param interval: seconds (or "20ms") from one to the next, at least 1 ns.
         :param frame: str as text, bytes-like as binary.
@@ -107,6 +108,7 @@ class WebSocketSession(SessionBlock, WebSocketBase):
         :raises Timeout: kind ``reply_timeout``. :raises ProtocolViolation: see `verify`.
         :raises ClosedByPeer: the connection ended; what was in flight counts as infinite.
         """
+        self._observer.begun(self.engine.now_ns())
         return EchoLoop(
             self, frame, count, duration, in_flight, timeout, verify, metric, self._observer
         )

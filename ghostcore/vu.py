@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Unpack
 
 from ghostcore import session as sessions
 from ghostcore._engine import Session
+from ghostcore._feeder import Feed, Feeder
 from ghostcore._link import Engine, Traffic
 from ghostcore._metrics import TrendRecorder
 from ghostcore._opening import Observer, Opening
@@ -16,12 +18,16 @@ from ghostcore._options import OpeningOptions
 from ghostcore._pace import Pace, Ticks
 from ghostcore._random import Random
 from ghostcore._units import parse_duration, seconds_to_ns
-from ghostcore.errors import ScriptAborted, TargetError, Timeout, UsageError
+from ghostcore.errors import DataExhausted, ScriptAborted, TargetError, Timeout, UsageError
 
-__all__ = ["SESSIONS_KEPT", "VU", "Recorder", "UserObserver"]
+__all__ = ["SESSIONS_KEPT", "START_SHIFT", "VU", "Recorder", "Scope", "UserObserver"]
 
 SESSIONS_KEPT = 16
 """Sessions of an iteration that are remembered before those that have ended are sorted out."""
+
+START_SHIFT = 32
+"""In a closed model a start is keyed by slot and iteration: ``(slot << START_SHIFT) + iteration``.
+Elsewhere the key is the number of the start."""
 
 
 class Recorder(Observer, Protocol):
@@ -68,6 +74,9 @@ class Recorder(Observer, Protocol):
 
     def aborted(self, reason: str) -> None:
         """The scenario asked for the end of the run."""
+
+    def data_exhausted(self, error: DataExhausted) -> None:
+        """A start found no row left."""
 
 
 class UserObserver:
@@ -183,15 +192,23 @@ class UserObserver:
         else:
             self.recorder.script_error(error)
 
-    def failed_with(self, error: BaseException) -> None:
-        """An error left the iteration: count it, or each of a group of errors, as what it is."""
+    def failed_with(self, error: BaseException) -> bool:
+        """An error left the iteration: count it, or each of a group of errors, as what it is.
+
+        :returns: whether it was for want of data.
+        """
+        exhausted = False
         if isinstance(error, BaseExceptionGroup):
             for one in error.exceptions:
-                self.failed_with(one)
+                exhausted |= self.failed_with(one)
         elif isinstance(error, TargetError):
             self.target_error(error)
+        elif isinstance(error, DataExhausted):
+            exhausted = True
+            self.recorder.data_exhausted(error)
         else:
             self.script_error(error)
+        return exhausted
 
     def owe(self, now_ns: int, cause: str) -> None:
         """The iteration was ended from within its loops: ticks that were due are cut off."""
@@ -255,35 +272,87 @@ class _Timer:
             observer.failed(self._metric, self._late_ns)
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What all users of a scenario share.
+
+    :ivar data: what the run's set-up returned.
+    :ivar feeds: rows by the feeder that gives them.
+    :ivar stride: in a closed model its most users: iteration n of slot k is start k + n * stride.
+        0 where a start's key is its number.
+    """
+
+    scenario: str
+    env: Mapping[str, str]
+    data: Any = None
+    feeds: Mapping[Feeder, Feed] = field(default_factory=dict)
+    stride: int = 0
+
+    def start_of(self, key: int) -> int:
+        """The number of a start in its scenario, from 0."""
+        if not self.stride:
+            return key
+        return (key >> START_SHIFT) + (key & ((1 << START_SHIFT) - 1)) * self.stride
+
+
 class VU:
     """A virtual user, as handed to the scenario.
 
-    :ivar id: number of the user in its scenario, from 1.
     :ivar iteration: number of the current iteration of this user, from 0.
-    :ivar env: settings of the run.
     :ivar random: random numbers of this start: the same seed gives the same at any number of
         workers.
-    :ivar scenario: name of the scenario.
     """
 
-    __slots__ = ("_engine", "_observer", "env", "iteration", "random")
+    __slots__ = ("_engine", "_observer", "_scope", "iteration", "random")
 
     def __init__(
-        self, engine: Engine, observer: UserObserver, env: Mapping[str, str], random: Random
+        self, engine: Engine, observer: UserObserver, scope: Scope, random: Random
     ) -> None:
         self._engine = engine
         self._observer = observer
+        self._scope = scope
         self.iteration = 0
-        self.env = env
         self.random = random
 
     @property
     def id(self) -> int:
+        """Number of the user in its scenario, from 1."""
         return self._observer.index + 1
 
     @property
     def scenario(self) -> str:
-        return self._observer.recorder.scenario
+        """Name of the scenario."""
+        return self._scope.scenario
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """Settings of the run, the scenario and its load model."""
+        return self._scope.env
+
+    @property
+    def data(self) -> Any:
+        """What the run's set-up returned; None without one. All users share it: do not change it.
+
+        It has been through msgpack: tuples have become lists.
+        """
+        return self._scope.data
+
+    def row(self, feeder: Feeder) -> Any:
+        """The row of this start, the same however often it is asked for.
+
+        :param feeder: one that the scenario names in ``feeders=``.
+        :raises DataExhausted: the feeder's rows are unique, and none is left for this start.
+        :raises UsageError: the scenario does not name this feeder.
+        """
+        scope = self._scope
+        feed = scope.feeds.get(feeder)
+        if feed is None:
+            raise UsageError(
+                f"row({feeder!r:.100}): scenario {scope.scenario} does not name this feeder: "
+                "its rows are read before the run, by @scenario(feeders=[...])"
+            )
+        key = self.random.index
+        return feed.row(scope.start_of(key), key)
 
     def connect(
         self, url: str, *, metric: Any = None, **options: Unpack[OpeningOptions]

@@ -28,6 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "_frame": set(),
     "clock": set(),
     "_random": set(),
+    "_feeder": {"_random"},
     "_histogram": set(),
     "_timers": set(),
     "_metrics": {"_histogram"},
@@ -78,6 +79,7 @@ ALLOWED: dict[str, set[str]] = {
     "vu": {
         "_pace",
         "session",
+        "_feeder",
         "_link",
         "_opening",
         "_options",
@@ -92,8 +94,9 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": {"_histogram", "_metrics"},
     "monitor": {"metrics", "clock", "_metrics", "_link", "_timers", "_watch"},
     "execution.timeline": {"metrics", "_metrics", "monitor"},
-    "execution.result": {"metrics", "monitor", "execution.timeline"},
-    "execution.plan": {"load", "_scenario", "metrics"},
+    "execution.result": {"metrics", "_metrics", "monitor", "execution.timeline"},
+    "execution.hooks": set(),
+    "execution.plan": {"load", "_feeder", "_scenario", "metrics", "execution.hooks"},
     "execution.preflight": {"execution.plan", "load", "monitor"},
     "execution.calibration": {
         "_histogram",
@@ -114,10 +117,30 @@ ALLOWED: dict[str, set[str]] = {
     "execution.verdict": {
         "metrics",
         "monitor",
-        "execution.validity",
         "execution.plan",
         "execution.result",
         "execution.timeline",
+        "execution.validity",
+    },
+    "execution.watch": {"metrics", "_metrics", "execution.plan"},
+    "execution.progress": {
+        "metrics",
+        "execution.plan",
+        "execution.result",
+        "execution.timeline",
+    },
+    "execution.gathering": {
+        "load",
+        "metrics",
+        "_metrics",
+        "monitor",
+        "execution.plan",
+        "execution.progress",
+        "execution.result",
+        "execution.timeline",
+        "execution.validity",
+        "execution.watch",
+        "execution.worker",  # what a worker reports, never a worker itself
     },
     "execution.collector": set(),
     "execution.recording": {
@@ -142,6 +165,13 @@ ALLOWED: dict[str, set[str]] = {
         "execution.recording",
         "execution.result",
     },
+    "execution.lifecycle": {
+        "_opening",
+        "load",
+        "execution.hooks",
+        "execution.plan",
+        "execution.recording",  # where in the script it failed
+    },
     "execution.backends": {"execution.plan", "execution.worker", "load"},
     "execution.runner": {
         "_opening",
@@ -151,13 +181,23 @@ ALLOWED: dict[str, set[str]] = {
         "monitor",
         "execution",
         "execution.backends",
+        "execution.gathering",
+        "execution.lifecycle",
         "execution.plan",
         "execution.calibration",
         "execution.preflight",
+        "execution.progress",
         "execution.result",
-        "execution.timeline",
         "execution.verdict",
         "execution.worker",  # what a worker reports, never a worker itself
+    },
+    "execution.running": {
+        "_scenario",
+        "load",
+        "execution.plan",
+        "execution.progress",
+        "execution.result",
+        "execution.runner",
     },
     "execution": set(),
     "report": {
@@ -168,7 +208,7 @@ ALLOWED: dict[str, set[str]] = {
         "execution.result",
         "execution.plan",
         "execution.timeline",
-        "execution.runner",  # Progress and RunListener
+        "execution.progress",
     },
     "testing": {
         "_codec",

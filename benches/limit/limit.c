@@ -1,10 +1,16 @@
-/* How fast a closed echo loop can be on this kernel: users in C that do nothing else.
+/* What echo users cost on this kernel at the least: users in C that do nothing else.
  *
- *     limit HOST PORT USERS SECONDS
+ *     limit HOST PORT USERS SECONDS [IN_FLIGHT [RATE]]
  *
- * Every user sends 50 bytes of text and sends them again when they are back: one read(2) and one
- * send(2) for each round trip, one epoll_wait(2) for all that are ready. The mask is fixed; each
- * message is framed anew. Prints the round trips and the seconds at the end. */
+ * Closed loops (RATE 0 or none): every user sends IN_FLIGHT (1) messages of 50 bytes of text with
+ * one send(2), and sends them again when all are back; one read(2) for what has come, one
+ * epoll_wait(2) for all that are ready. IN_FLIGHT 0: the users connect and stay idle.
+ *
+ * Paced (IN_FLIGHT 1): RATE round trips a second, each user in its turn. One timerfd, which tells
+ * how many are due; what is due while a user still waits for its answer is sent when it has it.
+ *
+ * The mask is fixed; each message is framed anew. Prints the round trips and the seconds at the
+ * end. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <err.h>
@@ -17,17 +23,21 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { TEXT = 50, SENT = 2 + 4 + TEXT, ANSWER = 2 + TEXT, EVENTS = 512, HEAD = 4096 };
+enum { MOST_IN_FLIGHT = 16 };
 
 static const uint8_t MASK[4] = {0x37, 0xfa, 0x21, 0x3d};
 
 struct user {
     int fd;
-    int got; /* bytes of the answer in parts so far */
-    uint8_t answer[ANSWER];
+    int waiting; /* messages whose answers are to come */
+    int owed;    /* paced messages that were due in that time */
+    int got;     /* bytes of the answers so far */
+    uint8_t answers[MOST_IN_FLIGHT * ANSWER];
 };
 
 static double now_s(void) {
@@ -37,13 +47,17 @@ static double now_s(void) {
 }
 
 /* RFC 6455 section 5.2: FIN and text, MASK and length, masking key, payload. */
-static void send_text(int fd) {
-    uint8_t frame[SENT] = {0x81, 0x80 | TEXT};
-    memcpy(frame + 2, MASK, 4);
-    for (int i = 0; i < TEXT; i++)
-        frame[6 + i] = (uint8_t)('x' ^ MASK[i & 3]);
-    if (send(fd, frame, SENT, MSG_NOSIGNAL) != SENT)
-        err(1, "send of %d bytes", SENT);
+static void send_texts(struct user *user, int count) {
+    uint8_t frames[MOST_IN_FLIGHT * SENT], *to = frames;
+    for (int i = 0; i < count; i++, to += SENT) {
+        to[0] = 0x81, to[1] = 0x80 | TEXT;
+        memcpy(to + 2, MASK, 4);
+        for (int j = 0; j < TEXT; j++)
+            to[6 + j] = (uint8_t)('x' ^ MASK[j & 3]);
+    }
+    if (send(user->fd, frames, (size_t)(to - frames), MSG_NOSIGNAL) != to - frames)
+        err(1, "send of %d bytes", (int)(to - frames));
+    user->waiting = count, user->got = 0;
 }
 
 /* RFC 6455 section 4.1. The key need not be a secret, nor another one for each connection. */
@@ -68,11 +82,20 @@ static void upgrade(int fd, const char *host, int port) {
         errx(1, "not upgraded: %.60s", head);
 }
 
-static int connected(const char *host, int port) {
-    struct sockaddr_in peer = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+/* The kernel's search for a free port is no part of the limit: on loopback each thousand users has
+ * a source address of its own. */
+static int connected(const char *host, int port, int index) {
+    struct sockaddr_in peer = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)}, own = {0};
     if (inet_pton(AF_INET, host, &peer.sin_addr) != 1)
         errx(1, "%s is no IPv4 address", host);
     int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+    if (index >= 1000 && ntohl(peer.sin_addr.s_addr) >> 24 == 127) {
+        own.sin_family = AF_INET;
+        own.sin_addr.s_addr = htonl(0x7f000001 + (uint32_t)index / 1000 % 50);
+        if (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) != 0 ||
+            bind(fd, (struct sockaddr *)&own, sizeof own) != 0)
+            err(1, "bind to another source address");
+    }
     if (fd < 0 || connect(fd, (struct sockaddr *)&peer, sizeof peer) != 0)
         err(1, "connect to %s:%d", host, port);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -82,48 +105,101 @@ static int connected(const char *host, int port) {
     return fd;
 }
 
-/* Returns 1 when an answer is whole, checked and followed by the next message. */
+/* Reads what has come; returns how many answers were the last of those in flight, checked. */
 static int answered(struct user *user) {
-    ssize_t got = read(user->fd, user->answer + user->got, (size_t)(ANSWER - user->got));
+    int wanted = user->waiting * ANSWER, count = user->waiting;
+    ssize_t got = read(user->fd, user->answers + user->got, (size_t)(wanted - user->got));
     if (got <= 0) {
         if (got < 0 && errno == EAGAIN)
             return 0;
         err(1, "the server closed");
     }
     user->got += (int)got;
-    if (user->got < ANSWER)
+    if (user->got < wanted)
         return 0;
-    if (user->answer[0] != 0x81 || user->answer[1] != TEXT)
-        errx(1, "not an echo: %02x %02x", user->answer[0], user->answer[1]);
-    user->got = 0;
-    send_text(user->fd);
-    return 1;
+    for (uint8_t *at = user->answers; at < user->answers + wanted; at += ANSWER)
+        if (at[0] != 0x81 || at[1] != TEXT)
+            errx(1, "not an echo: %02x %02x", at[0], at[1]);
+    user->waiting = 0;
+    return count;
+}
+
+/* A timer that is ready as soon as something is due, RATE times a second. */
+static int pacer(int poll, double rate) {
+    long long period_ns = (long long)(1e9 / rate + 0.5);
+    struct timespec period = {.tv_sec = period_ns / 1000000000, .tv_nsec = period_ns % 1000000000};
+    struct itimerspec spec = {.it_interval = period, .it_value = period};
+    struct epoll_event wanted = {.events = EPOLLIN, .data.ptr = NULL};
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+    if (fd < 0 || timerfd_settime(fd, 0, &spec, NULL) != 0 ||
+        epoll_ctl(poll, EPOLL_CTL_ADD, fd, &wanted) != 0)
+        err(1, "timerfd");
+    return fd;
+}
+
+/* Sends what is due by now, round the users; returns whose turn is next. */
+static int send_due(int timer, struct user *all, int users, int next) {
+    uint64_t due = 0;
+    if (read(timer, &due, sizeof due) < 0 && errno != EAGAIN)
+        err(1, "read of the timerfd");
+    for (; due > 0; due--, next = (next + 1) % users) {
+        if (all[next].waiting)
+            all[next].owed++;
+        else
+            send_texts(&all[next], 1);
+    }
+    return next;
+}
+
+static uint64_t run(int poll, struct user *all, int users, double end_s, int in_flight, int timer) {
+    struct epoll_event ready[EVENTS];
+    uint64_t round_trips = 0;
+    int next = 0;
+    while (now_s() < end_s) {
+        int found = epoll_wait(poll, ready, EVENTS, 100);
+        for (int i = 0; i < found; i++) {
+            struct user *user = ready[i].data.ptr;
+            int answers = 0;
+            if (!user)
+                next = send_due(timer, all, users, next);
+            else if (!user->waiting)
+                errx(1, "the server closed, or sent what nobody asked for");
+            else
+                answers = answered(user);
+            round_trips += (uint64_t)answers;
+            if (answers && timer < 0)
+                send_texts(user, in_flight);
+            else if (answers && user->owed)
+                user->owed--, send_texts(user, 1);
+        }
+    }
+    return round_trips;
 }
 
 int main(int count, char **words) {
-    if (count != 5)
-        errx(2, "usage: limit HOST PORT USERS SECONDS");
-    int port = atoi(words[2]), users = atoi(words[3]), poll = epoll_create1(0);
-    double seconds = atof(words[4]);
+    if (count < 5 || count > 7)
+        errx(2, "usage: limit HOST PORT USERS SECONDS [IN_FLIGHT [RATE]]");
+    int port = atoi(words[2]), users = atoi(words[3]), poll = epoll_create1(0), timer = -1;
+    int in_flight = count > 5 ? atoi(words[5]) : 1;
+    double seconds = atof(words[4]), rate = count > 6 ? atof(words[6]) : 0;
     struct user *all = calloc((size_t)(users > 0 ? users : 1), sizeof *all);
     if (poll < 0 || !all || users < 1)
         errx(2, "no users to run");
+    if (in_flight < 0 || in_flight > MOST_IN_FLIGHT || (rate > 0 && in_flight != 1))
+        errx(2, "IN_FLIGHT must be from 0 to %d, with a RATE 1", MOST_IN_FLIGHT);
     for (int i = 0; i < users; i++) {
         struct epoll_event wanted = {.events = EPOLLIN, .data.ptr = &all[i]};
-        all[i].fd = connected(words[1], port);
+        all[i].fd = connected(words[1], port, i);
         if (epoll_ctl(poll, EPOLL_CTL_ADD, all[i].fd, &wanted) != 0)
             err(1, "epoll_ctl");
     }
-    for (int i = 0; i < users; i++)
-        send_text(all[i].fd);
-    double start_s = now_s(), end_s = start_s + seconds, at_s;
-    uint64_t round_trips = 0;
-    struct epoll_event ready[EVENTS];
-    while ((at_s = now_s()) < end_s) {
-        int found = epoll_wait(poll, ready, EVENTS, 100);
-        for (int i = 0; i < found; i++)
-            round_trips += (uint64_t)answered(ready[i].data.ptr);
-    }
-    printf("%llu round trips in %.3f s\n", (unsigned long long)round_trips, at_s - start_s);
+    if (rate > 0)
+        timer = pacer(poll, rate);
+    else
+        for (int i = 0; in_flight && i < users; i++)
+            send_texts(&all[i], in_flight);
+    double start_s = now_s();
+    uint64_t round_trips = run(poll, all, users, start_s + seconds, in_flight, timer);
+    printf("%llu round trips in %.3f s\n", (unsigned long long)round_trips, now_s() - start_s);
     return 0;
 }

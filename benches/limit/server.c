@@ -30,7 +30,7 @@ struct peer {
     uint8_t in[ROOM + 1];
 };
 
-static long connections;
+static long connections, accepted;
 static long long messages;
 
 static int sent(int fd, const void *bytes, size_t size) {
@@ -50,9 +50,11 @@ static int request(struct peer *peer) {
     if (!strstr(head, "\r\n\r\n"))
         return peer->used < ROOM;
     if (!strncmp(head, "GET /state ", 11)) {
-        char body[96];
-        int size = snprintf(body, sizeof body, "{\"connections\": %ld, \"messages\": %lld}",
-                            connections, messages);
+        char body[128];
+        int size =
+            snprintf(body, sizeof body,
+                     "{\"connections\": %ld, \"accepted\": %ld, \"messages\": %lld}",
+                     connections, accepted, messages);
         size = snprintf(answer, sizeof answer,
                         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
                         "Content-Length: %d\r\nConnection: close\r\n\r\n%s",
@@ -71,6 +73,7 @@ static int request(struct peer *peer) {
     peer->used = 0; /* a client may not send frames before it has the answer */
     peer->upgraded = 1;
     connections++;
+    accepted++;
     return sent(peer->fd, answer, (size_t)size);
 }
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import click
 
 from ghostcore._scenario import Scenario
 from ghostcore._units import parse_duration
 from ghostcore.errors import InvalidPlan, UsageError
+from ghostcore.execution.plan import RunOptions
 from ghostcore.execution.result import EXIT_INTERRUPTED, EXIT_INVALID
 from ghostcore.execution.runner import run
 from ghostcore.load import ConstantVUs, LoadModel, RampingVUs, SharedIterations
@@ -58,8 +59,8 @@ def load_options(command: Function) -> Function:
 
 def run_options(command: Function) -> Function:
     """Options of a command that runs scenarios: ``settings`` (see :func:`settings_from_options`),
-    ``seed``, ``out``, ``allow_empty``, ``allow_script_errors``, ``allow_oversized``, ``calibrate``,
-    ``quiet``."""
+    ``seed``, ``warmup``, ``allow_empty``, ``allow_script_errors``, and those of
+    :func:`saving_options`."""
     options = (
         click.option(
             "-e",
@@ -70,6 +71,12 @@ def run_options(command: Function) -> Function:
             help="A setting for the script: vu.env[KEY].",
         ),
         click.option("--seed", type=int, metavar="N", help="Of everything random."),
+        click.option(
+            "--warmup",
+            default="0",
+            metavar="TIME",
+            help="At the beginning, not counted in metrics and thresholds, e.g. 30s.",
+        ),
         click.option("--allow-empty", is_flag=True, help="Thresholds without data pass."),
         click.option(
             "--allow-script-errors", is_flag=True, help="Errors of the script do not fail the run."
@@ -183,15 +190,9 @@ def settings_from_options(pairs: Sequence[str]) -> dict[str, str]:
 
 def run_and_report(
     *scenarios: Scenario,
-    load: LoadModel | None = None,
-    env: Mapping[str, str] | None = None,
-    seed: int | None = None,
     out: str | Path | None = None,
     console: Console | None = None,
-    allow_empty: bool = False,
-    allow_script_errors: bool = False,
-    allow_oversized: bool = False,
-    calibrate: bool = False,
+    **options: Unpack[RunOptions],
 ) -> int:
     """Run scenarios, print how it goes and what came of it, save the result.
 
@@ -205,20 +206,10 @@ def run_and_report(
     problem = _unwritable(out)
     if problem:
         return print_problems([problem])
-    if calibrate:
+    if options.get("calibrate"):
         click.echo("measuring the noise floor of this machine first, for some 3 s")
     try:
-        result = run(
-            *scenarios,
-            load=load,
-            env=env,
-            seed=seed,
-            allow_empty=allow_empty,
-            allow_script_errors=allow_script_errors,
-            allow_oversized=allow_oversized,
-            calibrate=calibrate,
-            listener=console,
-        )
+        result = run(*scenarios, listener=console, **options)
     except UsageError as error:
         return print_problems(problems_of(error))
     finally:

@@ -18,7 +18,7 @@ from ghostcore.cli.common import (
     saving_options,
     settings_from_options,
 )
-from ghostcore.cli.scripts import ScriptError, choose, load_scenarios
+from ghostcore.cli.scripts import ScriptError, choose, load_script
 from ghostcore.execution.result import EXIT_SCRIPT
 from ghostcore.report import Console
 
@@ -36,6 +36,10 @@ def cli() -> None:
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @load_options
 @run_options
+@click.option("--no-setup", is_flag=True, help="Leave out the script's setup().")
+@click.option("--no-teardown", is_flag=True, help="Leave out the script's teardown().")
+@click.option("--setup-timeout", default="60s", metavar="TIME", show_default=True)
+@click.option("--teardown-timeout", default="60s", metavar="TIME", show_default=True)
 def run_command(
     script: str,
     names: tuple[str, ...],
@@ -45,15 +49,21 @@ def run_command(
     stages: tuple[str, ...],
     settings: tuple[str, ...],
     seed: int | None,
+    warmup: str,
     out: Path | None,
     allow_empty: bool,
     allow_script_errors: bool,
     allow_oversized: bool,
     calibrate: bool,
     quiet: bool,
+    no_setup: bool,
+    no_teardown: bool,
+    setup_timeout: str,
+    teardown_timeout: str,
 ) -> int:
     """Run the scenario NAME of SCRIPT, or several at the same time. A script with one scenario
-    needs no NAME.
+    needs no NAME. Coroutine functions setup(env) and teardown(data) of the script are run once
+    before and after the load.
 
     -u and -d replace the load of the scenario by that many users for that time, -s by a ramp
     (with -u: from that many users), -i by that many iterations, which the users share (-d then
@@ -65,14 +75,15 @@ def run_command(
        99  a threshold failed, or nothing was opened or completed
       104  invalid options, script or plan: nothing was connected
       105  interrupted (Ctrl-C); a second one ends the run at once
-      107  errors in the script
+      107  errors in the script, its setup or teardown
       108  aborted by the script
       111  inconclusive
     """
     load = load_from_options(vus, duration, iterations, stages)
     env = settings_from_options(settings)
     try:
-        scenarios = choose(load_scenarios(script), names, script)
+        loaded = load_script(script)
+        scenarios = choose(loaded.scenarios, names, script)
     except ScriptError as error:
         click.echo(str(error), err=True)
         return EXIT_SCRIPT
@@ -81,8 +92,13 @@ def run_command(
         load=load,
         env=env,
         seed=seed,
+        warmup=warmup,
         out=out,
         console=Console(progress=not quiet),
+        setup=None if no_setup else loaded.setup,
+        teardown=None if no_teardown else loaded.teardown,
+        setup_timeout=setup_timeout,
+        teardown_timeout=teardown_timeout,
         allow_empty=allow_empty,
         allow_script_errors=allow_script_errors,
         allow_oversized=allow_oversized,

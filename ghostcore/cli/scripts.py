@@ -1,4 +1,7 @@
-"""Loading scripts: Python files whose module-level scenarios are run."""
+"""Loading scripts: Python files whose module-level scenarios are run.
+
+Functions of a module that are named ``setup`` and ``teardown`` are run before and after the load.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,14 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ghostcore._scenario import Scenario
 from ghostcore.errors import InvalidPlan
+from ghostcore.execution.hooks import HookFunction
 
-__all__ = ["ScriptError", "choose", "load_scenarios"]
+__all__ = ["Script", "ScriptError", "choose", "load_script"]
 
 _OWN = str(Path(__file__).resolve().parent.parent) + os.sep
 _numbers = itertools.count(1)
@@ -24,8 +29,17 @@ class ScriptError(Exception):
     """A script that cannot be imported; the message says where and why."""
 
 
-def load_scenarios(script: str | Path) -> list[Scenario]:
-    """Import a script and give its module-level scenarios in the order of their definition.
+@dataclass(frozen=True)
+class Script:
+    """What a script has: scenarios in the order of their definition, set-up and teardown."""
+
+    scenarios: list[Scenario]
+    setup: HookFunction | None = None
+    teardown: HookFunction | None = None
+
+
+def load_script(script: str | Path) -> Script:
+    """Import a script.
 
     Its folder becomes the first of ``sys.path``, as ``python SCRIPT`` does it, and stays there:
     a scenario may import from it when it runs.
@@ -40,16 +54,25 @@ def load_scenarios(script: str | Path) -> list[Scenario]:
     path = path.resolve()
     if str(path.parent) not in sys.path[:1]:
         sys.path.insert(0, str(path.parent))
-    values = _import(path, str(script))
-    scenarios = [value for value in values if isinstance(value, Scenario)]
+    names = _import(path, str(script))
+    scenarios = [value for value in names.values() if isinstance(value, Scenario)]
     if not scenarios:
         raise InvalidPlan(
             [f"script {str(script)!r} has no scenario: decorate an async function with @scenario"]
         )
-    return list({id(one): one for one in scenarios}.values())
+    return Script(
+        list({id(one): one for one in scenarios}.values()),
+        _function(names.get("setup")),
+        _function(names.get("teardown")),
+    )
 
 
-def _import(path: Path, shown: str) -> list[object]:
+def _function(value: object) -> HookFunction | None:
+    """A function, whatever its kind: that it is a coroutine function is checked with the plan."""
+    return value if callable(value) and not isinstance(value, type | Scenario) else None
+
+
+def _import(path: Path, shown: str) -> dict[str, object]:
     # The name is unlike that of any module: a script named json.py must not replace json.
     name = f"ghostcore_script_{next(_numbers)}_{path.stem}"
     spec = importlib.util.spec_from_file_location(
@@ -64,7 +87,7 @@ def _import(path: Path, shown: str) -> list[object]:
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise ScriptError(_explained(error, path, shown)) from error
-    return list(vars(module).values())
+    return dict(vars(module))
 
 
 def _explained(error: BaseException, path: Path, shown: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 __all__ = ["quiet_collector"]
@@ -15,22 +16,45 @@ __all__ = ["quiet_collector"]
 THRESHOLDS = (50_000, 20, 100)
 
 
+_lock = threading.Lock()
+_runs = 0
+_restore: Callable[[], None] = gc.enable
+
+
 @contextmanager
 def quiet_collector() -> Iterator[None]:
     """Collect now, take what exists out of the collector's sight, and tune it for the block.
 
     Everything is restored at the end, a collector that was off stays off, and objects that somebody
-    else had frozen stay frozen.
+    else had frozen stay frozen. The collector is the process's: of runs that overlap the first
+    tunes it and the last restores it.
     """
+    global _runs, _restore  # noqa: PLW0603
+    with _lock:
+        if _runs == 0:
+            _restore = _tune()
+        _runs += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _runs -= 1
+            if _runs == 0:
+                _restore()
+
+
+def _tune() -> Callable[[], None]:
+    """Returns what undoes it."""
     before = gc.get_threshold()
     gc.collect()
     freezes = gc.get_freeze_count() == 0
     if freezes:
         gc.freeze()
     gc.set_threshold(*THRESHOLDS)
-    try:
-        yield
-    finally:
+
+    def restore() -> None:
         gc.set_threshold(*before)
         if freezes:
             gc.unfreeze()
+
+    return restore

@@ -3,33 +3,67 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
+from ghostcore._feeder import Feed, Feeder, Rows
 from ghostcore._scenario import Scenario, ScenarioFunction
-from ghostcore.errors import InvalidPlan, UsageError
+from ghostcore._units import Duration, format_duration, parse_duration, seconds_to_ns
+from ghostcore.errors import KINDS, InvalidPlan, UsageError
+from ghostcore.execution.hooks import HOOK_TIMEOUT_S, Hook, HookFunction, make_hook
 from ghostcore.load import ExternallyControlled, LoadModel
 from ghostcore.load.control import Lever
 from ghostcore.metrics import (
     BUILTINS,
+    Condition,
     Declaration,
-    Threshold,
     Trend,
     from_due,
-    parse,
     parse_selector,
+    threshold_of,
 )
 
-__all__ = ["Plan", "PlannedThreshold", "ScenarioPlan", "make_plan"]
+__all__ = ["Plan", "PlannedThreshold", "RunOptions", "ScenarioPlan", "make_plan"]
+
+
+class RunOptions(TypedDict, total=False):
+    """What a run may be given: see :func:`ghostcore.run`."""
+
+    load: LoadModel | None
+    env: Mapping[str, str] | None
+    seed: int | None
+    warmup: Duration
+    setup: HookFunction | None
+    teardown: HookFunction | None
+    setup_timeout: Duration
+    teardown_timeout: Duration
+    allow_empty: bool
+    allow_script_errors: bool
+    allow_oversized: bool
+    calibrate: bool
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedThreshold:
-    """A threshold on a metric or on its samples with certain tags."""
+    """A threshold on a metric or on its samples with certain tags.
+
+    :ivar delay_ns: from the start of the run, before which it ends none.
+    """
 
     selector: str
-    threshold: Threshold
+    condition: Condition
+    abort_on_fail: bool = False
+    delay_ns: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "metric": self.selector,
+            "expression": self.condition.expression,
+            "abort_on_fail": self.abort_on_fail,
+            "delay_s": self.delay_ns / 1e9,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +75,7 @@ class ScenarioPlan:
     load: LoadModel
     tags: Mapping[str, str]
     env: Mapping[str, str]
+    feeds: Mapping[Feeder, Feed] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +85,11 @@ class Plan:
     :ivar declarations: every metric that scenarios declared, by name.
     :ivar allow_empty: thresholds without data pass.
     :ivar allow_script_errors: errors of the script's own do not fail the run.
+    :ivar warmup_ns: from the start, in which nothing counts for metrics and thresholds.
+    :ivar env: of the run; scenarios have their own on top.
+    :ivar setup: runs once before the load. :ivar teardown: once after it.
+    :ivar allow_oversized: it may ask for more than this machine seems to have.
+    :ivar calibrate: the noise floor of this machine is measured first.
     """
 
     scenarios: tuple[ScenarioPlan, ...]
@@ -58,6 +98,12 @@ class Plan:
     seed: int
     allow_empty: bool = False
     allow_script_errors: bool = False
+    warmup_ns: int = 0
+    env: Mapping[str, str] = field(default_factory=dict)
+    setup: Hook | None = None
+    teardown: Hook | None = None
+    allow_oversized: bool = False
+    calibrate: bool = False
 
     @property
     def max_vus(self) -> int:
@@ -87,16 +133,24 @@ class Plan:
                     "description": one.load.describe(),
                     "tags": dict(one.tags),
                     "env": sorted(one.env),
+                    "feeders": [
+                        {
+                            "name": feed.feeder.name,
+                            "order": feed.feeder.order,
+                            "rows": len(feed.rows),
+                        }
+                        for feed in one.feeds.values()
+                    ],
                 }
                 for one in self.scenarios
             ],
-            "thresholds": [
-                {"metric": one.selector, "expression": one.threshold.expression}
-                for one in self.thresholds
-            ],
+            "thresholds": [one.to_dict() for one in self.thresholds],
             "seed": self.seed,
             "max_vus": self.max_vus,
             "duration_s": self.duration_ns / 1e9,
+            "warmup_s": self.warmup_ns / 1e9,
+            "setup_timeout_s": None if self.setup is None else self.setup.timeout_s,
+            "teardown_timeout_s": None if self.teardown is None else self.teardown.timeout_s,
             "allow_empty": self.allow_empty,
             "allow_script_errors": self.allow_script_errors,
         }
@@ -132,33 +186,43 @@ class _Draft:
                 return self.declarations.setdefault(name, from_due(one))
         return None
 
-    def threshold(
-        self, scenario: str, metric: object, expression: object
-    ) -> PlannedThreshold | None:
-        selector = metric.name if isinstance(metric, Declaration) else str(metric)
-        threshold = None
+    def duration(self, given: object, name: str) -> float:
+        """Seconds; 0 for what is no duration."""
         try:
-            name = parse_selector(selector).name
+            return parse_duration(given, name)
+        except UsageError as error:
+            self.problems.append(str(error))
+            return 0.0
+
+    def threshold(self, scenario: str, metric: object, given: object) -> PlannedThreshold | None:
+        selector = metric.name if isinstance(metric, Declaration) else str(metric)
+        try:
+            name, tags = parse_selector(selector)
         except UsageError as error:
             self.problems.append(f"{scenario}: {error}")
             return None
+        kind = dict(tags).get("kind")
+        if name == "ws_errors" and kind is not None and kind not in KINDS:
+            self.problems.append(
+                f"{scenario}: threshold on {selector!r}: there is no such kind of error: it may be "
+                f"{', '.join(sorted(KINDS))}"
+            )
+        found = None
         try:
-            if not isinstance(expression, str):
-                raise UsageError(f"threshold {expression!r} on {name}: expected a text")
-            threshold = parse(expression)
-        except UsageError as error:
-            self.problems.append(f"{scenario}: {error}")
+            found = threshold_of(given)
+        except InvalidPlan as error:
+            self.problems.extend(f"{scenario}: {text} (on {name})" for text in error.problems)
         declaration = self.declarations.get(name) or BUILTINS.get(name) or self._response(name)
         if declaration is None:
             self.problems.append(
-                f"{scenario}: threshold {expression!r} on {name!r}, which is neither built in nor "
+                f"{scenario}: threshold {given!r} on {name!r}, which is neither built in nor "
                 "declared: use the metric itself as the key, or name it in metrics=[...]"
             )
+        if found is None or declaration is None:
             return None
-        if threshold is None:
-            return None
-        self.problems.extend(f"{scenario}: {text}" for text in threshold.validate(declaration))
-        return PlannedThreshold(selector, threshold)
+        condition, abort_on_fail, delay_s = found
+        self.problems.extend(f"{scenario}: {text}" for text in condition.validate(declaration))
+        return PlannedThreshold(selector, condition, abort_on_fail, seconds_to_ns(delay_s))
 
 
 def make_plan(
@@ -167,12 +231,18 @@ def make_plan(
     load: LoadModel | None = None,
     env: Mapping[str, str] | None = None,
     seed: int | None = None,
+    warmup: Duration = 0,
+    setup: HookFunction | None = None,
+    teardown: HookFunction | None = None,
+    setup_timeout: Duration = HOOK_TIMEOUT_S,
+    teardown_timeout: Duration = HOOK_TIMEOUT_S,
     allow_empty: bool = False,
     allow_script_errors: bool = False,
+    allow_oversized: bool = False,
+    calibrate: bool = False,
 ) -> Plan:
-    """Check everything and put it together.
+    """Check everything and put it together; arguments as for :func:`ghostcore.run`.
 
-    :param load: replaces the load model of the (one) scenario.
     :param seed: 0 to 2**63 - 1; None draws one.
     :raises InvalidPlan: with every problem that was found.
     """
@@ -192,32 +262,83 @@ def make_plan(
         for metric, _ in scenario.thresholds:
             if isinstance(metric, Declaration):
                 draft.declare(scenario.name, metric)
-    for scenario in scenarios:
-        one = _plan_scenario(draft, scenario, load or scenario.load, env or {})
-        if one is not None:
-            planned.append(one)
-        for metric, expression in scenario.thresholds:
-            threshold = draft.threshold(scenario.name, metric, expression)
-            if threshold is not None and threshold not in thresholds:
-                thresholds.append(threshold)
     if seed is None:
         seed = secrets.randbits(48)
     elif isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         draft.problems.append(f"seed must be an int from 0 to 2**63 - 1, got {seed!r}")
-    if draft.problems:
-        raise InvalidPlan(draft.problems)
-    return Plan(
+    feeds = _plan_feeds(draft, scenarios, seed)
+    for scenario in scenarios:
+        one = _plan_scenario(draft, scenario, load or scenario.load, env or {}, feeds)
+        if one is not None:
+            planned.append(one)
+        for metric, given in scenario.thresholds:
+            threshold = draft.threshold(scenario.name, metric, given)
+            if threshold is not None and threshold not in thresholds:
+                thresholds.append(threshold)
+    warmup_s = draft.duration(warmup, "warmup")
+    plan = Plan(
         tuple(planned),
         tuple(thresholds),
         draft.declarations,
         seed,
         allow_empty,
         allow_script_errors,
+        seconds_to_ns(warmup_s),
+        dict(env or {}),
+        make_hook("setup", setup, ("env",), setup_timeout, draft.problems),
+        make_hook("teardown", teardown, ("data", "env"), teardown_timeout, draft.problems),
+        allow_oversized,
+        calibrate,
     )
+    if planned and 0 < plan.duration_ns <= plan.warmup_ns:
+        draft.problems.append(
+            f"a warmup of {format_duration(warmup_s)} leaves nothing to count: the load lasts "
+            f"{format_duration(plan.duration_ns / 1e9)}"
+        )
+    if draft.problems:
+        raise InvalidPlan(draft.problems)
+    return plan
+
+
+def _plan_feeds(
+    draft: _Draft, scenarios: Sequence[Scenario], seed: int
+) -> dict[str, dict[Feeder, Feed]]:
+    """The feeds of each scenario. Each feeder is read once, and unique rows are dealt out."""
+    loaded: dict[Feeder, Rows] = {}
+    users: dict[Feeder, list[str]] = {}
+    for scenario in scenarios:
+        for one in scenario.feeders:
+            if not isinstance(one, Feeder):
+                draft.problems.append(
+                    f"{scenario.name}: {one!r:.100} is no feeder: make one with feeder(...)"
+                )
+                continue
+            names = users.setdefault(one, [])
+            if scenario.name not in names:
+                names.append(scenario.name)
+    for one in users:
+        try:
+            loaded[one] = one.load()
+        except InvalidPlan as error:
+            draft.problems.extend(error.problems)
+    return {
+        scenario.name: {
+            one: Feed(
+                one, rows, seed, scenario.name, users[one].index(scenario.name), len(users[one])
+            )
+            for one, rows in loaded.items()
+            if scenario.name in users[one]
+        }
+        for scenario in scenarios
+    }
 
 
 def _plan_scenario(
-    draft: _Draft, scenario: Scenario, load: object, env: Mapping[str, str]
+    draft: _Draft,
+    scenario: Scenario,
+    load: object,
+    env: Mapping[str, str],
+    feeds: Mapping[str, Mapping[Feeder, Feed]],
 ) -> ScenarioPlan | None:
     if load is None:
         draft.problems.append(
@@ -232,10 +353,26 @@ def _plan_scenario(
     draft.problems.extend(f"{scenario.name}: {text}" for text in problems)
     if problems:
         return None
+    own_feeds = feeds[scenario.name]
+    draft.problems.extend(_too_few_rows(scenario.name, load, own_feeds))
     return ScenarioPlan(
         scenario.name,
         scenario.function,
         load,
         {**scenario.tags, **load.tags},
         {**env, **scenario.env, **load.env},
+        own_feeds,
     )
+
+
+def _too_few_rows(name: str, load: LoadModel, feeds: Mapping[Feeder, Feed]) -> Iterator[str]:
+    """What a scenario whose starts are known would lack, told before it has used up the others."""
+    starts = load.known_starts
+    if starts is None:
+        return
+    for one, feed in feeds.items():
+        if feed.unique_rows is not None and feed.unique_rows < starts:
+            yield (
+                f"{name}: {starts} iterations need as many unique rows, but feeder {one.name} "
+                f"has {feed.unique_rows} for this scenario"
+            )

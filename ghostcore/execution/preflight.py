@@ -21,21 +21,19 @@ from ghostcore.monitor.limits import SPARE_DESCRIPTORS, Limits, read_limits, ref
 __all__ = ["asked_users", "describe_machine", "prepare", "targets_of"]
 
 
-def prepare(
-    plan: Plan, *, allow_oversized: bool = False, limits: Limits | None = None
-) -> list[str]:
+def prepare(plan: Plan, limits: Limits | None = None) -> list[str]:
     """Raise what can be raised, refuse what cannot be.
 
     The soft limit of open files is raised as far as the plan needs.
 
-    :param allow_oversized: try a plan that seems to need more than there is.
     :param limits: those of this machine unless given.
     :returns: warnings for the user.
-    :raises InvalidPlan: more users than the files, memory or source ports of this machine allow.
+    :raises InvalidPlan: more users than the files, memory or source ports of this machine allow,
+        unless the plan says ``allow_oversized``.
     """
     limits = limits or read_limits()
     problems = refusals(limits, asked_users(plan), targets_of(plan))
-    if problems and not allow_oversized:
+    if problems and not plan.allow_oversized:
         raise InvalidPlan(problems)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = plan.max_vus + SPARE_DESCRIPTORS

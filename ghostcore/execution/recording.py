@@ -18,7 +18,7 @@ from ghostcore._metrics import (
     TrendRecorder,
 )
 from ghostcore._vitals import Vitals
-from ghostcore.errors import TargetError, UsageError
+from ghostcore.errors import DataExhausted, TargetError, UsageError
 from ghostcore.execution.result import ErrorSample
 from ghostcore.metrics import Trend, from_due
 from ghostcore.metrics.registry import AnyRecorder, Registry
@@ -118,6 +118,7 @@ class ScenarioRecorder:
                 "data_received",
                 "events_discarded",
                 "script_errors",
+                "data_exhausted",
             )
         }
         self._sessions_opened = self._counters["ws_sessions_opened"]
@@ -291,6 +292,10 @@ class ScenarioRecorder:
         self._errors.add(
             self.scenario, "script_error", f"{where}: {text}" if where else text, "", float("nan")
         )
+
+    def data_exhausted(self, error: DataExhausted) -> None:
+        self._counters["data_exhausted"].add(1)
+        self._errors.add(self.scenario, "data_exhausted", str(error), "", float("nan"))
 
     def aborted(self, reason: str) -> None:
         self._on_abort(reason)

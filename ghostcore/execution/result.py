@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ghostcore._metrics import RateState, TrendState
 from ghostcore.errors import UsageError
 from ghostcore.execution.timeline import Timeline
 from ghostcore.metrics import (
@@ -35,6 +36,7 @@ __all__ = [
     "Outcome",
     "Result",
     "RunVerdict",
+    "WarmUp",
 ]
 
 RunVerdict = Literal["pass", "fail", "inconclusive"]
@@ -121,9 +123,41 @@ class Metrics(Mapping[str, View]):
         return int(getattr(self[selector], "count", 0))
 
 
+@dataclass(frozen=True)
+class WarmUp:
+    """What was recorded before the end of the warm-up, which no metric and no threshold counts.
+
+    :ivar duration_s: how long it was, as it came: never shorter than asked for.
+    :ivar metrics: all of it.
+    """
+
+    duration_s: float
+    metrics: Metrics
+
+    @property
+    def samples(self) -> int:
+        """Samples of Trends and Rates, those without a value included."""
+        found = 0
+        for state in self.metrics.totals.series.values():
+            match state:
+                case TrendState():
+                    found += state.count
+                case RateState():
+                    found += state.passes + state.fails
+        return found
+
+    @property
+    def iterations(self) -> int:
+        """Iterations that ended in it."""
+        return self.metrics.count_of("iterations")
+
+
 @dataclass
 class Result:
     """A finished run.
+
+    :ivar metrics: what was recorded, but in the warm-up; the line ``outcome`` and the errors are of
+        the whole run.
 
     :ivar verdict: ``pass``, ``fail`` or ``inconclusive``, with ``reasons`` in sentences.
     :ivar exit_code: what a command that ran it exits with (K6's codes, and 111 for inconclusive).
@@ -131,6 +165,7 @@ class Result:
     :ivar plan: what was planned, as plain data.
     :ivar generator: how the load generator itself did, and what of the run is suspect.
     :ivar duration_s: from the start of the load to the end of the last iteration.
+    :ivar setup_ms: how long the set-up took; None without one. :ivar teardown_ms: likewise.
     """
 
     metrics: Metrics
@@ -148,6 +183,9 @@ class Result:
     started_at: str
     duration_s: float
     warnings: list[str] = field(default_factory=list)
+    warmup: WarmUp | None = None
+    setup_ms: float | None = None
+    teardown_ms: float | None = None
 
     def generator_error(self, selector: str) -> float:
         """What the generator itself may have added to a duration, in the metric's unit: 99 of 100
@@ -158,10 +196,11 @@ class Result:
             return math.nan
         if name in MEASURED_BY_THE_KERNEL:
             return math.nan
+        warmup_s = 0.0 if self.warmup is None else self.warmup.duration_s
         counts = (
             (one.end_s, value["count"])
             for one in self.timeline.seconds
-            if isinstance(value := one.values.get(name), dict)
+            if one.end_s > warmup_s + 1e-6 and isinstance(value := one.values.get(name), dict)
         )
         return error_within(self.generator.samples, counts) * 1e6 / declaration.unit_ns
 

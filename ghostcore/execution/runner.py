@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import datetime
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Unpack
 
 import uvloop
 
@@ -17,121 +16,24 @@ from ghostcore._scenario import Scenario
 from ghostcore.errors import EngineError, GhostError, InvalidPlan, UsageError
 from ghostcore.execution import preflight
 from ghostcore.execution.backends.local import run_local
-from ghostcore.execution.plan import Plan, make_plan
-from ghostcore.execution.result import ErrorCount, ErrorSample, Metrics, Result
-from ghostcore.execution.timeline import Timeline
-from ghostcore.execution.verdict import judge, judge_thresholds, outcome_of
-from ghostcore.execution.worker import WorkerEnd, WorkerReport
-from ghostcore.load import LoadModel
+from ghostcore.execution.gathering import Gathering
+from ghostcore.execution.lifecycle import Lifecycle
+from ghostcore.execution.plan import Plan, RunOptions, make_plan
+from ghostcore.execution.progress import RunListener
+from ghostcore.execution.result import Metrics, Result
+from ghostcore.execution.verdict import judge, outcome_of
+from ghostcore.execution.worker import WorkerEnd
 from ghostcore.load.control import RunControl
-from ghostcore.metrics import BUILTINS, Totals
-from ghostcore.monitor.report import Calibration, GeneratorReport
+from ghostcore.monitor.report import Calibration
 
-__all__ = ["Progress", "RunListener", "run", "run_async"]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run stands: handed to listeners once a second.
-
-    :ivar totals: everything so far. :ivar timeline: second by second.
-    :ivar elapsed_s: since the start. :ivar planned_s: when the last profile ends.
-    :ivar stopping: why the run is coming to its end before that; "" if it is not.
-    """
-
-    plan: Plan
-    totals: Totals
-    timeline: Timeline
-    errors: list[ErrorSample]
-    elapsed_s: float
-    planned_s: float
-    planned_vus: int
-    active_vus: int
-    stopping: str
-
-
-class RunListener(Protocol):
-    """Follows a run: a console, a log, a test."""
-
-    def started(self, plan: Plan) -> None:
-        """The plan is valid and the load begins."""
-
-    def progressed(self, progress: Progress) -> None:
-        """Another second is over."""
-
-    def finished(self, result: Result) -> None:
-        """The run has ended and was judged."""
-
-
-class _Collector:
-    """Puts together what workers report."""
-
-    def __init__(self, plan: Plan, control: RunControl, listener: RunListener | None) -> None:
-        self._plan = plan
-        self._control = control
-        self._listener = listener
-        self.totals = Totals({**BUILTINS, **plan.declarations})
-        self.timeline = Timeline()
-        self.errors: list[ErrorSample] = []
-        self.generator = GeneratorReport()
-        self.listener_error: BaseException | None = None
-
-    def report(self, report: WorkerReport) -> None:
-        self.totals.add(report.snapshot)
-        self.timeline.add(report.snapshot)
-        self.errors += report.errors
-        self.generator.samples.append(report.generator)
-        if self._listener is not None and self.listener_error is None:
-            self._tell(
-                Progress(
-                    self._plan,
-                    self.totals,
-                    self.timeline,
-                    self.errors,
-                    report.snapshot.end_ns / 1e9,
-                    self._plan.duration_ns / 1e9,
-                    sum(report.planned.values()),
-                    sum(report.active.values()),
-                    self._control.reason,
-                )
-            )
-
-    def _tell(self, progress: Progress) -> None:
-        """Tell the listener. One that fails ends the run: it may be all that a user sees of it."""
-        assert self._listener is not None
-        try:
-            self._listener.progressed(progress)
-        except Exception as error:
-            self.listener_error = error
-            self._control.interrupt(f"the listener failed: {error!r}")
-
-    def error_counts(self, metrics: Metrics) -> list[ErrorCount]:
-        """Errors by kind, the most frequent first."""
-        counts: dict[str, int] = {}
-        for key in metrics.series("ws_errors"):
-            kind = dict(key.tags).get("kind")
-            if kind is not None:
-                counts[kind] = metrics.count_of(f"ws_errors{{kind:{kind}}}")
-        script_errors = metrics.count_of("script_errors")
-        if script_errors:
-            counts["script_error"] = script_errors
-        return [
-            ErrorCount(kind, count, tuple(one for one in self.errors if one.kind == kind))
-            for kind, count in sorted(counts.items(), key=lambda pair: -pair[1])
-        ]
+__all__ = ["carry_out", "prepare", "run", "run_async"]
 
 
 async def run_async(
     *scenarios: Scenario,
-    load: LoadModel | None = None,
-    env: Mapping[str, str] | None = None,
-    seed: int | None = None,
-    allow_empty: bool = False,
-    allow_script_errors: bool = False,
-    allow_oversized: bool = False,
-    calibrate: bool = False,
     listener: RunListener | None = None,
     control: RunControl | None = None,
+    **options: Unpack[RunOptions],
 ) -> Result:
     """Run scenarios in the loop that runs already; arguments as for :func:`run`.
 
@@ -139,39 +41,15 @@ async def run_async(
         ends it gracefully, a second one at once, and the result is marked interrupted;
         ``set_vus()``, ``pause()`` and ``resume()`` move externally controlled users.
     """
-    plan = _check(scenarios, load, env, seed, allow_empty, allow_script_errors)
-    warnings = preflight.prepare(plan, allow_oversized=allow_oversized)
-    control = control or RunControl()
-    control.begin(plan.levers())
-    try:
-        collector = _Collector(plan, control, listener)
-        if calibrate:
-            collector.generator.calibration = await _noise_floor(warnings)
-        if listener is not None:
-            listener.started(plan)
-        started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        end = await run_local(plan, control, collector.report)
-    finally:
-        control.end()
-    if collector.listener_error is not None:
-        raise collector.listener_error
-    result = _conclude(plan, collector, end, control, started_at, warnings)
-    if listener is not None:
-        listener.finished(result)
-    return result
+    plan, warnings = prepare(scenarios, options)
+    return await carry_out(plan, warnings, listener, control or RunControl())
 
 
 def run(
     *scenarios: Scenario,
-    load: LoadModel | None = None,
-    env: Mapping[str, str] | None = None,
-    seed: int | None = None,
-    allow_empty: bool = False,
-    allow_script_errors: bool = False,
-    allow_oversized: bool = False,
-    calibrate: bool = False,
     listener: RunListener | None = None,
     control: RunControl | None = None,
+    **options: Unpack[RunOptions],
 ) -> Result:
     """Run scenarios on uvloop and return the result.
 
@@ -182,6 +60,17 @@ def run(
     :param load: replaces the load model of the (one) scenario.
     :param env: settings for ``vu.env``.
     :param seed: of everything random; drawn and told in the result if not given.
+    :param warmup: seconds or "30s" from the start of the run. What is recorded before its end, such
+        as an operation that ends before it, is put aside in ``result.warmup``: it counts neither
+        in ``result.metrics`` nor for a threshold.
+    :param setup: ``async def setup(env)``, run once before the load. What it returns (of numbers,
+        texts, bytes, lists and dicts) is ``vu.data``. If it fails the load is not started, and the
+        exit code is 107.
+    :param teardown: ``async def teardown(data)`` or ``teardown(data, env)``, run once at the end,
+        also of a run that was aborted or interrupted or whose set-up failed (its data is None
+        then). If it fails, the exit code is 107.
+    :param setup_timeout: seconds or "60s", after which it is cancelled and has failed.
+    :param teardown_timeout: likewise.
     :param allow_empty: thresholds without data pass.
     :param allow_script_errors: errors of the script's own do not fail the run.
     :param allow_oversized: try a plan that needs more files, memory or source ports than this
@@ -196,18 +85,7 @@ def run(
     async def main() -> Result:
         handle = control or RunControl()
         with _signals(handle):
-            return await run_async(
-                *scenarios,
-                load=load,
-                env=env,
-                seed=seed,
-                allow_empty=allow_empty,
-                allow_script_errors=allow_script_errors,
-                allow_oversized=allow_oversized,
-                calibrate=calibrate,
-                listener=listener,
-                control=handle,
-            )
+            return await run_async(*scenarios, listener=listener, control=handle, **options)
 
     try:
         asyncio.get_running_loop()
@@ -215,12 +93,54 @@ def run(
         pass
     else:
         raise UsageError("run() inside a running event loop: use 'await run_async(...)' there")
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        loop = runner.get_loop()
-        result = runner.run(main())
-    # Its descriptors must not wait for the garbage collector: an error that somebody keeps keeps
-    # its traceback, and with it all of the run. Not before the loop's tasks have ended.
-    engine_of(loop).close()
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    engine = engine_of(runner.get_loop())
+    try:
+        with runner:
+            return runner.run(main())
+    finally:
+        # Its descriptors must not wait for the garbage collector: an error that somebody keeps
+        # keeps its traceback, and with it all of the run. Not before the loop's tasks have ended.
+        engine.close()
+
+
+def prepare(scenarios: tuple[Scenario, ...], options: RunOptions) -> tuple[Plan, list[str]]:
+    """The plan, which this machine can carry, and warnings.
+
+    :raises InvalidPlan: with all problems.
+    """
+    wrong = [one for one in scenarios if not isinstance(one, Scenario)]
+    if wrong:
+        raise InvalidPlan([f"{one!r} is no scenario: declare it with @scenario" for one in wrong])
+    plan = make_plan(scenarios, **options)
+    return plan, preflight.prepare(plan)
+
+
+async def carry_out(
+    plan: Plan, warnings: list[str], listener: RunListener | None, control: RunControl
+) -> Result:
+    """Set up, load, tear down and judge."""
+    if listener is not None:
+        listener.started(plan)
+    control.begin(plan.levers())
+    gathering = Gathering(plan, control, listener)
+    lifecycle = Lifecycle(plan, control)
+    end: WorkerEnd | None = None
+    if plan.calibrate:
+        gathering.generator.calibration = await _noise_floor(warnings)
+    try:
+        began = await lifecycle.set_up()
+        started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        if began:
+            end = await run_local(plan, control, gathering.report, lifecycle.data)
+    finally:
+        control.end()
+        await lifecycle.tear_down()
+    if gathering.listener_error is not None:
+        raise gathering.listener_error
+    result = _conclude(plan, gathering, lifecycle, end, control, started_at, warnings)
+    if listener is not None:
+        listener.finished(result)
     return result
 
 
@@ -234,67 +154,58 @@ async def _noise_floor(warnings: list[str]) -> Calibration | None:
         return None
 
 
-def _check(
-    scenarios: tuple[Scenario, ...],
-    load: LoadModel | None,
-    env: Mapping[str, str] | None,
-    seed: int | None,
-    allow_empty: bool,
-    allow_script_errors: bool,
-) -> Plan:
-    wrong = [one for one in scenarios if not isinstance(one, Scenario)]
-    if wrong:
-        raise InvalidPlan([f"{one!r} is no scenario: declare it with @scenario" for one in wrong])
-    return make_plan(
-        scenarios,
-        load=load,
-        env=env,
-        seed=seed,
-        allow_empty=allow_empty,
-        allow_script_errors=allow_script_errors,
-    )
-
-
 def _conclude(
     plan: Plan,
-    collector: _Collector,
-    end: WorkerEnd,
+    gathering: Gathering,
+    lifecycle: Lifecycle,
+    end: WorkerEnd | None,
     control: RunControl,
     started_at: str,
     warnings: list[str],
 ) -> Result:
+    """The result of a run. ``end``: None if the load never began."""
+    began, end = end is not None, end or WorkerEnd()
     if end.faults:
         raise EngineError(f"the run broke: {end.faults[0]!r}") from end.faults[0]
-    metrics = Metrics(collector.totals, tuple(plan.declarations))
-    outcome = outcome_of(metrics)
-    thresholds = judge_thresholds(plan, metrics, collector.timeline, collector.generator)
-    stopped = control.stop_requested.is_set() and end.aborted is None
+    everything = Metrics(gathering.totals, tuple(plan.declarations))
+    outcome = outcome_of(everything)
+    thresholds = gathering.thresholds(began=began)
+    aborted = lifecycle.aborted if end.aborted is None else end.aborted
+    stopped = control.stop_requested.is_set() and aborted is None and not gathering.aborted_by
+    failures, warnings = lifecycle.failures, [*warnings, *lifecycle.warnings, *end.warnings]
+    if began and plan.allow_script_errors:
+        failures, warnings = [], [*warnings, *failures]
     verdict, exit_code, reasons = judge(
         plan,
-        metrics,
+        everything,
         outcome,
         thresholds,
-        collector.timeline,
-        collector.generator,
-        aborted=end.aborted,
+        gathering.timeline,
+        gathering.trusted(),
+        aborted=aborted,
         interrupted=control.reason or "stopped" if stopped else None,
+        failures=failures,
+        began=began,
     )
     return Result(
-        metrics=metrics,
+        metrics=Metrics(gathering.counted, tuple(plan.declarations)),
         thresholds=thresholds,
-        errors=collector.error_counts(metrics),
+        errors=gathering.error_counts(everything),
         outcome=outcome,
         verdict=verdict,
         exit_code=exit_code,
         reasons=reasons,
         seed=plan.seed,
         plan=plan.to_dict(),
-        timeline=collector.timeline,
-        generator=collector.generator,
+        timeline=gathering.timeline,
+        generator=gathering.generator,
         machine=preflight.describe_machine(),
         started_at=started_at,
-        duration_s=collector.totals.seconds,
-        warnings=[*warnings, *end.warnings],
+        duration_s=gathering.totals.seconds,
+        warnings=warnings,
+        setup_ms=lifecycle.setup_ms,
+        teardown_ms=lifecycle.teardown_ms,
+        warmup=gathering.warmup(),
     )
 
 

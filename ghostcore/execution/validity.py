@@ -15,14 +15,16 @@ from ghostcore.execution.plan import PlannedThreshold
 from ghostcore.execution.result import Metrics, Outcome
 from ghostcore.execution.timeline import Timeline
 from ghostcore.metrics import (
+    Condition,
     Counter,
     CounterView,
     Declaration,
-    Threshold,
     ThresholdResult,
+    Totals,
     Trend,
     View,
     evaluate,
+    parse_selector,
     view_of,
 )
 from ghostcore.monitor.report import GeneratorReport, is_within
@@ -35,9 +37,10 @@ __all__ = ["local_failures", "reconsider", "suspect_note", "undelivered"]
 def reconsider(
     result: ThresholdResult,
     planned: PlannedThreshold,
-    declaration: Declaration,
+    counted: Totals,
     timeline: Timeline,
     generator: GeneratorReport,
+    warmup_s: float = 0.0,
 ) -> ThresholdResult:
     """The result of a threshold in the light of the seconds that are suspect.
 
@@ -45,23 +48,26 @@ def reconsider(
     others, and what happened in them can explain it: an upper limit of a duration and a lower limit
     of a sum by whatever makes a second suspect, anything else only by what is grave (time-outs may
     have passed). A lower limit of a sum is judged at the pace of the seconds that can be trusted.
+
+    :param counted: what the threshold was judged on. :param generator: without the warm-up.
+    :param warmup_s: from the start of the run, does not count.
     """
     spans = generator.suspect_spans
-    threshold = planned.threshold
-    if not spans or not _may_be_explained(result, threshold, declaration, generator):
+    condition = planned.condition
+    declaration = counted.declarations[parse_selector(planned.selector).name]
+    if not spans or not _may_be_explained(result, condition, declaration, generator):
         return result
-    totals, kept_s = timeline.outside(spans, threshold.window_s)
+    left_out = [(0.0, warmup_s), *spans] if warmup_s else spans
+    totals, kept_s = timeline.outside(left_out, condition.window_s)
     if kept_s <= 0:
         return _in_doubt(result, "no second can be trusted")
     view = view_of(
         declaration, totals.metric(planned.selector), seconds=kept_s, name=planned.selector
     )
-    if _is_shortage(threshold, declaration) and threshold.aggregation == "count":
-        all_s = sum(second.end_s - second.start_s for second in timeline.seconds)
-        if threshold.window_s is not None:
-            all_s = timeline.last(threshold.window_s).seconds
+    if _is_shortage(condition, declaration) and condition.aggregation == "count":
+        all_s = counted.seconds if condition.window_s is None else condition.window_s
         view = _at_pace(view, all_s / kept_s)
-    trusted = evaluate(threshold, view, allow_empty=True)
+    trusted = evaluate(condition, view, allow_empty=True)
     if trusted.verdict == "fail":
         kept = f"the {format_duration(round(kept_s, 1))} that can be trusted"
         return replace(result, reason=f"{result.reason} ({trusted.observed_text} in {kept})")
@@ -78,28 +84,28 @@ def _in_doubt(result: ThresholdResult, why: str) -> ThresholdResult:
 
 def _may_be_explained(
     result: ThresholdResult,
-    threshold: Threshold,
+    condition: Condition,
     declaration: Declaration,
     generator: GeneratorReport,
 ) -> bool:
-    """Whether the generator's trouble is of a kind that can make such a threshold fail."""
+    """Whether the generator's trouble is of a kind that can make such a condition fail."""
     if result.verdict != "fail" or result.observed is None:
         return False
-    if _is_shortage(threshold, declaration):
+    if _is_shortage(condition, declaration):
         return result.observed > 0  # being slow does not explain that nothing came at all
-    return generator.grave or _is_latency(threshold, declaration)
+    return generator.grave or _is_latency(condition, declaration)
 
 
-def _is_latency(threshold: Threshold, declaration: Declaration) -> bool:
+def _is_latency(condition: Condition, declaration: Declaration) -> bool:
     """An upper limit of a duration."""
     is_duration = isinstance(declaration, Trend) and declaration.unit_ns > 0
-    return is_duration and threshold.op in ("<", "<=") and threshold.aggregation != "count"
+    return is_duration and condition.op in ("<", "<=") and condition.aggregation != "count"
 
 
-def _is_shortage(threshold: Threshold, declaration: Declaration) -> bool:
+def _is_shortage(condition: Condition, declaration: Declaration) -> bool:
     """A lower limit of how much was done."""
-    counts = isinstance(declaration, Counter) or threshold.aggregation == "count"
-    return counts and threshold.op in (">", ">=")
+    counts = isinstance(declaration, Counter) or condition.aggregation == "count"
+    return counts and condition.op in (">", ">=")
 
 
 def _at_pace(view: View, factor: float) -> View:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ghostcore.execution.plan import Plan
 from ghostcore.execution.result import (
     EXIT_ABORTED,
@@ -15,11 +17,11 @@ from ghostcore.execution.result import (
     RunVerdict,
 )
 from ghostcore.execution.timeline import Timeline
-from ghostcore.execution.validity import local_failures, reconsider, suspect_note, undelivered
-from ghostcore.metrics import ThresholdResult, evaluate, view_of
+from ghostcore.execution.validity import local_failures, suspect_note, undelivered
+from ghostcore.metrics import ThresholdResult
 from ghostcore.monitor.report import GeneratorReport
 
-__all__ = ["judge", "judge_thresholds", "outcome_of"]
+__all__ = ["judge", "outcome_of"]
 
 
 def outcome_of(metrics: Metrics) -> Outcome:
@@ -32,31 +34,6 @@ def outcome_of(metrics: Metrics) -> Outcome:
         answered=ended - metrics.count_of("iterations_failed"),
         interrupted=metrics.count_of("iterations_interrupted"),
     )
-
-
-def judge_thresholds(
-    plan: Plan, metrics: Metrics, timeline: Timeline, generator: GeneratorReport | None = None
-) -> list[ThresholdResult]:
-    """Every threshold of the plan against what was measured, and against how the generator did."""
-    results = []
-    for planned in plan.thresholds:
-        window_s = planned.threshold.window_s
-        declaration = metrics[planned.selector].declaration
-        if window_s is None:
-            view = metrics[planned.selector]
-        else:
-            totals = timeline.last(window_s)
-            view = view_of(
-                declaration,
-                totals.metric(planned.selector),
-                seconds=totals.seconds,
-                name=planned.selector,
-            )
-        result = evaluate(planned.threshold, view, plan.allow_empty)
-        if generator is not None:
-            result = reconsider(result, planned, declaration, timeline, generator)
-        results.append(result)
-    return results
 
 
 def _nothing_done(metrics: Metrics, outcome: Outcome, interrupted: bool) -> str | None:
@@ -86,14 +63,23 @@ def judge(
     *,
     aborted: str | None,
     interrupted: str | None,
+    failures: Sequence[str] = (),
+    began: bool = True,
 ) -> tuple[RunVerdict, int, list[str]]:
     """Verdict, exit code and reasons, in the order of precedence of the exit codes.
 
+    :param timeline: the run second by second. :param generator: how the generator did, warm-up left
+        out.
     :param aborted: the reason that the script gave for ending the run.
     :param interrupted: what stopped the run from outside.
+    :param failures: what went wrong in set-up and teardown.
+    :param began: False if the load never did: then nothing can be said of what it would have been.
     """
     reasons: list[str] = []
     found: list[tuple[int, RunVerdict]] = []
+    if failures:
+        found.append((EXIT_SCRIPT, "fail"))
+        reasons += failures
     script_errors = metrics.count_of("script_errors")
     if script_errors and not plan.allow_script_errors:
         found.append((EXIT_SCRIPT, "fail"))
@@ -104,6 +90,9 @@ def judge(
     if interrupted is not None:
         found.append((EXIT_INTERRUPTED, "inconclusive"))
         reasons.append(f"interrupted: {interrupted}")
+    if not began:
+        code, verdict = found[0]
+        return verdict, code, [*reasons, "the load was never started"]
     failed = [one for one in thresholds if one.verdict == "fail"]
     nothing = _nothing_done(metrics, outcome, interrupted is not None)
     if failed or nothing:
@@ -119,6 +108,13 @@ def judge(
             f"threshold {one.metric} {one.expression} is undetermined: {one.reason}"
             for one in undetermined
         ]
+    exhausted = metrics.count_of("data_exhausted")
+    if exhausted:
+        found.append((EXIT_INCONCLUSIVE, "inconclusive"))
+        reasons.append(
+            f"{exhausted} starts found no row left in a feeder of unique rows: less load was made "
+            "than planned"
+        )
     lost = list(undelivered(metrics, outcome, timeline, generator))
     if lost:
         found.append((EXIT_INCONCLUSIVE, "inconclusive"))

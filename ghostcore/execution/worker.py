@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from ghostcore._engine import Session
 from ghostcore._link import Engine
@@ -24,6 +25,7 @@ from ghostcore.metrics import Registry, Snapshot
 from ghostcore.monitor.generator import GeneratorMonitor
 from ghostcore.monitor.lines import files_of
 from ghostcore.monitor.sample import GeneratorSample
+from ghostcore.vu import Scope
 
 __all__ = ["Worker", "WorkerReport"]
 
@@ -35,6 +37,7 @@ class WorkerReport:
     """What a worker tells of one window.
 
     :ivar planned: users that each scenario plans now. :ivar active: those that are running.
+    :ivar final: the load is over, this is the rest.
     """
 
     snapshot: Snapshot
@@ -42,6 +45,7 @@ class WorkerReport:
     generator: GeneratorSample
     planned: Mapping[str, int]
     active: Mapping[str, int]
+    final: bool = False
 
 
 @dataclass
@@ -57,6 +61,7 @@ class Worker:
     """Runs on the loop that awaits :meth:`run`.
 
     :param on_report: called with a WorkerReport every second, and once more at the end.
+    :param data: what the set-up returned, for ``vu.data``.
     """
 
     def __init__(
@@ -64,8 +69,10 @@ class Worker:
         plan: Plan,
         control: RunControl,
         on_report: Callable[[WorkerReport], None],
+        data: Any = None,
     ) -> None:
         self._plan = plan
+        self._data = data
         self._control = control
         self._on_report = on_report
         self._registry = Registry(plan.declarations.values())
@@ -100,7 +107,7 @@ class Worker:
         finally:
             ticker.cancel()
             await asyncio.gather(ticker, return_exceptions=True)
-            report()
+            report(final=True)
             network.close()
             monitor.close()
 
@@ -118,9 +125,14 @@ class Worker:
         pool = UserPool(
             engine,
             recorder,
-            scenario.name,
+            Scope(
+                scenario.name,
+                scenario.env,
+                self._data,
+                scenario.feeds,
+                stride=load.start_stride,
+            ),
             scenario.function,
-            scenario.env,
             self._plan.seed,
             back_off=isinstance(load, ClosedModel),
             on_broken=self._broken,
@@ -193,10 +205,12 @@ class Worker:
         return "interrupted" if self._control.stop_requested.is_set() else "end"
 
     async def _tick(self, engine: Engine, report: Callable[[], None]) -> None:
-        tick = 0
+        warmup_ns, due_ns = self._plan.warmup_ns, 0
         while True:
-            tick += 1
-            await engine.timers.sleep_until(self._start_ns + tick * WINDOW_NS)
+            second_ns = due_ns - due_ns % WINDOW_NS + WINDOW_NS
+            # A window ends with the warm-up, so that none is cut in two.
+            due_ns = warmup_ns if due_ns < warmup_ns < second_ns else second_ns
+            await engine.timers.sleep_until(self._start_ns + due_ns)
             report()
 
     def _report(
@@ -205,6 +219,8 @@ class Worker:
         errors: ErrorLog,
         monitor: GeneratorMonitor,
         network: NetworkRecorder,
+        *,
+        final: bool = False,
     ) -> None:
         now_ns = engine.now_ns() - self._start_ns
         network.flush()
@@ -219,5 +235,6 @@ class Worker:
                 monitor.sample(snapshot),
                 dict(self._planned),
                 {name: recorder.active for name, recorder in self._recorders.items()},
+                final,
             )
         )

@@ -135,6 +135,7 @@ class RunControl:
         "_levers",
         "_lock",
         "_loop",
+        "_next",
         "interrupt_requested",
         "reason",
         "stop_requested",
@@ -150,6 +151,7 @@ class RunControl:
         self._levers: dict[str, Lever] = {}
         # What was asked for before the run began, until it does.
         self._early: list[Callable[[], None]] = []
+        self._next = asyncio.Event()
 
     # -- for whoever wants the run to end --
 
@@ -161,7 +163,13 @@ class RunControl:
         """End at once."""
         self._on_loop(self._interrupt, reason)
 
+    async def another(self) -> None:
+        """Complete at the next request to end, whatever was asked for before. On the run's loop."""
+        await self._next.wait()
+
     def _stop(self, reason: str) -> None:
+        self._next.set()
+        self._next = asyncio.Event()
         if self.stop_requested.is_set():
             self.interrupt_requested.set()
             return

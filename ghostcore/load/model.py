@@ -139,6 +139,17 @@ class LoadModel(ABC):
     def peak_vus(self) -> int:
         """The most users that can be needed at one time."""
 
+    @property
+    def known_starts(self) -> int | None:
+        """How many iterations it asks for; None where that depends on how long they take."""
+        return None
+
+    @property
+    def start_stride(self) -> int:
+        """Where starts have no numbers of their own: iteration n of slot k is start k + n * stride.
+        0 where they have."""
+        return 0
+
     @abstractmethod
     def describe(self) -> str:
         """One line for people."""
@@ -170,6 +181,16 @@ class ClosedModel(LoadModel):
     def shared_iterations(self) -> int | None:
         """How often all users iterate together; None: until they are stopped."""
         return None
+
+    @property
+    def known_starts(self) -> int | None:
+        if self.iterations_per_user is not None:
+            return self.iterations_per_user * self.peak_vus
+        return self.shared_iterations
+
+    @property
+    def start_stride(self) -> int:
+        return self.peak_vus if self.shared_iterations is None else 0
 
     @abstractmethod
     def steps(self) -> Sequence[Step]:

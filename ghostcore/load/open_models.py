@@ -128,6 +128,10 @@ class OpenModel(LoadModel):
             return -(-self.curve.total // self.curve.scale)
         return self.curve.total // self.curve.scale
 
+    @property
+    def known_starts(self) -> int | None:
+        return None if self.distribution == "poisson" else self.planned_starts
+
     def starts(self, seed: int, scenario: str, share: Share = ALL) -> Starts:
         """The starts, one after the other, in ns from the profile's own start.
 

@@ -5,12 +5,29 @@ The recorders themselves are C (``ghostcore._metrics``); this package gives them
 
 from __future__ import annotations
 
-from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend, from_due
+from ghostcore.metrics.declarations import (
+    FROM_DUE,
+    Counter,
+    Declaration,
+    Gauge,
+    Rate,
+    Trend,
+    from_due,
+)
 from ghostcore.metrics.names import BUILTINS, DESCRIPTIONS, MEASURED_BY_THE_KERNEL
 from ghostcore.metrics.quantiles import Bounds, Interval, TooFew, bounds, interval, needed_samples
 from ghostcore.metrics.registry import AnyRecorder, Registry
 from ghostcore.metrics.snapshot import SeriesKey, Snapshot, Totals, parse_selector
-from ghostcore.metrics.thresholds import Threshold, ThresholdResult, Verdict, evaluate, parse
+from ghostcore.metrics.thresholds import (
+    Condition,
+    Threshold,
+    ThresholdResult,
+    Verdict,
+    evaluate,
+    is_empty,
+    parse,
+    threshold_of,
+)
 from ghostcore.metrics.views import (
     CounterView,
     GaugeView,
@@ -24,9 +41,11 @@ from ghostcore.metrics.views import (
 __all__ = [
     "BUILTINS",
     "DESCRIPTIONS",
+    "FROM_DUE",
     "MEASURED_BY_THE_KERNEL",
     "AnyRecorder",
     "Bounds",
+    "Condition",
     "Counter",
     "CounterView",
     "Declaration",
@@ -50,9 +69,11 @@ __all__ = [
     "evaluate",
     "from_due",
     "interval",
+    "is_empty",
     "needed_samples",
     "number_text",
     "parse",
     "parse_selector",
+    "threshold_of",
     "view_of",
 ]

@@ -9,7 +9,16 @@ from typing import Any, ClassVar
 
 from ghostcore.errors import UsageError
 
-__all__ = ["Counter", "Declaration", "Gauge", "Rate", "Trend", "declaration_from_wire", "from_due"]
+__all__ = [
+    "FROM_DUE",
+    "Counter",
+    "Declaration",
+    "Gauge",
+    "Rate",
+    "Trend",
+    "declaration_from_wire",
+    "from_due",
+]
 
 UNIT_NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 """Units of Trends that are durations, and the ns in one of each."""

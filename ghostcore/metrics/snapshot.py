@@ -110,6 +110,10 @@ class Snapshot:
         self.start_ns = min(self.start_ns, other.start_ns)
         self.end_ns = max(self.end_ns, other.end_ns)
 
+    def metric(self, wanted: SeriesKey) -> AnyState | None:
+        """All series of a metric that have the wanted tags, merged; None where there is none."""
+        return _selected(self.series, wanted)
+
     def copy(self) -> Snapshot:
         """An independent snapshot with the same content."""
         return Snapshot(
@@ -179,6 +183,18 @@ def _join_state(
         known.merge(state)  # type: ignore[arg-type]
 
 
+def _selected(series: Mapping[SeriesKey, AnyState], wanted: SeriesKey) -> AnyState | None:
+    """An independent state of all series with the wanted tags, whatever other tags they have."""
+    tags = set(wanted.tags)
+    found: AnyState | None = None
+    for key in sorted(key for key in series if key.name == wanted.name and tags.issubset(key.tags)):
+        if found is None:
+            found = series[key].copy()
+        else:
+            found.merge(series[key])  # type: ignore[arg-type]  # one declaration, hence one type
+    return found
+
+
 class Totals:
     """All windows of a run so far. Add the snapshots in the order of time.
 
@@ -238,18 +254,7 @@ class Totals:
         All series that have these tags, whatever other tags they have, are merged. None where
         nothing was measured. UsageError for a selector of another form.
         """
-        wanted = parse_selector(selector)
-        tags = set(wanted.tags)
-        found: AnyState | None = None
-        for key in self.keys(wanted.name):
-            if not tags.issubset(key.tags):
-                continue
-            state = self.series[key]
-            if found is None:
-                found = state.copy()
-            else:
-                found.merge(state)  # type: ignore[arg-type]
-        return found
+        return _selected(self.series, parse_selector(selector))
 
     def view(self, selector: str) -> View:
         """What a user reads of a metric. UsageError for one that was never declared."""

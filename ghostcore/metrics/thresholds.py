@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ghostcore._units import parse_duration
-from ghostcore.errors import UsageError
+from ghostcore._units import Duration, parse_duration
+from ghostcore.errors import InvalidPlan, UsageError
 from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend
 from ghostcore.metrics.quantiles import Bounds
 from ghostcore.metrics.views import (
@@ -25,7 +26,16 @@ from ghostcore.metrics.views import (
     number_text,
 )
 
-__all__ = ["Threshold", "ThresholdResult", "Verdict", "evaluate", "parse"]
+__all__ = [
+    "Condition",
+    "Threshold",
+    "ThresholdResult",
+    "Verdict",
+    "evaluate",
+    "is_empty",
+    "parse",
+    "threshold_of",
+]
 
 Verdict = Literal["pass", "fail", "undetermined"]
 
@@ -50,9 +60,29 @@ _EXPECTED = (
 )
 
 
+_K6_OPTIONS = {"threshold", "abortOnFail", "delayAbortEval"}
+
+
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A parsed threshold.
+    """A threshold that may end the run: in ``thresholds={METRIC: Threshold("p(95)<500", ...)}``.
+
+    A value without state, checked before a run starts. A text alone is a threshold without options.
+
+    :param expression: e.g. ``p(95)<500`` or ``rate>0.99 over last 30s``.
+    :param abort_on_fail: end the run as soon as it fails (judged once a second), not only judge it
+        at the end. Over a window: when it has failed twice in a row, the window being full.
+    :param delay: seconds or "10s" from the start of the run before which it ends none.
+    """
+
+    expression: str
+    abort_on_fail: bool = False
+    delay: Duration = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A parsed expression.
 
     :ivar expression: as it was written, without outer spaces.
     :ivar aggregation: ``count``, ``rate``, ``value``, ``avg``, ``min``, ``max``, ``med`` or ``p``.
@@ -89,6 +119,9 @@ class ThresholdResult:
     :ivar observed: the figure, its lower bound where it is not exactly known; None without data.
     :ivar observed_text: the same as reports print it: ``12.3``, ``>= 10000``, ``inf`` or ``-``.
     :ivar reason: why the verdict is what it is, in one sentence.
+    :ivar aborted_at_s: when it ended the run, in seconds from its start; None if it did not.
+    :ivar breaches: of a threshold over a window: how often it failed, judged once a second while
+        the run went. :ivar first_breach_s: when it did first.
     """
 
     metric: str
@@ -97,10 +130,57 @@ class ThresholdResult:
     observed_text: str
     verdict: Verdict
     reason: str
+    aborted_at_s: float | None = None
+    breaches: int = 0
+    first_breach_s: float | None = None
 
 
-def parse(expression: str) -> Threshold:
-    """A threshold from its text. UsageError, with what was expected, if it is none."""
+def threshold_of(given: object) -> tuple[Condition, bool, float]:
+    """What a user gave as a threshold: condition, abort_on_fail, delay in seconds.
+
+    :param given: a text, a :class:`Threshold`, or k6's form, a mapping with ``threshold``,
+        ``abortOnFail`` and ``delayAbortEval``.
+    :raises InvalidPlan: with all that is wrong with it.
+    """
+    problems: list[str] = []
+    if isinstance(given, Mapping):
+        unknown = [str(key) for key in given if key not in _K6_OPTIONS]
+        if unknown:
+            known = ", ".join(sorted(_K6_OPTIONS))
+            problems.append(f"threshold {given!r}: no {', '.join(unknown)}; it may have {known}")
+        delay = given.get("delayAbortEval")
+        given = Threshold(
+            given.get("threshold", ""),
+            given.get("abortOnFail", False),
+            0 if delay is None else delay,
+        )
+    elif isinstance(given, str):
+        given = Threshold(given)
+    if not isinstance(given, Threshold):
+        raise InvalidPlan([f"threshold {given!r}: expected a text or Threshold(...)"])
+    condition, delay_s = None, 0.0
+    try:
+        if not isinstance(given.expression, str):
+            raise UsageError(f"threshold {given.expression!r}: expected a text")
+        condition = parse(given.expression)
+    except UsageError as error:
+        problems.append(str(error))
+    try:
+        delay_s = parse_duration(given.delay, f"threshold {given.expression!r}: its delay")
+    except UsageError as error:
+        problems.append(str(error))
+    if not isinstance(given.abort_on_fail, bool):
+        problems.append(
+            f"threshold {given.expression!r}: abort_on_fail must be True or False, not "
+            f"{given.abort_on_fail!r}"
+        )
+    if problems or condition is None:
+        raise InvalidPlan(problems)
+    return condition, given.abort_on_fail, delay_s
+
+
+def parse(expression: str) -> Condition:
+    """A condition from its text. UsageError, with what was expected, if it is none."""
     match = _EXPRESSION.fullmatch(expression)
     if match is None:
         raise UsageError(f"threshold {expression!r}: {_EXPECTED}")
@@ -123,13 +203,15 @@ def parse(expression: str) -> Threshold:
     window_s = None
     if match["window"]:
         window_s = parse_duration(match["window"], f"threshold {expression!r}: the window")
-        if window_s <= 0:
-            raise UsageError(f"threshold {expression!r}: the window must be longer than 0")
+        if window_s < 1:
+            raise UsageError(
+                f"threshold {expression!r}: the window must be at least 1s: it moves by seconds"
+            )
     op = "==" if match["op"] == "===" else match["op"]
-    return Threshold(expression.strip(), aggregation, percentile, op, limit, window_s)
+    return Condition(expression.strip(), aggregation, percentile, op, limit, window_s)
 
 
-def evaluate(threshold: Threshold, view: View, allow_empty: bool = False) -> ThresholdResult:
+def evaluate(threshold: Condition, view: View, allow_empty: bool = False) -> ThresholdResult:
     """Judge a threshold.
 
     :param view: the metric; for ``over last`` that of the window, which the caller cuts out.
@@ -150,7 +232,7 @@ def evaluate(threshold: Threshold, view: View, allow_empty: bool = False) -> Thr
             reason=reason,
         )
 
-    if _is_empty(view):
+    if is_empty(view):
         if not allow_empty:
             return result("fail", "no data: nothing was measured, so nothing can pass")
         if threshold.aggregation != "count":
@@ -162,7 +244,8 @@ def evaluate(threshold: Threshold, view: View, allow_empty: bool = False) -> Thr
     return result(verdict, _reason(threshold, figure, view, verdict), figure)
 
 
-def _is_empty(view: View) -> bool:
+def is_empty(view: View) -> bool:
+    """Was nothing measured?"""
     match view:
         case TrendView():
             return view.count == 0
@@ -174,7 +257,7 @@ def _is_empty(view: View) -> bool:
             return view.state is None
 
 
-def _figure(threshold: Threshold, view: View) -> Bounds:
+def _figure(threshold: Condition, view: View) -> Bounds:
     """The aggregated figure with its bounds, of which the view has the aggregation."""
     if isinstance(view, TrendView):
         match threshold.aggregation:
@@ -209,7 +292,7 @@ def _judge(op: str, figure: Bounds, limit: float) -> Verdict:
     return "pass" if holds else "fail" if fails else "undetermined"
 
 
-def _reason(threshold: Threshold, figure: Bounds, view: View, verdict: Verdict) -> str:
+def _reason(threshold: Condition, figure: Bounds, view: View, verdict: Verdict) -> str:
     shown = threshold.aggregation
     if threshold.aggregation == "p":
         shown = f"p({number_text(threshold.percentile or 0.0)})"

@@ -65,7 +65,11 @@ SAMPLED = (
 )
 """Figures of a ``GeneratorSample``."""
 
-SCRIPT_ERROR = "an error of the script's own, not of the server's"
+OWN_KINDS = {
+    "script_error": "an error of the script's own, not of the server's",
+    "data_exhausted": "a feeder of unique rows had none left for a start",
+}
+"""What is counted among the errors and is not the server's."""
 
 
 def schema() -> dict[str, Any]:
@@ -86,11 +90,20 @@ def to_dict(result: Result) -> dict[str, Any]:
         "seed": result.seed,
         "started_at": result.started_at,
         "duration_s": figure(result.duration_s),
+        "setup_ms": figure(result.setup_ms),
+        "teardown_ms": figure(result.teardown_ms),
         "outcome": {
             "offered": outcome.offered,
             "delivered": outcome.delivered,
             "answered": outcome.answered,
             "interrupted": outcome.interrupted,
+        },
+        "warmup": None
+        if result.warmup is None
+        else {
+            "duration_s": figure(result.warmup.duration_s),
+            "samples": result.warmup.samples,
+            "iterations": result.warmup.iterations,
         },
         "plan": plain(result.plan),
         "metrics": _metrics(result),
@@ -103,6 +116,9 @@ def to_dict(result: Result) -> dict[str, Any]:
                 "verdict": one.verdict,
                 "reason": one.reason,
                 "generator_error": figure(result.generator_error(one.metric)),
+                "aborted_at_s": figure(one.aborted_at_s),
+                "breaches": one.breaches,
+                "first_breach_s": figure(one.first_breach_s),
             }
             for one in result.thresholds
         ],
@@ -287,7 +303,7 @@ def _error(error: ErrorCount) -> dict[str, Any]:
 
 def meaning_of(kind: str) -> str:
     """What a kind of error means, in one line; "" for kinds that are not ghostcore's."""
-    return SCRIPT_ERROR if kind == "script_error" else KINDS.get(kind, "")
+    return OWN_KINDS.get(kind) or KINDS.get(kind, "")
 
 
 def _timeline(timeline: Timeline) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ghostcore._units import format_duration
-from ghostcore.execution.runner import Progress
+from ghostcore.execution.progress import Progress
 from ghostcore.metrics import CounterView, TrendView
 from ghostcore.report.text import bounds_text, clean, compact
 
@@ -86,9 +86,9 @@ def _kinds(progress: Progress) -> dict[str, int]:
         state = progress.totals.series[key]
         if kind is not None:
             kinds[kind] = kinds.get(kind, 0) + int(getattr(state, "total", 0))
-    script_errors = _count(progress, "script_errors")
-    if script_errors:
-        kinds["script_error"] = script_errors
+    for kind, name in (("script_error", "script_errors"), ("data_exhausted", "data_exhausted")):
+        if count := _count(progress, name):
+            kinds[kind] = count
     return dict(sorted(kinds.items(), key=lambda pair: -pair[1]))
 
 

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from ghostcore.execution.result import ErrorCount, Metrics, Outcome, Result
+from ghostcore._units import format_duration
+from ghostcore.execution.result import ErrorCount, Metrics, Outcome, Result, WarmUp
 from ghostcore.metrics import (
     BUILTINS,
+    FROM_DUE,
     CounterView,
     GaugeView,
     RateView,
@@ -55,6 +57,7 @@ def summary_text(result: Result, width: int = DEFAULT_WIDTH) -> str:
 def summary_lines(result: Result, width: int = DEFAULT_WIDTH) -> Iterator[Text]:
     """The summary: what was offered, delivered and answered comes first, the verdict last."""
     yield from _outcome(result.outcome)
+    yield from _warmup(result.warmup, width)
     yield from _metric_tables(result, width)
     if result.thresholds:
         yield from _section("Thresholds")
@@ -68,6 +71,7 @@ def summary_lines(result: Result, width: int = DEFAULT_WIDTH) -> Iterator[Text]:
         for warning in result.warnings:
             yield from _lines(wrapped(clean(warning), width, "  ! ", "    "), "yellow")
     yield Text()
+    yield from _lifecycle(result)
     for line in generator_lines(result.generator):
         yield from _lines(wrapped(clean(line), width, "", "  "), "dim")
     yield from _verdict(result, width)
@@ -94,6 +98,15 @@ def _outcome(outcome: Outcome) -> Iterator[Text]:
         yield Text(f"  {outcome.interrupted:,} of those delivered were cut off before their end")
 
 
+def _warmup(warmup: WarmUp | None, width: int) -> Iterator[Text]:
+    if warmup is not None:
+        text = (
+            f"warm-up: the first {format_duration(round(warmup.duration_s, 1))} are not counted "
+            f"below, {_count(warmup.samples)} samples and {_count(warmup.iterations)} iterations"
+        )
+        yield from _lines(wrapped(text, width, "  "), "dim")
+
+
 # ---- metrics ------------------------------------------------------------------------------------
 
 
@@ -101,7 +114,12 @@ def ordered_selectors(metrics: Metrics, thresholds: Iterable[ThresholdResult]) -
     """Custom metrics by name, then the built-in ones in their own order; below each what is told
     apart: samples that thresholds select, checks and kinds of errors."""
     builtin = {name: place for place, name in enumerate(BUILTINS)}
-    names = sorted(metrics, key=lambda name: (name in builtin, builtin.get(name, 0), name))
+
+    def place_of(name: str) -> tuple[bool, int, str]:
+        base = name.removesuffix(FROM_DUE)
+        return base in builtin, builtin.get(base, 0), name
+
+    names = sorted(metrics, key=place_of)
     wanted = dict.fromkeys(one.metric for one in thresholds if parse_selector(one.metric).tags)
     found = []
     for name in names:
@@ -265,8 +283,9 @@ def _thresholds(result: Result, width: int) -> Iterator[Text]:
         errors.append(error)
     for one, error, line in zip(result.thresholds, errors, table(rows, 3), strict=True):
         yield line.append(f"  ({error} generator)", style="dim") if error else line
-        if one.verdict != "pass" and not one.reason.endswith(f" {one.observed_text}"):
-            style = MARKS[one.verdict][1]
+        plain = one.verdict == "pass" and not one.breaches
+        if not plain and not one.reason.endswith(f" {one.observed_text}"):
+            style = MARKS["undetermined" if one.verdict == "pass" else one.verdict][1]
             yield from _lines(wrapped(clean(one.reason), width, "     "), style)
 
 
@@ -284,6 +303,13 @@ def _error(error: ErrorCount, width: int) -> Iterator[Text]:
             parts.append(f"after {compact(sample.elapsed_ms)} ms")
         text = f"{', '.join(parts)}: {clean(sample.text)}"
         yield from _lines(wrapped(text, width, "     "), "dim")
+
+
+def _lifecycle(result: Result) -> Iterator[Text]:
+    steps = (("set-up", result.setup_ms), ("teardown", result.teardown_ms))
+    parts = [f"{name} {format_duration(ms / 1e3)}" for name, ms in steps if ms is not None]
+    if parts:
+        yield Text(", ".join(parts), style="dim")
 
 
 def _verdict(result: Result, width: int) -> Iterator[Text]:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import mmap
 import os
-import socket
+import resource
 import subprocess
+import sys
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benches import __main__ as command
-from benches import clients, echo, limit, memory
-from benches.measure import cores, machine, pinned, read, server_state, wait_until
-from ghostcore.testing import ServerProcess
+from benches import clients, echo, memory
+from benches.measure import Refused, check_descriptors, machine, read, wait_until
+from benches.processes import Client, Server, ServerState, cores, pinned
+from tests.support.tables import text_of
 
 
 def test_a_reading_follows_the_process() -> None:
@@ -28,7 +30,23 @@ def test_a_reading_follows_the_process() -> None:
     assert after.at_s > before.at_s
     assert after.cpu_s > before.cpu_s
     assert after.rss_bytes - before.rss_bytes > len(ballast) // 2
+    assert 0 < after.share_since(before) <= len(os.sched_getaffinity(0))
     ballast.close()
+
+
+def test_a_reading_of_another_process_is_its_own() -> None:
+    busy = "import sys\nfor _ in range(3_000_000): pass\nprint(flush=True)\nsys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", busy], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None and other.stdin is not None
+        other.stdout.readline()
+        first, here = read(other.pid), read(os.getpid())
+        ticks = os.sysconf("SC_CLK_TCK")
+        fields = Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()
+        assert abs(first.cpu_s - (int(fields[11]) + int(fields[12])) / ticks) <= 3 / ticks
+        assert first.cpu_s != here.cpu_s
+        other.stdin.close()
 
 
 def test_pinning_ends_with_the_block() -> None:
@@ -45,17 +63,21 @@ def test_waiting_for_what_does_not_come_says_what() -> None:
         wait_until(lambda: False, 0.01, "the moon")
 
 
-@pytest.mark.parametrize("kind", ["echo", "idle"])
+def test_more_sockets_than_files_are_refused_before_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hard = 19_500
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (hard, hard))
+    check_descriptors(hard - 128)
+    with pytest.raises(Refused, match=r"may open [\d,]+ files \(ulimit -Hn\)"):
+        check_descriptors(hard)
+
+
+@pytest.mark.parametrize("kind", ["echo", "flight", "idle", "idle_wss"])
 def test_k6_commands_name_a_script_that_exists(kind: str) -> None:
     words = clients.k6_command(kind, "ws://127.0.0.1:1/", 10, 1.5, 2)
     assert Path(words[-1]).is_file()
     assert {"URL=ws://127.0.0.1:1/", "USERS=10", "DURATION=1.5s", "RAMP=2s"} <= set(words)
-
-
-@pytest.mark.parametrize("client", ["C", "epoll", "picows", "epoll_c", "picows_c"])
-def test_echo_is_counted_at_the_server(client: str) -> None:
-    figures = echo.measure_once(client, users=3, seconds=0.3)
-    assert figures.round_trips_per_s > 0
 
 
 @pytest.mark.parametrize("link", clients.LINKS)
@@ -66,137 +88,30 @@ def test_idle_users_connect_and_stay(kind: str, link: str) -> None:
     assert figures.rss_bytes > 0
 
 
-def test_a_client_that_fails_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(*_: object) -> list[str]:
-        return clients.ghostcore_command("no such thing", "ws://127.0.0.1:1/", 1, 1, link="epoll")
-
-    monkeypatch.setitem(clients.COMMANDS, "epoll", wrong)
-    with pytest.raises(RuntimeError, match=r"(?s)code 2: .*invalid choice"):
-        echo.measure_once("epoll", users=1, seconds=0.1)
+def test_idle_users_of_wss_check_the_certificate() -> None:
+    figures = memory.measure_once("picows", "idle_wss", users=5, connects_per_s=50, wait_s=0.1)
+    assert figures.users == 5
 
 
-def test_the_report_is_written_and_shown(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def run_of(client: str, speed: float) -> echo.EchoFigures:
-        return echo.EchoFigures(client, 20, speed, 0.9, 0.8, 1e6 / speed)
-
-    speeds = {
-        "C": iter((180.0, 200.0, 600.0)),
-        "epoll": iter((90.0, 110.0, 500.0)),
-        "picows": iter((70.0, 80.0, 100.0)),
-        "k6": iter((10.0, 20.0, 50.0)),
-    }
-
-    def measured(client: str, *_: Any) -> echo.EchoFigures:
-        return run_of(client, next(speeds[client]))
-
-    monkeypatch.setattr(echo, "measure_once", measured)
-    out = tmp_path / "deep" / "bench.json"
-    assert command.main(["--only", "echo", "--quick", "--repeats", "3", "--out", str(out)]) == 0
-    report = json.loads(out.read_text())
-    assert report["machine"] == machine()
-    measured_echo = report["echo"]
-    assert measured_echo["medians"]["epoll"]["round_trips_per_s"] == 110
-    # The medians of 9, 5.5 and 10, and of 7, 4 and 2: neighbours are compared, not medians.
-    for client, ratio in {"epoll": 9, "picows": 4, "k6": 1}.items():
-        assert measured_echo["ratio_to_k6"][client] == pytest.approx({"clock": ratio, "cpu": ratio})
-    assert measured_echo["share_of_limit"]["epoll"]["clock"] == pytest.approx(0.55)
-    shown = capsys.readouterr().out
-    assert "9.00 / 9.00" in shown
-    assert "0.55 / 0.55" in shown
+def test_a_user_of_wss_refuses_a_certificate_of_another_authority() -> None:
+    with (
+        Server("benches.servers", tls=True) as server,
+        Server("benches.servers", tls=True) as other,
+    ):
+        assert server.url.startswith("wss://")
+        command = clients.ghostcore_command(
+            "idle_wss", server.url, 1, 0.3, link="picows", CA=str(other.ca)
+        )
+        with Client("picows", command) as client, pytest.raises(RuntimeError, match="code 99"):
+            client.output(60)
+        assert server.state().accepted == 0
 
 
-def test_without_the_rival_there_is_no_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
-    def measured(client: str, *_: Any) -> echo.EchoFigures:
-        return echo.EchoFigures(client, 20, 100.0, 0.9, 0.8, 10.0)
-
-    monkeypatch.setattr(echo, "measure_once", measured)
-    report = echo.measure_echo(("C", "epoll"), 20, 1.0, 2)
-    assert report["ratio_to_k6"] == {}
-    assert command.echo_table(report).row_count == 2
-
-
-def _upgraded(server: ServerProcess) -> socket.socket:
-    """A connection that has taken the example of RFC 6455 section 1.3."""
-    peer = socket.create_connection(("127.0.0.1", server.port), timeout=10)
-    peer.sendall(b"GET / HTTP/1.1\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
-    answer = peer.recv(4096)
-    assert answer.startswith(b"HTTP/1.1 101 ")
-    assert b"\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in answer
-    return peer
-
-
-def _received(peer: socket.socket, size: int) -> bytes:
-    found = b""
-    while len(found) < size:
-        part = peer.recv(size - len(found))
-        assert part, f"the end after {found!r}"
-        found += part
-    return found
-
-
-def test_the_server_in_c_returns_messages_of_any_cut() -> None:
-    hello = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"  # RFC 6455 section 5.7
-    long = b"\x82\xfe\x01\x00" + bytes(4) + bytes(range(256))
-    ping = b"\x89\x81" + bytes(4) + b"p"
-    with ServerProcess("benches.limit.server") as server, _upgraded(server) as peer:
-        for cut in range(1, len(hello)):
-            peer.sendall(hello[:cut])
-            peer.sendall(hello[cut:])
-            assert _received(peer, 7) == b"\x81\x05Hello"
-        peer.sendall(long + hello + ping)
-        expected = b"\x82\x7e\x01\x00" + bytes(range(256)) + b"\x81\x05Hello\x8a\x01p"
-        assert _received(peer, len(expected)) == expected
-        assert server_state(server.port) == (1, len(hello) - 1 + 2)
-        peer.sendall(b"\x88\x82" + bytes(4) + b"\x03\xe8")
-        assert _received(peer, 4) == b"\x88\x02\x03\xe8"
-        assert peer.recv(1) == b""
-        assert server_state(server.port)[0] == 0
-
-
-@pytest.mark.parametrize(
-    "sent",
-    [
-        b"\x81\x05Hello",
-        b"\x01\x80" + bytes(4),
-        b"\x82\xfe\x0f\xff" + bytes(4),
-        b"\x82\xff" + bytes(8),
-    ],
-    ids=["not masked", "in parts", "too long", "far too long"],
-)
-def test_the_server_in_c_ends_a_connection_that_it_cannot_serve(sent: bytes) -> None:
-    with ServerProcess("benches.limit.server") as server, _upgraded(server) as peer:
-        peer.sendall(sent)
-        with contextlib.suppress(ConnectionResetError):
-            assert peer.recv(1) == b""
-        assert server_state(server.port) == (0, 0)
-
-
-def test_the_client_in_c_counts_what_the_server_counts() -> None:
-    with ServerProcess("benches.limit.server") as server:
-        words = clients.limit_command("echo", server.url, 3, 0.2)
-        done = subprocess.run(words, check=True, capture_output=True, text=True, timeout=60)
-        round_trips = int(done.stdout.split()[0])
-        wait_until(lambda: server_state(server.port)[0] == 0, 10, "the end of the connections")
-        # What was on its way at the end is counted by the server alone.
-        assert 0 <= server_state(server.port)[1] - round_trips <= 3
-
-
-@pytest.mark.parametrize("client", ["C", "epoll_c", "picows_c"])
-def test_some_clients_only_echo(client: str) -> None:
-    with pytest.raises(ValueError, match="cannot do 'idle'"):
-        clients.COMMANDS[client]("idle", "ws://127.0.0.1:1", 1, 1)
-
-
-def test_a_source_that_does_not_compile_is_told(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "limit.c").write_text("int main(void) { return nothing; }")
-    monkeypatch.setattr(limit, "_SOURCES", tmp_path)
-    monkeypatch.setattr(limit, "_OUT", tmp_path / "out")
-    with pytest.raises(RuntimeError, match=r"(?s)cc -O2 .*limit\.c failed: .*nothing"):
-        limit.built("limit")
+def test_a_lost_user_is_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Server, "state", lambda _: ServerState(4, 5, 0))
+    figures = memory.measure_idle("epoll", "idle", few=2, many=4, pace=100, wait_s=0)
+    assert "2 idle users were to stay" in figures["refused"]
+    assert "refused: epoll idle: 2 idle users" in text_of(*memory.tables([figures]))
 
 
 def test_memory_is_the_slope_between_two_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,5 +119,37 @@ def test_memory_is_the_slope_between_two_runs(monkeypatch: pytest.MonkeyPatch) -
         return memory.IdleFigures(client, kind, users, (30 << 20) + users * 7168, 0, 300.0)
 
     monkeypatch.setattr(memory, "measure_once", measured)
-    report = memory.measure_idle("epoll", "idle", few=1000, many=10_000)
-    assert report["kib_per_user"] == 7
+    report = [memory.measure_idle("epoll", kind, few=1000, many=10_000)
+              for kind in ("idle", "idle_socketio")]  # fmt: skip
+    report.append(memory.measure_idle("picows", "idle_wss", few=500, many=4000))
+    assert report[0]["kib_per_user"] == 7
+    shown = text_of(*memory.tables(report)).splitlines()
+    assert [line.count(" NO ") for line in shown if "7.00" in line] == [1, 1, 0]
+    assert any("picows wss" in line and "<= 40" in line and "yes" in line for line in shown)
+
+
+def test_groups_are_named_one_by_one_or_in_a_list(capsys: pytest.CaptureFixture[str]) -> None:
+    options = command.parser().parse_args(["--only", "echo,idle", "--only", "wss"])
+    assert options.only == ["echo", "idle", "wss"]
+    with pytest.raises(SystemExit):
+        command.parser().parse_args(["--only", "echo,moon"])
+    assert "no bench 'moon'; there are echo, " in capsys.readouterr().err
+
+
+def test_a_group_without_figures_does_not_keep_the_others_from_theirs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lost(_: Namespace) -> None:
+        raise Refused("2 connections were lost")
+
+    row = {"client": "epoll", "kind": "idle", "users": [1, 2], "refused": "1 was lost"}
+    monkeypatch.setitem(command.GROUPS, "echo", command.Group(lost, echo.tables))
+    monkeypatch.setitem(command.GROUPS, "idle", command.Group(lambda _: [row], memory.tables))
+    out = tmp_path / "deep" / "bench.json"
+    assert command.main(["--only", "echo,idle", "--out", str(out)]) == 1
+    report = json.loads(out.read_text())
+    assert report["machine"] == machine()
+    assert report["echo"] == {"refused": "Refused: 2 connections were lost"}
+    assert report["idle"] == [row]
+    assert "echo: no figures. Refused: 2 connections" in capsys.readouterr().out
+    assert command.main(["--only", "idle", "--out", str(out)]) == 0

@@ -12,7 +12,14 @@ import pytest
 import uvloop
 
 import ghostcore
-from ghostcore import ClosedByPeer, PerVUIterations, ScriptAborted, TargetError, UsageError
+from ghostcore import (
+    ClosedByPeer,
+    DataExhausted,
+    PerVUIterations,
+    ScriptAborted,
+    TargetError,
+    UsageError,
+)
 from ghostcore._engine import Session
 from ghostcore._link import Traffic
 from ghostcore._opening import engine_of
@@ -21,7 +28,7 @@ from ghostcore.load import ConstantVUs
 from ghostcore.load.closed import run_closed
 from ghostcore.load.control import RunControl
 from ghostcore.testing import EchoServer, SocketIOServer
-from ghostcore.vu import VU, UserObserver
+from ghostcore.vu import VU, Scope, UserObserver
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -116,6 +123,9 @@ class Recording:
     def script_error(self, error: BaseException) -> None:
         self.script.append(error)
 
+    def data_exhausted(self, error: DataExhausted) -> None:
+        self.counts["exhausted"] += 1
+
 
 Play = Callable[[VU], Coroutine[Any, Any, Any]]
 
@@ -133,7 +143,7 @@ async def drive(
     recording = Recording()
     broken: list[BaseException] = []
     pool = UserPool(
-        engine, recording, "play", play, {"K": "v"}, seed, back_off=back_off,
+        engine, recording, Scope("play", {"K": "v"}), play, seed, back_off=back_off,
         on_broken=broken.append,
     )  # fmt: skip
     await run_closed(

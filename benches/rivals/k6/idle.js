@@ -2,6 +2,7 @@
 import { WebSocket } from "k6/experimental/websockets";
 
 export const options = {
+  insecureSkipTLSVerify: true, // of wss://
   scenarios: {
     idle: {
       executor: "ramping-vus",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ghostcore.execution.plan import Plan
 from ghostcore.execution.worker import Worker, WorkerEnd, WorkerReport
@@ -12,7 +13,7 @@ __all__ = ["run_local"]
 
 
 async def run_local(
-    plan: Plan, control: RunControl, on_report: Callable[[WorkerReport], None]
+    plan: Plan, control: RunControl, on_report: Callable[[WorkerReport], None], data: Any = None
 ) -> WorkerEnd:
-    """Run the whole plan here."""
-    return await Worker(plan, control, on_report).run()
+    """Run the whole plan here. ``data``: what the set-up returned."""
+    return await Worker(plan, control, on_report, data).run()

@@ -184,6 +184,7 @@ def test_a_command_line_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
         "stages": ("1s:2", "2s:3"),
         "settings": ("A=b",),
         "seed": None,
+        "warmup": "0",
         "out": None,
         "allow_empty": False,
         "allow_script_errors": False,

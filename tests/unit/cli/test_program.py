@@ -155,6 +155,74 @@ def test_arguments_that_cannot_be(script: Path, arguments: tuple[str, ...]) -> N
     assert "Traceback" not in done.stderr
 
 
+LIFECYCLE = """
+from ghostcore import PerVUIterations, feeder, scenario
+
+USERS = feeder(["ada", "grace"])
+
+async def setup(env):
+    print("setting up", env["WHO"], flush=True)
+    if env["WHO"] == "nobody":
+        raise LookupError("no such account")
+    return {"who": env["WHO"]}
+
+async def teardown(data):
+    print("tearing down", data, flush=True)
+
+@scenario(load=PerVUIterations(1, 2), feeders=[USERS])
+async def greet(vu):
+    print("user", vu.row(USERS), vu.data and vu.data["who"], flush=True)
+"""
+
+
+def test_set_up_and_teardown(tmp_path: Path) -> None:
+    script = tmp_path / "lifecycle.py"
+    script.write_text(LIFECYCLE)
+    done = ghost("run", script, "-e", "WHO=me", "--out", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    said = [line for line in done.stdout.splitlines() if line.startswith(("set", "tear", "user"))]
+    assert said[:4] == [
+        "setting up me",
+        "user ada me",
+        "user grace me",
+        "tearing down {'who': 'me'}",
+    ]
+    assert json.loads((tmp_path / "result.json").read_text())["setup_ms"] >= 0
+    failed = ghost("run", script, "-e", "WHO=nobody")
+    assert failed.returncode == 107
+    assert "setup failed: lifecycle.py:9: LookupError: no such account" in failed.stdout
+    assert "tearing down None" in failed.stdout
+    assert "user ada" not in failed.stdout
+    without = ghost("run", script, "-e", "WHO=nobody", "--no-setup", "--no-teardown")
+    assert without.returncode == 0
+    assert "user ada None" in without.stdout
+    assert "tearing down" not in without.stdout
+
+
+def test_problems_of_all_parts_of_a_script_are_told_together(tmp_path: Path) -> None:
+    script = tmp_path / "load.py"
+    script.write_text(
+        "from ghostcore import ConstantVUs, Threshold, feeder, scenario\n"
+        "def setup(env): pass\n"
+        "@scenario(load=ConstantVUs(-1, 1), feeders=[feeder('no/such.csv')],\n"
+        "          thresholds={'nothing': 'p(101)<1', 'checks': Threshold('rate>1', delay='x')})\n"
+        "async def one(vu): pass\n"
+    )
+    done = ghost("run", script, "--warmup", "30")
+    assert (done.returncode, done.stdout) == (104, "")
+    for expected in (
+        "vus must be at least 1",
+        "no/such.csv cannot be read",
+        "percentile 101",
+        "'nothing', which is neither built in nor declared",
+        "its delay must be",
+        "setup must be a coroutine function",
+        "warmup must be seconds",
+    ):
+        assert expected in done.stderr, expected
+    assert done.stderr.count("  - ") == 7
+
+
 def test_an_abort(script: Path) -> None:
     done = ghost("run", script, "aborting", "--quiet")
     assert done.returncode == 108

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ghostcore import InvalidPlan, Scenario
-from ghostcore.cli.scripts import ScriptError, choose, load_scenarios
+from ghostcore.cli.scripts import ScriptError, choose, load_script
 
 HEAD = "from ghostcore import scenario, ConstantVUs, Trend\n"
 ONE = "@scenario()\nasync def {0}(vu):\n    pass\n"
@@ -37,25 +37,40 @@ def names(scenarios: list[Scenario]) -> list[str]:
 
 def test_scenarios_in_the_order_of_their_definition(tmp_path: Path) -> None:
     text = HEAD + ONE.format("zebra") + ONE.format("ape") + "again = zebra\nother = 3\n"
-    assert names(load_scenarios(written(tmp_path, text))) == ["zebra", "ape"]
+    assert names(load_script(written(tmp_path, text)).scenarios) == ["zebra", "ape"]
 
 
 def test_a_script_imports_from_its_own_folder(tmp_path: Path) -> None:
     written(tmp_path, HEAD + ONE.format("shared"), "neighbour_of_load.py")
     path = written(tmp_path, "from neighbour_of_load import shared\n")
-    assert names(load_scenarios(path)) == ["shared"]
+    assert names(load_script(path).scenarios) == ["shared"]
     assert sys.path[0] == str(tmp_path)
 
 
 def test_a_script_hides_no_module_of_its_name(tmp_path: Path) -> None:
     json_module = __import__("json")
     text = HEAD + "import sys\nme = sys.modules[__name__]\n" + ONE.format("one")
-    load_scenarios(written(tmp_path, text, "json.py"))
+    load_script(written(tmp_path, text, "json.py"))
     assert sys.modules["json"] is json_module
 
 
 def test_a_script_needs_no_suffix(tmp_path: Path) -> None:
-    assert names(load_scenarios(written(tmp_path, HEAD + ONE.format("one"), "load"))) == ["one"]
+    assert names(load_script(written(tmp_path, HEAD + ONE.format("one"), "load")).scenarios) == [
+        "one"
+    ]
+
+
+def test_set_up_and_teardown_of_a_script(tmp_path: Path) -> None:
+    text = HEAD + ONE.format("one")
+    plain = load_script(written(tmp_path, text))
+    assert (plain.setup, plain.teardown) == (None, None)
+    text += "async def setup(env):\n    pass\ndef teardown():\n    pass\n"
+    script = load_script(written(tmp_path, text))
+    assert script.setup is not None and script.setup.__name__ == "setup"
+    assert script.teardown is not None, "that it is no coroutine function is told with the plan"
+    text = HEAD + ONE.format("setup") + "teardown = 'no function'\n"
+    other = load_script(written(tmp_path, text))
+    assert (names(other.scenarios), other.setup, other.teardown) == (["setup"], None, None)
 
 
 def test_what_is_no_script(tmp_path: Path) -> None:
@@ -65,12 +80,12 @@ def test_what_is_no_script(tmp_path: Path) -> None:
         (written(tmp_path, "x = 1\n"), "has no scenario"),
     ):
         with pytest.raises(InvalidPlan, match=what):
-            load_scenarios(path)
+            load_script(path)
 
 
 def failure(path: Path) -> str:
     with pytest.raises(ScriptError) as caught:
-        load_scenarios(path)
+        load_script(path)
     text = str(caught.value)
     assert "\n" not in text
     return text
@@ -130,7 +145,7 @@ def test_a_script_that_ends_the_program(tmp_path: Path) -> None:
 
 def test_choosing(tmp_path: Path) -> None:
     text = HEAD + "".join(ONE.format(name) for name in ("a", "b", "c"))
-    scenarios = load_scenarios(written(tmp_path, text))
+    scenarios = load_script(written(tmp_path, text)).scenarios
     assert names(choose(scenarios, ["b"], "load.py")) == ["b"]
     assert names(choose(scenarios, ["c", "a", "c"], "load.py")) == ["a", "c"]
     assert names(choose(scenarios[:1], [], "load.py")) == ["a"]

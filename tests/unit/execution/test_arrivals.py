@@ -29,7 +29,13 @@ from ghostcore import (
     UsageError,
     scenario,
 )
+from ghostcore._opening import engine_of
+from ghostcore._user import UserPool
+from ghostcore.execution.recording import ErrorLog, ScenarioRecorder
+from ghostcore.execution.result import Metrics
 from ghostcore.load import LoadModel
+from ghostcore.metrics import Registry, Totals
+from ghostcore.testing import EchoServer, SocketIOServer
 from ghostcore.testing.fakeclock import FakeClockLoop, run_fake
 
 STEP = Trend("step_time")
@@ -263,6 +269,51 @@ def test_ticks_that_were_due_and_never_began_are_cut_off(leave: str, owed: int) 
         assert cut[cause].max == pytest.approx(longest_us, rel=0.001)
 
 
+def test_ticks_are_owed_until_their_loop_was_left() -> None:
+    @scenario(load=PerVUIterations(1, 1))
+    async def one(vu: VU) -> None:
+        try:
+            async for _ in vu.every(0.5):
+                with vu.timer(STEP):
+                    await vu.sleep(2.25)
+                raise Timeout("no answer", kind="reply_timeout")
+        finally:
+            await asyncio.sleep(60)  # as a slow goodbye
+
+    metrics = run_it(one).metrics
+    # Those of 0.5 s, 1 s, 1.5 s and 2 s.
+    assert metrics["step_time_from_due"].cut_off == 4
+
+
+def test_a_start_that_is_interrupted_before_its_first_turn_is_dropped() -> None:
+    async def never(vu: VU) -> None:
+        raise AssertionError("has no turn")
+
+    async def main() -> Totals:
+        engine = engine_of(asyncio.get_running_loop())
+        registry = Registry()
+        recorder = ScenarioRecorder(
+            "one", {}, registry, ErrorLog(engine.now_ns, 0), lambda _: None, lambda: "end"
+        )
+        pool = UserPool(
+            engine, recorder, "one", never, {}, 1, back_off=False, on_broken=lambda _: None
+        )
+        user = pool.user(0)
+        user.begin(7, engine.now_ns())
+        stall(3)
+        user.interrupt()
+        await pool.idle()
+        totals = Totals(registry.declarations)
+        totals.add(registry.drain(0, 1))
+        return totals
+
+    totals = run_fake(main)
+    assert Metrics(totals).count_of("dropped_iterations") == 1
+    assert Metrics(totals).count_of("iterations_started") == 0
+    (cut,) = totals.metric("iteration_response_time").cut_off.items()  # type: ignore[union-attr]
+    assert (cut[0], cut[1].count, cut[1].max) == ("dropped", 1, pytest.approx(3e6, rel=0.001))
+
+
 def test_a_tick_that_does_something_else_first_has_no_response_time() -> None:
     @scenario(load=PerVUIterations(1, 1), metrics=[STEP])
     async def one(vu: VU) -> None:
@@ -485,6 +536,40 @@ def test_everything_wrong_with_every_scenario_is_told_at_once() -> None:
     assert [problem.partition(":")[0] for problem in caught.value.problems] == [
         "one", "one", "two", "two", "three",
     ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("no_leaks")
+def test_sessions_are_opened_and_asked_from_when_they_were_due() -> None:
+    joined, asked = Trend("joined_time"), Trend("asked_time")
+
+    @scenario(load=ConstantArrivalRate(50, 0.5, preallocated_vus=25))
+    async def plain(vu: VU) -> None:
+        async with vu.connect(vu.env["URL"], metric=STEP):
+            pass
+
+    @scenario(load=PerVUIterations(2, 1))
+    async def events(vu: VU) -> None:
+        async with vu.socketio(vu.env["IO"], metric=joined) as session:
+            async for tick in vu.every("10ms"):
+                await session.call("ask", tick, metric=asked)
+                if tick == 4:
+                    break
+            await session.call("ask", 0, metric=asked)
+
+    async def main() -> Result:
+        server = SocketIOServer()
+        server.on("ask", lambda client, number: client.ack(number))
+        async with EchoServer() as echo, server:
+            env = {"URL": echo.url, "IO": server.url}
+            return await ghostcore.run_async(plain, events, env=env)
+
+    metrics = asyncio.run(main()).metrics
+    for name in ("ws_connecting_from_due", "step_time_from_due"):
+        assert metrics[name].count == 25
+        assert metrics[name].min >= metrics[name.removesuffix("_from_due")].min > 0
+    assert metrics["joined_time"].count == 2
+    assert "joined_time_from_due" not in metrics
+    assert (metrics["asked_time"].count, metrics["asked_time_from_due"].count) == (12, 10)
 
 
 def test_an_arrival_model_never_backs_off() -> None:

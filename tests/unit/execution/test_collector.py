@@ -36,3 +36,16 @@ def test_it_is_restored_when_the_block_fails() -> None:
     except RuntimeError:
         pass
     assert gc.get_threshold() == before
+
+
+def test_of_runs_that_overlap_the_last_one_restores_it() -> None:
+    before = gc.get_threshold()
+    first, second = quiet_collector(), quiet_collector()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert gc.get_threshold() == THRESHOLDS
+    assert gc.get_freeze_count() > 0
+    second.__exit__(None, None, None)
+    assert gc.get_threshold() == before
+    assert gc.get_freeze_count() == 0

@@ -13,6 +13,7 @@ from ghostcore import (
     InvalidPlan,
     PerVUIterations,
     Scenario,
+    Threshold,
     Trend,
     UsageError,
     scenario,
@@ -53,7 +54,7 @@ def test_a_valid_plan() -> None:
     assert plan.duration_ns == 10 * 10**9
     assert plan.scenarios[0].tags == {"a": "1", "b": "2"}
     assert plan.scenarios[0].env == {"X": "load", "Y": "scenario", "Z": "run"}
-    assert [(one.selector, one.threshold.expression) for one in plan.thresholds] == [
+    assert [(one.selector, one.condition.expression) for one in plan.thresholds] == [
         ("join_time", "p(95)<100"),
         ("join_time", "max<500"),
         ("ws_errors{kind:closed}", "count<1"),
@@ -84,6 +85,7 @@ def test_all_problems_are_told_together() -> None:
                 "nobody_knows": "count<1",
                 "ws_connecting": "rate>0.5",
                 "iterations": "p(95)<1",
+                "ws_errors{kind:closd}": "count<1",
             },
         ),
         made(name="none"),
@@ -97,6 +99,7 @@ def test_all_problems_are_told_together() -> None:
         "'nobody_knows', which is neither built in nor declared",
         "a trend has no rate",
         "a counter has no p",
+        "'ws_errors{kind:closd}': there is no such kind of error",
         "none: no load model",
         "odd: load '5 users' is no load model",
         "seed must be an int",
@@ -108,6 +111,65 @@ def test_a_threshold_wrong_on_both_sides_is_told_of_both() -> None:
     text = problems_of(made(load=ConstantVUs(1, 1), thresholds={"nobody_knows": "p(101)<3"}))
     assert "percentile 101" in text
     assert "'nobody_knows', which is neither built in nor declared" in text
+
+
+def test_thresholds_that_may_end_the_run() -> None:
+    one = made(
+        load=ConstantVUs(1, 1),
+        thresholds={
+            JOIN: [
+                "max<1",
+                Threshold("p(95)<1", abort_on_fail=True, delay="10s"),
+                {"threshold": "avg<2", "abortOnFail": True, "delayAbortEval": "1m"},
+                {"threshold": "avg<3"},
+            ],
+            "iterations": {"threshold": "count>1", "abortOnFail": False, "delayAbortEval": None},
+        },
+    )
+    planned = make_plan([one]).thresholds
+    assert [(one.condition.expression, one.abort_on_fail, one.delay_ns) for one in planned] == [
+        ("max<1", False, 0),
+        ("p(95)<1", True, 10 * 10**9),
+        ("avg<2", True, 60 * 10**9),
+        ("avg<3", False, 0),
+        ("count>1", False, 0),
+    ]
+    assert planned[1].to_dict() == {
+        "metric": "join_time",
+        "expression": "p(95)<1",
+        "abort_on_fail": True,
+        "delay_s": 10,
+    }
+
+
+def test_all_that_is_wrong_with_a_threshold_is_told() -> None:
+    text = problems_of(
+        made(
+            load=ConstantVUs(1, 1),
+            thresholds={
+                JOIN: [
+                    Threshold("p(101)<1", abort_on_fail="yes", delay="10"),  # type: ignore[arg-type]
+                    {"threshold": "rate<1", "abortOnfail": True},
+                    {"abortOnFail": True},
+                    Threshold(5),  # type: ignore[arg-type]
+                    7,
+                    Threshold("max<5 over last 100ms"),
+                ]
+            },
+        )
+    )
+    for expected in (
+        "percentile 101",
+        "abort_on_fail must be True or False, not 'yes'",
+        "its delay must be seconds",
+        "no abortOnfail; it may have abortOnFail, delayAbortEval, threshold",
+        "threshold '': expected AGGREGATION",
+        "threshold 5: expected a text",
+        "threshold 7: expected a text or Threshold(...)",
+        "the window must be at least 1s",
+        "(on join_time)",
+    ):
+        assert expected in text, expected
 
 
 def test_no_scenario_and_twice_the_same() -> None:

@@ -43,7 +43,7 @@ def test_the_soft_limit_is_raised_as_far_as_the_plan_needs() -> None:
 def test_a_plan_that_is_too_big_is_refused_with_every_problem() -> None:
     tight = Limits(descriptors_hard=1000, ports=500, memory_bytes=10**6)
     with pytest.raises(InvalidPlan) as caught:
-        prepare(plan_of(900, URL="ws://example.test/"), limits=tight)
+        prepare(plan_of(900, URL="ws://example.test/"), tight)
     assert len(caught.value.problems) == 3
     assert "at most 872 users fit" in caught.value.problems[0]
     assert "at most 61 users fit" in caught.value.problems[1]
@@ -52,7 +52,7 @@ def test_a_plan_that_is_too_big_is_refused_with_every_problem() -> None:
 
 def test_or_tried_with_a_warning() -> None:
     tight = Limits(memory_bytes=10**6)
-    warnings = prepare(plan_of(900), allow_oversized=True, limits=tight)
+    warnings = prepare(replace(plan_of(900), allow_oversized=True), tight)
     assert len(warnings) == 1
     assert "at most 61 users fit" in warnings[0]
 
@@ -121,9 +121,9 @@ def test_servers_that_settings_name(env: dict[str, str], targets: list[str]) -> 
 
 
 def test_loopback_has_many_addresses_to_connect_from() -> None:
-    assert prepare(plan_of(50_000, URL="ws://127.0.0.1:9"), limits=ROOMY) == []
+    assert prepare(plan_of(50_000, URL="ws://127.0.0.1:9"), ROOMY) == []
     with pytest.raises(InvalidPlan, match="at most 28000 users fit"):
-        prepare(plan_of(50_000, URL="ws://example.test"), limits=ROOMY)
+        prepare(plan_of(50_000, URL="ws://example.test"), ROOMY)
 
 
 def test_the_machine_is_described() -> None:

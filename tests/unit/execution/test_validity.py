@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from ghostcore import VU, ConstantVUs, Counter, Rate, ThresholdResult, Trend, scenario
 from ghostcore._metrics import CounterState, RateState
+from ghostcore.execution.gathering import Gathering
 from ghostcore.execution.plan import Plan, make_plan
 from ghostcore.execution.result import Metrics, RunVerdict
 from ghostcore.execution.timeline import Timeline
-from ghostcore.execution.verdict import judge, judge_thresholds, outcome_of
-from ghostcore.metrics import BUILTINS, Declaration, SeriesKey, Snapshot, Totals
-from ghostcore.monitor.report import GeneratorReport
+from ghostcore.execution.verdict import judge, outcome_of
+from ghostcore.execution.worker import WorkerReport
+from ghostcore.load.control import RunControl
+from ghostcore.metrics import BUILTINS, Declaration, SeriesKey, Snapshot
 from ghostcore.monitor.rules import doubts_of
 from ghostcore.monitor.sample import Doubt, GeneratorSample, Stall
 from tests.support.results import trend_state
@@ -33,26 +35,25 @@ def sleeping(ms: float) -> dict[str, Any]:
     return {"loop_lag_ms": ms, "stalls": (Stall(0.0, ms, 0.0, "chat.py:12: time.sleep(0.5)"),)}
 
 
-def plan_with(thresholds: Mapping[Any, str]) -> Plan:
-    @scenario(load=ConstantVUs(1, 1), thresholds=thresholds, metrics=[T, SIZE, GOOD, DONE])
+def plan_with(thresholds: Mapping[Any, str], warmup: float = 0) -> Plan:
+    @scenario(load=ConstantVUs(1, 60), thresholds=thresholds, metrics=[T, SIZE, GOOD, DONE])
     async def one(vu: VU) -> None:
         """Nothing."""
 
-    return make_plan([one], seed=1)
+    return make_plan([one], seed=1, warmup=warmup)
 
 
-@dataclass
 class Run:
     """A run that is put together second by second."""
 
-    thresholds: Mapping[Any, str]
-    timeline: Timeline = field(default_factory=Timeline)
-    generator: GeneratorReport = field(default_factory=GeneratorReport)
-    _doubts: tuple[Doubt, ...] = ()
-
-    def __post_init__(self) -> None:
-        self.plan = plan_with(self.thresholds)
-        self.totals = Totals({**BUILTINS, **self.plan.declarations})
+    def __init__(
+        self, thresholds: Mapping[Any, str], warmup: float = 0, max_blocks: int = 600
+    ) -> None:
+        self.plan = plan_with(thresholds, warmup)
+        self.gathering = Gathering(self.plan, RunControl(), None)
+        self.timeline = self.gathering.timeline = Timeline(max_blocks)
+        self.generator = self.gathering.generator
+        self._doubts: tuple[Doubt, ...] = ()
 
     def second(self, trouble: Mapping[str, Any], **measured: Any) -> Run:
         """One second: what was wrong with the generator, and what was measured.
@@ -73,34 +74,32 @@ class Run:
                     states[SeriesKey.of(name, {"kind": kind})] = CounterState(count, count)
                 case _:
                     states[key] = CounterState(value, max(1, value))
-        declared: dict[str, Declaration] = {key.name: self._declaration(key.name) for key in states}
+        declared: dict[str, Declaration] = {
+            key.name: BUILTINS.get(key.name) or self.plan.declarations[key.name] for key in states
+        }
         window = Snapshot(start * 10**9, (start + 1) * 10**9, states, declared)
-        self.totals.add(window)
-        self.timeline.add(window)
         sample = replace(GeneratorSample(start + 1.0, 0.2, 0.1, 0, 0), **trouble)
         self._doubts = doubts_of(sample, self._doubts)
-        self.generator.samples.append(replace(sample, doubts=self._doubts))
+        sample = replace(sample, doubts=self._doubts)
+        self.gathering.report(WorkerReport(window, [], sample, {}, {}))
         return self
 
-    def _declaration(self, name: str) -> Declaration:
-        return BUILTINS.get(name) or self.plan.declarations[name]
-
     def judge(self) -> tuple[RunVerdict, int, str]:
-        metrics = Metrics(self.totals)
+        metrics = Metrics(self.gathering.totals)
         verdict, code, reasons = judge(
             self.plan,
             metrics,
             outcome_of(metrics),
             self.results(),
             self.timeline,
-            self.generator,
+            self.gathering.trusted(),
             aborted=None,
             interrupted=None,
         )
         return verdict, code, "\n".join(reasons)
 
     def results(self) -> list[ThresholdResult]:
-        return judge_thresholds(self.plan, Metrics(self.totals), self.timeline, self.generator)
+        return self.gathering.thresholds(began=True)
 
 
 FAST, SLOW = [10.0] * 100, [500.0] * 100
@@ -276,8 +275,7 @@ def test_ports_that_ran_out_are_this_machines_failure() -> None:
 
 
 def test_in_a_long_run_a_whole_block_is_left_out() -> None:
-    run = Run(LIMIT)
-    run.timeline = Timeline(max_blocks=4)
+    run = Run(LIMIT, max_blocks=4)
     for second in range(16):
         trouble, samples = (LATE, SLOW) if second == 5 else (WELL, FAST)
         run.second(trouble, t=samples)
@@ -298,3 +296,20 @@ def test_a_clean_run_has_nothing_to_explain(make: Callable[[], Run]) -> None:
     verdict, code, reasons = run.judge()
     assert (verdict, code) == ("pass", 0)
     assert "suspect" not in reasons
+
+
+def test_the_warm_up_does_not_count() -> None:
+    def judged(*last: tuple[dict[str, Any], list[float]]) -> list[str]:
+        run = Run({T: "p(95)<100"}, warmup=2).second(STUCK, t=SLOW).second(LATE, t=FAST)
+        for trouble, samples in last:
+            run.second(trouble, t=samples)
+        return [one.verdict for one in run.results()]
+
+    # The second after a standstill is suspect, be it the first that counts.
+    assert judged((WELL, FAST), (WELL, SLOW)) == ["fail"]
+    assert judged((WELL, SLOW), (WELL, FAST)) == ["undetermined"]
+    assert judged((WELL, FAST), (FULL, SLOW)) == ["undetermined"], "fast ones before it cut"
+    run = Run({}, warmup=1).second(sleeping(900.0)).second(WELL).second(WELL)
+    verdict, code, reasons = run.judge()
+    assert (verdict, code) == ("pass", 0)
+    assert "blocked the event loop" not in reasons, "that was before it counted"

@@ -6,7 +6,8 @@ from ghostcore import VU, ConstantVUs, Trend, scenario
 from ghostcore.execution.plan import Plan, make_plan
 from ghostcore.execution.result import Metrics, RunVerdict
 from ghostcore.execution.timeline import Timeline
-from ghostcore.execution.verdict import judge, judge_thresholds, outcome_of
+from ghostcore.execution.verdict import judge, outcome_of
+from ghostcore.execution.watch import ThresholdWatch
 from ghostcore.metrics import BUILTINS, Registry, Totals
 from ghostcore.monitor.report import GeneratorReport
 
@@ -33,23 +34,23 @@ class Run:
         counters = {"iterations_started": 1, "iterations": 1, **counters}
         for name, amount in counters.items():
             self.registry.recorder(name).add(amount)  # type: ignore[union-attr, arg-type]
-        self.timeline = Timeline()
         self.totals = Totals({**BUILTINS, **plan.declarations})
+        self.watch = ThresholdWatch(plan, self.totals.declarations)
 
     def judge(
         self, aborted: str | None = None, interrupted: str | None = None
     ) -> tuple[RunVerdict, int, str]:
         snapshot = self.registry.drain(0, SECOND)
         self.totals.add(snapshot)
-        self.timeline.add(snapshot)
+        self.watch.add(snapshot)
         metrics = Metrics(self.totals)
-        thresholds = judge_thresholds(self.plan, metrics, self.timeline)
+        thresholds = self.watch.conclude(self.totals)
         verdict, code, reasons = judge(
             self.plan,
             metrics,
             outcome_of(metrics),
             thresholds,
-            self.timeline,
+            Timeline(),
             GeneratorReport(),
             aborted=aborted,
             interrupted=interrupted,
@@ -149,21 +150,6 @@ def test_an_interrupted_run_is_inconclusive_but_tells_all_reasons() -> None:
 def test_script_errors_can_be_allowed() -> None:
     assert Run(plan_with(allow_script_errors=True), script_errors=3).judge()[:2] == ("pass", 0)
     assert Run(plan_with(), script_errors=3).judge()[:2] == ("fail", 107)
-
-
-def test_over_last_judges_the_window_only() -> None:
-    plan = plan_with(thresholds={T: "max<100 over last 2s"})
-    run = Run(plan)
-    run.registry.recorder(T).record(5000)  # type: ignore[union-attr]
-    for second in range(5):
-        snapshot = run.registry.drain(second * SECOND, (second + 1) * SECOND)
-        run.totals.add(snapshot)
-        run.timeline.add(snapshot)
-        run.registry.recorder(T).record(10)  # type: ignore[union-attr]
-    metrics = Metrics(run.totals)
-    assert metrics["t"].max == 5000  # type: ignore[union-attr]
-    results = judge_thresholds(plan, metrics, run.timeline)
-    assert [one.verdict for one in results] == ["pass"]
 
 
 def test_the_line_of_the_summary() -> None:

@@ -108,6 +108,24 @@ def test_a_start_that_finds_nobody_free_is_dropped_and_cut_off_when_somebody_is(
     ]
 
 
+def test_users_that_are_too_few_for_a_moment_only_are_told_apart() -> None:
+    def slow_once(fake: FakeOpenRun) -> None:
+        fake.pool.prepare = lambda user: setattr(user, "pause_ns", 0 if user.slot else 3 * S)
+
+    fake, _ = run(ConstantArrivalRate(1, 60, preallocated_vus=1), 900 * MS, slow_once)
+    assert fake.warnings[0].endswith("needs about 4")
+    fake, _ = run(ConstantArrivalRate(2, 60, preallocated_vus=2), lambda slot: 900 * MS + slot)
+    assert fake.warnings == []
+
+    def stall(fake: FakeOpenRun) -> None:
+        after(10.2, lambda: fake_loop().clock.advance(20))
+
+    fake, _ = run(ConstantArrivalRate(2, 60, preallocated_vus=2), 500 * MS - 1, stall)
+    assert fake.warnings[0].endswith(
+        "about 2 would do on average, so iterations were far slower at times"
+    )
+
+
 def test_a_user_whose_answer_is_there_already_is_free() -> None:
     # Both things are due at the same instants: the iteration's end comes first.
     fake, _ = run(ConstantArrivalRate(10, 2, preallocated_vus=3), 300 * MS)
@@ -124,6 +142,23 @@ def test_a_stalled_loop_gives_answers_their_turn_before_it_drops() -> None:
     fake, _ = run(ConstantArrivalRate(10, 3, preallocated_vus=3), 250 * MS, stall)
     assert fake.dropped[:2] == [1_550 * MS] * 2
     assert [number for number, _, lateness in fake.pool.begun if lateness] == [11, 12, 13]
+
+
+def test_a_stalled_loop_does_not_look_again_for_each_of_thousands() -> None:
+    passes = 0
+
+    def watch(fake: FakeOpenRun) -> None:
+        def count() -> None:
+            nonlocal passes
+            passes += 1
+            if len(fake.dropped) < 1_999:
+                fake_loop().call_soon(count)
+
+        after(0, lambda: (fake_loop().clock.advance(2), count()))
+
+    fake, _ = run(ConstantArrivalRate(1000, 2, preallocated_vus=1), 10 * S, watch)
+    assert len(fake.dropped) == 1_999
+    assert passes < 30
 
 
 def test_what_is_dropped_at_the_end_is_cut_off_when_its_user_is_interrupted() -> None:

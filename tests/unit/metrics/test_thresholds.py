@@ -8,7 +8,7 @@ from ghostcore._histogram import Histogram
 from ghostcore._metrics import CounterState, GaugeState, RateState, TrendState
 from ghostcore.errors import UsageError
 from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend
-from ghostcore.metrics.thresholds import Threshold, evaluate, parse
+from ghostcore.metrics.thresholds import Condition, evaluate, parse
 from ghostcore.metrics.views import View, view_of
 
 # With a resolution of 1 ms, cells below 2048 ms are one wide: figures are exact.
@@ -42,11 +42,11 @@ def counter(total: float, samples: int = 1) -> View:
         ("value >= 5 over last 30s", ("value", None, ">=", 5.0, 30.0)),
         ("avg<5  over  last  1m30s", ("avg", None, "<", 5.0, 90.0)),
         ("max<5 over last 1.5h", ("max", None, "<", 5.0, 5400.0)),
-        ("min==+3. over last 500ms", ("min", None, "==", 3.0, 0.5)),
+        ("min==+3. over last 1500ms", ("min", None, "==", 3.0, 1.5)),
     ],
 )
 def test_grammar(text: str, parsed: tuple[str, float | None, str, float, float | None]) -> None:
-    assert parse(text) == Threshold(text.strip(), *parsed)
+    assert parse(text) == Condition(text.strip(), *parsed)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,8 @@ def test_what_is_no_threshold_is_refused_with_what_was_expected(text: str) -> No
         ("p(101)<5", "101 is not within 0 and 100"),
         ("p(-1)<5", "-1 is not within 0 and 100"),
         ("count<1e999", "too big"),
-        ("count<1 over last 0s", "longer than 0"),
+        ("count<1 over last 0s", "at least 1s"),
+        ("count<1 over last 999ms", "at least 1s"),
     ],
 )
 def test_a_refusal_names_the_problem(text: str, problem: str) -> None:

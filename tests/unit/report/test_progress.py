@@ -7,7 +7,7 @@ from rich.console import Console
 from ghostcore import VU, ConstantVUs, scenario
 from ghostcore._metrics import AnyState, CounterState
 from ghostcore.execution.plan import make_plan
-from ghostcore.execution.runner import Progress
+from ghostcore.execution.progress import Progress
 from ghostcore.execution.timeline import Timeline
 from ghostcore.metrics import BUILTINS, SeriesKey, Totals
 from ghostcore.report.progress import Figures, plain_line, screen

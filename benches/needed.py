@@ -1,0 +1,58 @@
+"""The figures to reach: tables show them beside the measured ones."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CONNECT_US",
+    "ECHO_RATIO",
+    "FLAT",
+    "HELD",
+    "IDLE_KIB",
+    "IDLE_SHARE",
+    "IN_FLIGHT_GAIN",
+    "LATE_MS",
+    "LIMIT_SHARE",
+    "MOST_SERVER_SHARE",
+    "verdict",
+]
+
+ECHO_RATIO = 5.0
+"""Echo round trips a second, against k6."""
+
+LIMIT_SHARE = {"epoll": 0.75, "picows": 0.6}
+"""The same against the client in C; also CPU time of a round trip at a fixed rate."""
+
+IN_FLIGHT_GAIN = (2.4, 3.5)
+"""Messages a second with five in one send(2), against one: what a prototype made, not a limit."""
+
+MOST_SERVER_SHARE = 0.7
+"""Of its core, at a fixed rate: a busier server would be part of what is measured."""
+
+IDLE_KIB = {
+    ("epoll", "idle"): 2.5,
+    ("epoll", "idle_socketio"): 3.5,
+    ("picows", "idle"): 8.0,
+    ("picows", "idle_socketio"): 9.0,
+    ("picows", "idle_wss"): 40.0,
+}
+"""User-space memory of an idle user."""
+
+CONNECT_US = 90.0
+"""CPU time of a connect, epoll link."""
+
+FLAT = 0.8
+"""Connects: the last quarter against the first."""
+
+HELD = 19_000
+"""Sockets in one process, for five minutes, none lost and every ping of Engine.IO answered."""
+
+LATE_MS = 0.5
+"""Timers, 99th percentile."""
+
+IDLE_SHARE = 0.05
+"""Of a core, with all users idle."""
+
+
+def verdict(holds: bool) -> str:
+    """What stands beside a measured figure and a needed one."""
+    return "yes" if holds else "NO"
