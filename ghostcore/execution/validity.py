@@ -6,6 +6,7 @@ threshold that holds, holds; one that fails has to fail in the seconds that can 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -93,6 +94,8 @@ def _may_be_explained(
         return False
     if _is_shortage(condition, declaration):
         return result.observed > 0  # being slow does not explain that nothing came at all
+    if math.isinf(result.observed):
+        return generator.grave  # operations failed: they were not late
     return generator.grave or _is_latency(condition, declaration)
 
 

@@ -31,8 +31,8 @@ async def say(vu):
 async def good(vu):
     await say(vu)
 
-@scenario(load=ConstantVUs(2, "300ms"), thresholds={ECHO: "max<0.001"})
-async def slow(vu):
+@scenario(load=ConstantVUs(2, "300ms"), thresholds={"ws_sessions": "count<1"})
+async def failing(vu):
     await say(vu)
 
 @scenario(load=ConstantVUs(1, "200ms"))
@@ -104,9 +104,9 @@ def test_nothing_is_saved_unasked(script: Path, url: str, tmp_path: Path) -> Non
 
 
 def test_a_threshold_that_fails(script: Path, url: str) -> None:
-    done = ghost("run", script, "slow", "-u", 1, "-d", "200ms", "-e", f"URL={url}")
+    done = ghost("run", script, "failing", "-u", 1, "-d", "200ms", "-e", f"URL={url}")
     assert done.returncode == 99
-    assert done.stdout.startswith("running slow: 1 user for 200ms\n")
+    assert done.stdout.startswith("running failing: 1 user for 200ms\n")
     assert "verdict: fail  (exit code 99" in done.stdout
 
 
@@ -144,7 +144,7 @@ def test_a_plan_that_cannot_be(script: Path) -> None:
         ("run", "SCRIPT", "good", "-u", "two"),
         ("run", "SCRIPT", "good", "-d", "1s", "-s", "1s:1"),
         ("run", "SCRIPT", "good", "-e", "URL"),
-        ("run", "SCRIPT", "good", "slow", "-u", "1", "-d", "1s"),
+        ("run", "SCRIPT", "good", "failing", "-u", "1", "-d", "1s"),
         ("no-such-command",),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ghostcore import VU, ConstantVUs, Counter, Rate, ThresholdResult, Trend, scenario
-from ghostcore._metrics import CounterState, RateState
+from ghostcore._metrics import CounterState, RateState, TrendState
 from ghostcore.execution.gathering import Gathering
 from ghostcore.execution.plan import Plan, make_plan
 from ghostcore.execution.result import Metrics, RunVerdict
@@ -66,6 +66,8 @@ class Run:
         for name, value in measured.items():
             key = SeriesKey(name)
             match value:
+                case TrendState():
+                    states[key] = value
                 case list():
                     states[key] = trend_state(value)
                 case (passes, fails):
@@ -171,6 +173,9 @@ def test_no_data_is_a_failure_whatever_the_generator_did() -> None:
         ({"ws_errors": "count<5"}, sleeping(300.0), {"ws_errors": 9}, "undetermined"),
         ({GOOD: "rate>0.9"}, LATE, {"good": (5, 5)}, "fail"),
         ({GOOD: "rate>0.9"}, STUCK, {"good": (5, 5)}, "undetermined"),
+        # An operation that failed was not late.
+        ({T: "p(95)<100"}, LATE, {"t": trend_state([10.0], failed=9)}, "fail"),
+        ({T: "p(95)<100"}, STUCK, {"t": trend_state([10.0], failed=9)}, "undetermined"),
         # What is no duration does not grow with lag, and a lower limit of one is not met by it.
         ({SIZE: "max<100"}, LATE, {"size": [500.0]}, "fail"),
         ({T: "p(95)>100"}, LATE, {"t": [10.0]}, "fail"),
