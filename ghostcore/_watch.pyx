@@ -220,7 +220,7 @@ cdef class LoopWatch:
             return 0
         over = now_ns() - before - <int64_t>ms * 1000000
         if over > 0:
-            self._oversleep_ns += over
+            self._oversleep_ns = self._oversleep_ns + over
         return 1
 
     cdef int64_t _waits(self) noexcept nogil:
