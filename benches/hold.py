@@ -157,7 +157,7 @@ async def probe(vu: VU) -> None:
 def told_by(result: Result, from_s: float, to_s: float) -> dict[str, Any]:
     """What the client knows of the time between, as plain data."""
     late: Any = result.metrics[LATENESS.name]
-    lags_ms = [one.loop_lag_ms for one in result.generator if from_s < one.at_s <= to_s]
+    lags_ms = [one.loop_lag_ms for one in result.generator.samples if from_s < one.at_s <= to_s]
     return {
         "errors": {error.kind: error.count for error in result.errors},
         "opened": result.metrics.count_of("ws_sessions_opened"),

@@ -35,7 +35,7 @@ def row(result: Result) -> str:
     late = result.metrics["iteration_lateness"]
     assert isinstance(late, TrendView)
     outcome = result.outcome
-    busy = max((one.cpu_share for one in result.generator), default=0.0)
+    busy = max((one.cpu_share for one in result.generator.samples), default=0.0)
     return (
         f"offered {outcome.offered:,}, made {outcome.delivered:,}, late by "
         f"p50 {late.p(50):.3f}, p99 {late.p(99):.3f}, at most {late.max:.3f} ms, "

@@ -364,6 +364,7 @@ cdef class Session(Channel):
         cdef Outcome outcome
         cdef MessageReader reader = self._reader
         self.arrived_ns = self.engine.timers.now()
+        self.engine.vitals.stamped(self.arrived_ns)
         self.traffic.bytes_received += size + (2 if size < 126 else 4 if size < 65536 else 10)
         if self._state == SESSION_CLOSED:
             return 0

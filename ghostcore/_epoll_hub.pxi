@@ -120,7 +120,9 @@ cdef class Hub:
         cdef EpollLink link
         cdef PyObject *known
         count = epoll_wait(self._epoll_fd, events, EVENTS_MAX, 0)
+        self.engine.vitals.batch_ns = self.engine.timers.now()
         for i in range(count):
+            self.engine.timers.progress += 1
             fd = <int>(events[i].data.u64 & 0xFFFFFFFF)
             known = self._links[fd]
             if known == NULL:
@@ -135,7 +137,8 @@ cdef class Hub:
                 self._corked_size = 0
                 self._broken(link, error)
             if self.closed:
-                return
+                break
+        self.engine.vitals.batch_ns = 0
 
     cdef int _handle(self, EpollLink link, uint32_t events) except -1:
         if link._state == LINK_CONNECTING:

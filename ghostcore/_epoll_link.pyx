@@ -28,6 +28,7 @@ from ghostcore._linux cimport (
 )
 from ghostcore._message cimport OP_CLOSE, close_payload
 from ghostcore._timers cimport WAITER_PENDING
+from ghostcore._vitals cimport Vitals
 
 import os
 import sys
@@ -431,6 +432,7 @@ cdef class EpollLink(Link):
             self._backlog_capacity = max(needed, 2 * self._backlog_capacity)
         memcpy(self._backlog + self._backlog_start + self._backlog_size, data, size)
         self._backlog_size = needed
+        self._hub.engine.vitals.backlog_bytes += size
         return 0
 
     cdef int _flush(self) except -1:
@@ -446,6 +448,7 @@ cdef class EpollLink(Link):
                 return self._lost(OSError(errno, os.strerror(errno)))
             self._backlog_start += sent
             self._backlog_size -= sent
+            self._hub.engine.vitals.backlog_bytes -= sent
         if self._backlog_size == 0:
             self._backlog_start = 0
             if self._backlog_capacity > BACKLOG_KEPT:
@@ -485,8 +488,13 @@ cdef class EpollLink(Link):
 
     cdef void _shut(self) noexcept:
         """Close the descriptor, which takes it out of the epoll set, and free what is buffered."""
+        cdef Vitals vitals = self._hub.engine.vitals
+        cdef LinkState state = self._state
         self._state = LINK_CLOSED
+        vitals.backlog_bytes -= self._backlog_size
         if self._fd >= 0:
+            if state >= LINK_OPEN and vitals.tcp_wanted > 0:
+                vitals.ask_tcp(self._fd)
             self._hub._forget(self)
             c_close(self._fd)
             self._fd = -1

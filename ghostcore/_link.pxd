@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t
 
 from ghostcore._timers cimport TimerQueue
+from ghostcore._vitals cimport Vitals
 
 
 cdef class Traffic:
@@ -20,6 +21,7 @@ cdef class Engine:
     """What all sessions of one event loop share."""
     cdef readonly object loop
     cdef readonly TimerQueue timers
+    cdef readonly Vitals vitals
     cdef readonly int64_t live_sessions
     cdef int64_t _dials
     cdef int64_t _ranges

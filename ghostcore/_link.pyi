@@ -2,6 +2,7 @@ import asyncio
 from typing import Any
 
 from ghostcore._timers import TimerQueue
+from ghostcore._vitals import Vitals
 
 class Traffic:
     msgs_sent: int
@@ -17,6 +18,7 @@ class Traffic:
 class Engine:
     loop: asyncio.AbstractEventLoop
     timers: TimerQueue
+    vitals: Vitals
     live_sessions: int
     hub: Any
     closed: bool

@@ -4,6 +4,7 @@ from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from libc.stdint cimport int64_t
 
 from ghostcore._timers cimport TimerQueue
+from ghostcore._vitals cimport Vitals
 
 from ghostcore.errors import EngineError
 
@@ -50,6 +51,7 @@ cdef class Engine:
     def __init__(self, loop):
         self.loop = loop
         self.timers = TimerQueue(loop)
+        self.vitals = Vitals()
 
     def __dealloc__(self):
         PyMem_Free(self._scratch)

@@ -26,6 +26,7 @@ __all__ = [
     "print_problems",
     "run_and_report",
     "run_options",
+    "saving_options",
     "settings_from_options",
 ]
 
@@ -58,7 +59,8 @@ def load_options(command: Function) -> Function:
 
 def run_options(command: Function) -> Function:
     """Options of a command that runs scenarios: ``settings`` (see :func:`settings_from_options`),
-    ``seed``, ``warmup``, ``out``, ``allow_empty``, ``allow_script_errors``, ``quiet``."""
+    ``seed``, ``warmup``, ``allow_empty``, ``allow_script_errors``, and those of
+    :func:`saving_options`."""
     options = (
         click.option(
             "-e",
@@ -75,15 +77,33 @@ def run_options(command: Function) -> Function:
             metavar="TIME",
             help="At the beginning, not counted in metrics and thresholds, e.g. 30s.",
         ),
+        click.option("--allow-empty", is_flag=True, help="Thresholds without data pass."),
+        click.option(
+            "--allow-script-errors", is_flag=True, help="Errors of the script do not fail the run."
+        ),
+    )
+    return _decorated(saving_options(command), options)
+
+
+def saving_options(command: Function) -> Function:
+    """Options of a command that runs anything: ``out``, ``allow_oversized``, ``calibrate`` and
+    ``quiet``."""
+    options = (
         click.option(
             "--out",
             type=click.Path(file_okay=False, path_type=Path),
             metavar="DIR",
             help="Save the result there: result.json.",
         ),
-        click.option("--allow-empty", is_flag=True, help="Thresholds without data pass."),
         click.option(
-            "--allow-script-errors", is_flag=True, help="Errors of the script do not fail the run."
+            "--allow-oversized",
+            is_flag=True,
+            help="Try a plan that needs more files, memory or ports than this machine has.",
+        ),
+        click.option(
+            "--calibrate",
+            is_flag=True,
+            help="Measure the noise floor of this machine before the run, for some 3 s.",
         ),
         click.option("--quiet", is_flag=True, help="No progress, only the summary."),
     )
@@ -186,6 +206,8 @@ def run_and_report(
     problem = _unwritable(out)
     if problem:
         return print_problems([problem])
+    if options.get("calibrate"):
+        click.echo("measuring the noise floor of this machine first, for some 3 s")
     try:
         result = run(*scenarios, listener=console, **options)
     except UsageError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,6 +15,7 @@ from ghostcore.cli.common import (
     load_options,
     run_and_report,
     run_options,
+    saving_options,
     settings_from_options,
 )
 from ghostcore.cli.scripts import ScriptError, choose, load_script
@@ -51,6 +53,8 @@ def run_command(
     out: Path | None,
     allow_empty: bool,
     allow_script_errors: bool,
+    allow_oversized: bool,
+    calibrate: bool,
     quiet: bool,
     no_setup: bool,
     no_teardown: bool,
@@ -97,7 +101,92 @@ def run_command(
         teardown_timeout=teardown_timeout,
         allow_empty=allow_empty,
         allow_script_errors=allow_script_errors,
+        allow_oversized=allow_oversized,
+        calibrate=calibrate,
     )
+
+
+@cli.command("bench", short_help="Round trips at a constant rate, without a script.")
+@click.argument("url")
+@click.option("-c", "--connections", default=10, show_default=True, metavar="N", help="Held open.")
+@click.option(
+    "-r",
+    "--rate",
+    default=100.0,
+    show_default=True,
+    metavar="N",
+    help="Messages a second over all connections; 0: as fast as answers come.",
+)
+@click.option(
+    "-d", "--duration", default="10s", show_default=True, metavar="TIME", help="E.g. 30s or 2m."
+)
+@click.option("--size", default=32, show_default=True, metavar="BYTES", help="Of each message.")
+@click.option(
+    "--timeout", default="10s", show_default=True, metavar="TIME", help="For each answer."
+)
+@click.option(
+    "--socketio",
+    "event",
+    metavar="EVENT",
+    help="A Socket.IO server: the time until it acknowledges that event.",
+)
+@click.option(
+    "--threshold",
+    "thresholds",
+    multiple=True,
+    metavar="EXPR",
+    help='On the latency, e.g. "p(99)<50". Repeat for more.',
+)
+@click.option("--insecure", is_flag=True, help="Accept any certificate.")
+@saving_options
+def bench_command(
+    out: Path | None, allow_oversized: bool, calibrate: bool, quiet: bool, **options: Any
+) -> int:
+    """Load URL, a server that returns what it gets, with messages at a constant rate.
+
+    Each message is due at a moment that does not depend on the answers before it. response_time
+    counts from that moment, service_time from when it was sent: a server that stands still shows
+    in the first. A run in which less than 99 % of the messages were answered fails.
+
+    With -r 0 each connection sends its next message when the last one is answered; there is only
+    service_time then.
+
+    Exit codes are those of ghostcore run.
+    """
+    from ghostcore.cli.bench import Bench, make_bench
+
+    return run_and_report(
+        make_bench(Bench(**options)),
+        env={"URL": options["url"]},
+        out=out,
+        console=Console(progress=not quiet),
+        allow_oversized=allow_oversized,
+        calibrate=calibrate,
+    )
+
+
+@cli.command("doctor", short_help="What this machine can hold, and what a server answers.")
+@click.argument("url", required=False)
+@click.option(
+    "-u", "--users", type=click.IntRange(1), metavar="N", help="What would stop so many users?"
+)
+@click.option("--no-measure", is_flag=True, help="Leave out the ceilings, which take some 3 s.")
+@click.option("--insecure", is_flag=True, help="Accept any certificate.")
+def doctor_command(url: str | None, users: int | None, no_measure: bool, insecure: bool) -> int:
+    """Tell the limits of this machine, with the command that raises each that is low; measure how
+    many connections and messages a second it can do; and with URL, how that server answers one
+    connection.
+
+    \b
+    Exit codes:
+        0  nothing stands in the way
+        1  a limit lets fewer users through than -u asks for
+       99  the server at URL could not be connected to
+      104  invalid options or URL
+    """
+    from ghostcore.cli.doctor import examine
+
+    return examine(url, users, measure=not no_measure, insecure=insecure, echo=click.echo)
 
 
 @cli.command("serve-echo", short_help="A WebSocket server that returns every message.")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from ghostcore._metrics import CounterState
 from ghostcore.execution.plan import Plan
 from ghostcore.execution.progress import Progress, RunListener
-from ghostcore.execution.result import ErrorCount, ErrorSample, GeneratorSample, Metrics, WarmUp
+from ghostcore.execution.result import ErrorCount, ErrorSample, Metrics, WarmUp
 from ghostcore.execution.timeline import Timeline
+from ghostcore.execution.validity import reconsider
 from ghostcore.execution.watch import ThresholdWatch
 from ghostcore.execution.worker import WorkerReport
 from ghostcore.load.control import RunControl
 from ghostcore.metrics import BUILTINS, Snapshot, ThresholdResult, Totals
+from ghostcore.monitor.report import GeneratorReport
 
 __all__ = ["Gathering"]
 
@@ -37,7 +39,7 @@ class Gathering:
         self._cut = Totals(declarations)
         self.timeline = Timeline()
         self.errors: list[ErrorSample] = []
-        self.generator: list[GeneratorSample] = []
+        self.generator = GeneratorReport()
         self.aborted_by: list[ThresholdResult] = []
         self.listener_error: BaseException | None = None
         self._watch = ThresholdWatch(plan, declarations)
@@ -52,7 +54,7 @@ class Gathering:
         else:
             self._count(snapshot)
         self.errors += report.errors
-        self.generator.append(report.generator)
+        self.generator.samples.append(report.generator)
         counts = self.counted.start_ns is not None
         if counts and not report.final and not self._control.stop_requested.is_set():
             self._judge(snapshot.end_ns)
@@ -112,7 +114,19 @@ class Gathering:
                 )
                 for one in self._plan.thresholds
             ]
-        return self._watch.conclude(self.counted)
+        generator, warmup_s = self.trusted(), self._plan.warmup_ns / 1e9
+        return [
+            reconsider(result, planned, self.counted, self.timeline, generator, warmup_s)
+            for planned, result in zip(
+                self._plan.thresholds, self._watch.conclude(self.counted), strict=True
+            )
+        ]
+
+    def trusted(self) -> GeneratorReport:
+        """How the generator did, as far as it counts: without the warm-up."""
+        warmup_s = self._plan.warmup_ns / 1e9
+        counted = [one for one in self.generator.samples if one.at_s > warmup_s + 1e-6]
+        return GeneratorReport(counted, self.generator.calibration)
 
     def error_counts(self, metrics: Metrics) -> list[ErrorCount]:
         """Errors by kind, the most frequent first."""

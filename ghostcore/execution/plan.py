@@ -40,6 +40,8 @@ class RunOptions(TypedDict, total=False):
     teardown_timeout: Duration
     allow_empty: bool
     allow_script_errors: bool
+    allow_oversized: bool
+    calibrate: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ class Plan:
     :ivar warmup_ns: from the start, in which nothing counts for metrics and thresholds.
     :ivar env: of the run; scenarios have their own on top.
     :ivar setup: runs once before the load. :ivar teardown: once after it.
+    :ivar allow_oversized: it may ask for more than this machine seems to have.
+    :ivar calibrate: the noise floor of this machine is measured first.
     """
 
     scenarios: tuple[ScenarioPlan, ...]
@@ -98,6 +102,8 @@ class Plan:
     env: Mapping[str, str] = field(default_factory=dict)
     setup: Hook | None = None
     teardown: Hook | None = None
+    allow_oversized: bool = False
+    calibrate: bool = False
 
     @property
     def max_vus(self) -> int:
@@ -106,8 +112,8 @@ class Plan:
 
     @property
     def duration_ns(self) -> int:
-        """From the start to the end of the last profile, graceful stops not included."""
-        return max(one.load.start_time_ns + one.load.duration_ns for one in self.scenarios)
+        """From the start to the expected end of the last profile, graceful stops not included."""
+        return max(one.load.start_time_ns + one.load.expected_ns for one in self.scenarios)
 
     def levers(self) -> dict[str, Lever]:
         """For each externally controlled scenario, what controls it in one run."""
@@ -232,6 +238,8 @@ def make_plan(
     teardown_timeout: Duration = HOOK_TIMEOUT_S,
     allow_empty: bool = False,
     allow_script_errors: bool = False,
+    allow_oversized: bool = False,
+    calibrate: bool = False,
 ) -> Plan:
     """Check everything and put it together; arguments as for :func:`ghostcore.run`.
 
@@ -279,6 +287,8 @@ def make_plan(
         dict(env or {}),
         make_hook("setup", setup, ("env",), setup_timeout, draft.problems),
         make_hook("teardown", teardown, ("data", "env"), teardown_timeout, draft.problems),
+        allow_oversized,
+        calibrate,
     )
     if planned and 0 < plan.duration_ns <= plan.warmup_ns:
         draft.problems.append(

@@ -2,43 +2,94 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import platform
 import resource
 from importlib import metadata
+from itertools import accumulate
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 
 from ghostcore.errors import InvalidPlan
 from ghostcore.execution.plan import Plan
+from ghostcore.load import OpenModel
+from ghostcore.monitor.limits import SPARE_DESCRIPTORS, Limits, read_limits, refusals
 
-__all__ = ["describe_machine", "prepare"]
-
-SPARE_DESCRIPTORS = 128
-"""Files that the interpreter, the loop, reports and look-ups need beside one socket a user."""
+__all__ = ["asked_users", "describe_machine", "prepare", "targets_of"]
 
 
-def prepare(plan: Plan) -> list[str]:
+def prepare(plan: Plan, limits: Limits | None = None) -> list[str]:
     """Raise what can be raised, refuse what cannot be.
 
     The soft limit of open files is raised as far as the plan needs.
 
+    :param limits: those of this machine unless given.
     :returns: warnings for the user.
-    :raises InvalidPlan: more users than this process may open files.
+    :raises InvalidPlan: more users than the files, memory or source ports of this machine allow,
+        unless the plan says ``allow_oversized``.
     """
+    limits = limits or read_limits()
+    problems = refusals(limits, asked_users(plan), targets_of(plan))
+    if problems and not plan.allow_oversized:
+        raise InvalidPlan(problems)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = plan.max_vus + SPARE_DESCRIPTORS
-    if hard != resource.RLIM_INFINITY and needed > hard:
-        raise InvalidPlan(
-            [
-                f"{plan.max_vus} users need about {needed} open files, but this process may open "
-                f"{hard}: at most {hard - SPARE_DESCRIPTORS} users fit (raise 'ulimit -Hn')"
-            ]
-        )
+    if hard != resource.RLIM_INFINITY:
+        needed = min(needed, hard)
     if soft != resource.RLIM_INFINITY and needed > soft:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
-    return []
+    return problems
+
+
+def asked_users(plan: Plan) -> int:
+    """The most users that the plan asks for at one time, graceful stops included.
+
+    Where a load model may make up to so many users as it goes along, and nobody said how many that
+    are, none was asked for.
+    """
+    changes: list[tuple[int, int]] = []
+    for one in plan.scenarios:
+        load = one.load
+        if isinstance(load, OpenModel) and load.is_sized and load.max_vus is None:
+            continue
+        end_ns = load.start_time_ns + load.duration_ns + load.graceful_stop_ns
+        changes += [(load.start_time_ns, load.peak_vus), (end_ns, -load.peak_vus)]
+    # At the same moment those who leave go first.
+    return max(accumulate(change for _, change in sorted(changes)), default=0)
+
+
+def targets_of(plan: Plan) -> list[str]:
+    """``host:port`` of the servers that settings of the plan name; none if one of them is on this
+    machine, which has many addresses to connect from.
+
+    A script may connect to where no setting points, and a setting may never be used: this is what
+    can be known before the start.
+    """
+    found: dict[str, None] = {}
+    for one in plan.scenarios:
+        for value in one.env.values():
+            try:
+                parts = urlsplit(value)
+                port = parts.port
+            except ValueError:
+                continue
+            if parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname:
+                continue
+            if _is_loopback(parts.hostname):
+                return []
+            port = port or (443 if parts.scheme in ("wss", "https") else 80)
+            found[f"{parts.hostname}:{port}"] = None
+    return list(found)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def describe_machine() -> dict[str, Any]:

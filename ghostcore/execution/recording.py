@@ -17,17 +17,22 @@ from ghostcore._metrics import (
     RateRecorder,
     TrendRecorder,
 )
+from ghostcore._vitals import Vitals
 from ghostcore.errors import DataExhausted, TargetError, UsageError
 from ghostcore.execution.result import ErrorSample
 from ghostcore.metrics import Trend, from_due
 from ghostcore.metrics.registry import AnyRecorder, Registry
 
-__all__ = ["SAMPLES_PER_KIND", "ErrorLog", "ScenarioRecorder"]
+__all__ = ["SAMPLES_PER_KIND", "TCP_PER_WINDOW", "ErrorLog", "NetworkRecorder", "ScenarioRecorder"]
 
 SAMPLES_PER_KIND = 5
 """Errors of a kind that are kept with their text; all are counted."""
 
 CONNECTING = "ws_connecting"
+
+TCP_PER_WINDOW = 100
+"""Connections that are asked for their TCP figures when they end, in each window at the most: a
+system call each."""
 
 PHASES = {
     "dns": "ws_dns",
@@ -313,6 +318,26 @@ class ScenarioRecorder:
         missed = self.traffic.take_missed()
         if missed is not None:  # 0 is something known
             counters["ws_msgs_missed"].add(missed)
+
+
+class NetworkRecorder:
+    """The network's part in the latencies of one worker, from connections of the epoll link."""
+
+    def __init__(self, vitals: Vitals, registry: Registry) -> None:
+        self._vitals = vitals
+        self._rtt = cast(TrendRecorder, registry.recorder("tcp_rtt", {}))
+        self._retransmits = cast(CounterRecorder, registry.recorder("tcp_retransmits", {}))
+        vitals.take_tcp(TCP_PER_WINDOW)  # those of a run before on the same loop are not ours
+
+    def flush(self) -> None:
+        """Bring what the kernel told of connections that have ended into the metrics."""
+        for rtt_us, retransmits in self._vitals.take_tcp(TCP_PER_WINDOW):
+            self._rtt.record_ns(rtt_us * 1000)
+            self._retransmits.add(retransmits)
+
+    def close(self) -> None:
+        """Ask no more of them."""
+        self._vitals.take_tcp(0)
 
 
 _OWN = str(Path(__file__).resolve().parent.parent) + os.sep

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,16 @@ from typing import Any, Literal
 from ghostcore._metrics import RateState, TrendState
 from ghostcore.errors import UsageError
 from ghostcore.execution.timeline import Timeline
-from ghostcore.metrics import SeriesKey, ThresholdResult, Totals, View, parse_selector
+from ghostcore.metrics import (
+    MEASURED_BY_THE_KERNEL,
+    SeriesKey,
+    ThresholdResult,
+    Totals,
+    Trend,
+    View,
+    parse_selector,
+)
+from ghostcore.monitor.report import GeneratorReport, error_within
 
 __all__ = [
     "EXIT_ABORTED",
@@ -22,7 +32,6 @@ __all__ = [
     "EXIT_THRESHOLDS",
     "ErrorCount",
     "ErrorSample",
-    "GeneratorSample",
     "Metrics",
     "Outcome",
     "Result",
@@ -60,24 +69,6 @@ class ErrorCount:
     kind: str
     count: int
     samples: tuple[ErrorSample, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class GeneratorSample:
-    """How the load generator itself did in one second.
-
-    :ivar at_s: end of the second, from the start of the run.
-    :ivar loop_lag_ms: the latest that a timer of the event loop came.
-    :ivar cpu_share: CPU time of the process per second of one core.
-    :ivar rss_bytes: resident memory.
-    :ivar descriptors: open files, as of the last count: they are counted every ten seconds.
-    """
-
-    at_s: float
-    loop_lag_ms: float
-    cpu_share: float
-    rss_bytes: int
-    descriptors: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +163,7 @@ class Result:
     :ivar exit_code: what a command that ran it exits with (K6's codes, and 111 for inconclusive).
     :ivar seed: the run's seed: the same seed gives the same choices.
     :ivar plan: what was planned, as plain data.
+    :ivar generator: how the load generator itself did, and what of the run is suspect.
     :ivar duration_s: from the start of the load to the end of the last iteration.
     :ivar setup_ms: how long the set-up took; None without one. :ivar teardown_ms: likewise.
     """
@@ -186,7 +178,7 @@ class Result:
     seed: int
     plan: dict[str, Any]
     timeline: Timeline
-    generator: list[GeneratorSample]
+    generator: GeneratorReport
     machine: dict[str, Any]
     started_at: str
     duration_s: float
@@ -194,6 +186,23 @@ class Result:
     warmup: WarmUp | None = None
     setup_ms: float | None = None
     teardown_ms: float | None = None
+
+    def generator_error(self, selector: str) -> float:
+        """What the generator itself may have added to a duration, in the metric's unit: 99 of 100
+        samples were delayed by no more. NaN for other metrics, and where nothing was measured."""
+        name = parse_selector(selector).name
+        declaration = self.metrics[name].declaration
+        if not isinstance(declaration, Trend) or not declaration.unit_ns:
+            return math.nan
+        if name in MEASURED_BY_THE_KERNEL:
+            return math.nan
+        warmup_s = 0.0 if self.warmup is None else self.warmup.duration_s
+        counts = (
+            (one.end_s, value["count"])
+            for one in self.timeline.seconds
+            if one.end_s > warmup_s + 1e-6 and isinstance(value := one.values.get(name), dict)
+        )
+        return error_within(self.generator.samples, counts) * 1e6 / declaration.unit_ns
 
     def save(self, directory: str | Path) -> Path:
         """Write the result into a directory, which is made if need be: ``result.json``.

@@ -13,7 +13,7 @@ import uvloop
 
 from ghostcore._opening import engine_of
 from ghostcore._scenario import Scenario
-from ghostcore.errors import EngineError, InvalidPlan, UsageError
+from ghostcore.errors import EngineError, GhostError, InvalidPlan, UsageError
 from ghostcore.execution import preflight
 from ghostcore.execution.backends.local import run_local
 from ghostcore.execution.gathering import Gathering
@@ -24,6 +24,7 @@ from ghostcore.execution.result import Metrics, Result
 from ghostcore.execution.verdict import judge, outcome_of
 from ghostcore.execution.worker import WorkerEnd
 from ghostcore.load.control import RunControl
+from ghostcore.monitor.report import Calibration
 
 __all__ = ["carry_out", "prepare", "run", "run_async"]
 
@@ -72,6 +73,10 @@ def run(
     :param teardown_timeout: likewise.
     :param allow_empty: thresholds without data pass.
     :param allow_script_errors: errors of the script's own do not fail the run.
+    :param allow_oversized: try a plan that needs more files, memory or source ports than this
+        machine seems to have, instead of refusing it.
+    :param calibrate: measure the noise floor of this machine before the run, in some three seconds:
+        ``result.generator.calibration``.
     :param listener: follows the run, e.g. ``ghostcore.report.Console()``.
     :param control: the handle of this run, for other threads: see :func:`run_async`.
     :raises InvalidPlan: with every problem of the plan; nothing was connected.
@@ -121,6 +126,8 @@ async def carry_out(
     gathering = Gathering(plan, control, listener)
     lifecycle = Lifecycle(plan, control)
     end: WorkerEnd | None = None
+    if plan.calibrate:
+        gathering.generator.calibration = await _noise_floor(warnings)
     try:
         began = await lifecycle.set_up()
         started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
@@ -135,6 +142,16 @@ async def carry_out(
     if listener is not None:
         listener.finished(result)
     return result
+
+
+async def _noise_floor(warnings: list[str]) -> Calibration | None:
+    from ghostcore.execution.calibration import calibrate  # it brings the test servers along
+
+    try:
+        return await calibrate()
+    except GhostError as error:
+        warnings.append(f"the noise floor of this machine is not known: {error}")
+        return None
 
 
 def _conclude(
@@ -163,6 +180,8 @@ def _conclude(
         everything,
         outcome,
         thresholds,
+        gathering.timeline,
+        gathering.trusted(),
         aborted=aborted,
         interrupted=control.reason or "stopped" if stopped else None,
         failures=failures,

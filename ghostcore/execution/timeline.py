@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ghostcore._metrics import CounterState, GaugeState, RateState, TrendState
 from ghostcore.metrics import Snapshot, Totals, TrendView, view_of
+from ghostcore.monitor.report import Span, is_within
 
 __all__ = ["MAX_BLOCKS", "Second", "Timeline"]
 
@@ -67,13 +69,27 @@ class Timeline:
     def last(self, window_s: float) -> Totals:
         """Everything of the last so many seconds, to the granularity of blocks, rounded up."""
         totals = Totals()
-        if not self.blocks:
-            return totals
-        from_ns = self.blocks[-1].end_ns - int(window_s * 1e9)
-        for block in self.blocks:
-            if block.end_ns > from_ns:
-                totals.add(block)
+        for block in self._since(window_s):
+            totals.add(block)
         return totals
+
+    def outside(self, spans: Sequence[Span], window_s: float | None = None) -> tuple[Totals, float]:
+        """Everything but the blocks that have a part in one of the spans, and how many seconds that
+        is.
+
+        :param spans: in seconds from the start of the run.
+        :param window_s: of the last so many seconds only, as in :meth:`last`.
+        """
+        totals, kept_ns = Totals(), 0
+        for block in self.blocks if window_s is None else self._since(window_s):
+            if not is_within(block.start_ns / 1e9, block.end_ns / 1e9, spans):
+                totals.add(block)
+                kept_ns += block.end_ns - block.start_ns
+        return totals, kept_ns / 1e9
+
+    def _since(self, window_s: float) -> list[Snapshot]:
+        from_ns = self.blocks[-1].end_ns - int(window_s * 1e9) if self.blocks else 0
+        return [block for block in self.blocks if block.end_ns > from_ns]
 
 
 def join(first: Snapshot, second: Snapshot) -> Snapshot:

@@ -16,7 +16,10 @@ from ghostcore.execution.result import (
     Outcome,
     RunVerdict,
 )
+from ghostcore.execution.timeline import Timeline
+from ghostcore.execution.validity import local_failures, suspect_note, undelivered
 from ghostcore.metrics import ThresholdResult
+from ghostcore.monitor.report import GeneratorReport
 
 __all__ = ["judge", "outcome_of"]
 
@@ -36,6 +39,8 @@ def outcome_of(metrics: Metrics) -> Outcome:
 def _nothing_done(metrics: Metrics, outcome: Outcome, interrupted: bool) -> str | None:
     """Why the run measured nothing, if that is so: the plainest of failures."""
     attempts = metrics.count_of("ws_sessions")
+    if attempts and local_failures(metrics) == attempts:
+        return None  # nothing is known of the server
     if attempts and not metrics.count_of("ws_sessions_opened"):
         return f"nothing was opened: {attempts} connection attempts, none succeeded"
     failed = metrics.count_of("iterations_failed")
@@ -53,6 +58,8 @@ def judge(
     metrics: Metrics,
     outcome: Outcome,
     thresholds: list[ThresholdResult],
+    timeline: Timeline,
+    generator: GeneratorReport,
     *,
     aborted: str | None,
     interrupted: str | None,
@@ -61,6 +68,8 @@ def judge(
 ) -> tuple[RunVerdict, int, list[str]]:
     """Verdict, exit code and reasons, in the order of precedence of the exit codes.
 
+    :param timeline: the run second by second. :param generator: how the generator did, warm-up left
+        out.
     :param aborted: the reason that the script gave for ending the run.
     :param interrupted: what stopped the run from outside.
     :param failures: what went wrong in set-up and teardown.
@@ -106,9 +115,17 @@ def judge(
             f"{exhausted} starts found no row left in a feeder of unique rows: less load was made "
             "than planned"
         )
+    lost = list(undelivered(metrics, outcome, timeline, generator))
+    if lost:
+        found.append((EXIT_INCONCLUSIVE, "inconclusive"))
+        reasons += lost
+    note = suspect_note(metrics, generator)
     if not found:
-        return "pass", EXIT_OK, [_passed(thresholds)]
+        stands = f"{note}; that can only have made latencies longer: the pass stands"
+        return "pass", EXIT_OK, [_passed(thresholds), *([stands] if note else [])]
     code, verdict = found[0]
+    if note and code == EXIT_INCONCLUSIVE:
+        reasons.append(note)
     return verdict, code, reasons
 
 

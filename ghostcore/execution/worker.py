@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ghostcore._engine import Session
@@ -14,14 +15,16 @@ from ghostcore._user import UserPool
 from ghostcore.errors import EngineError
 from ghostcore.execution.collector import quiet_collector
 from ghostcore.execution.plan import Plan, ScenarioPlan
-from ghostcore.execution.recording import ErrorLog, ScenarioRecorder
-from ghostcore.execution.result import ErrorSample, GeneratorSample
+from ghostcore.execution.recording import ErrorLog, NetworkRecorder, ScenarioRecorder
+from ghostcore.execution.result import ErrorSample
 from ghostcore.load import ClosedModel, ExternallyControlled, OpenModel
 from ghostcore.load.closed import run_closed
 from ghostcore.load.control import RunControl
 from ghostcore.load.open import run_open
 from ghostcore.metrics import Registry, Snapshot
 from ghostcore.monitor.generator import GeneratorMonitor
+from ghostcore.monitor.lines import files_of
+from ghostcore.monitor.sample import GeneratorSample
 from ghostcore.vu import Scope
 
 __all__ = ["Worker", "WorkerReport"]
@@ -82,25 +85,31 @@ class Worker:
 
     async def run(self) -> WorkerEnd:
         """Run every scenario to its end."""
-        engine = engine_of(asyncio.get_running_loop())
+        with quiet_collector():
+            await self._run(engine_of(asyncio.get_running_loop()))
+        self._end.warnings += self._registry.warnings
+        return self._end
+
+    async def _run(self, engine: Engine) -> None:
         self._start_ns = engine.now_ns()
         errors = ErrorLog(engine.now_ns, self._start_ns)
-        monitor = GeneratorMonitor(engine.timers)
+        scripts = files_of(one.function for one in self._plan.scenarios)
+        monitor = GeneratorMonitor(engine, self._start_ns, scripts)
+        network = NetworkRecorder(engine.vitals, self._registry)
+        report = partial(self._report, engine, errors, monitor, network)
         executors = [self._execute(engine, scenario, errors) for scenario in self._plan.scenarios]
-        ticker = asyncio.create_task(self._tick(engine, errors, monitor))
+        ticker = asyncio.create_task(self._tick(engine, report))
         try:
-            with quiet_collector():
-                async with asyncio.TaskGroup() as group:
-                    for executor in executors:
-                        group.create_task(executor)
-                await self._sessions_gone(engine)
+            async with asyncio.TaskGroup() as group:
+                for executor in executors:
+                    group.create_task(executor)
+            await self._sessions_gone(engine)
         finally:
             ticker.cancel()
             await asyncio.gather(ticker, return_exceptions=True)
-            self._report(engine, errors, monitor, final=True)
+            report(final=True)
+            network.close()
             monitor.close()
-        self._end.warnings += self._registry.warnings
-        return self._end
 
     async def _execute(self, engine: Engine, scenario: ScenarioPlan, errors: ErrorLog) -> None:
         load = scenario.load
@@ -195,19 +204,26 @@ class Worker:
     def _cancel_cause(self) -> str:
         return "interrupted" if self._control.stop_requested.is_set() else "end"
 
-    async def _tick(self, engine: Engine, errors: ErrorLog, monitor: GeneratorMonitor) -> None:
+    async def _tick(self, engine: Engine, report: Callable[[], None]) -> None:
         warmup_ns, due_ns = self._plan.warmup_ns, 0
         while True:
             second_ns = due_ns - due_ns % WINDOW_NS + WINDOW_NS
             # A window ends with the warm-up, so that none is cut in two.
             due_ns = warmup_ns if due_ns < warmup_ns < second_ns else second_ns
             await engine.timers.sleep_until(self._start_ns + due_ns)
-            self._report(engine, errors, monitor)
+            report()
 
     def _report(
-        self, engine: Engine, errors: ErrorLog, monitor: GeneratorMonitor, *, final: bool = False
+        self,
+        engine: Engine,
+        errors: ErrorLog,
+        monitor: GeneratorMonitor,
+        network: NetworkRecorder,
+        *,
+        final: bool = False,
     ) -> None:
         now_ns = engine.now_ns() - self._start_ns
+        network.flush()
         for recorder in self._recorders.values():
             recorder.flush()
         snapshot = self._registry.drain(self._window_ns, now_ns)
@@ -216,7 +232,7 @@ class Worker:
             WorkerReport(
                 snapshot,
                 errors.take(),
-                GeneratorSample(now_ns / 1e9, *monitor.sample()),
+                monitor.sample(snapshot),
                 dict(self._planned),
                 {name: recorder.active for name, recorder in self._recorders.items()},
                 final,

@@ -129,6 +129,12 @@ class LoadModel(ABC):
         """Time from the profile's start to its end, when the graceful stop begins."""
 
     @property
+    def expected_ns(self) -> int:
+        """How long the profile is expected to take, for who waits: less than ``duration_ns`` where
+        that is only a limit."""
+        return self.duration_ns
+
+    @property
     @abstractmethod
     def peak_vus(self) -> int:
         """The most users that can be needed at one time."""

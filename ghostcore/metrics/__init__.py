@@ -14,7 +14,7 @@ from ghostcore.metrics.declarations import (
     Trend,
     from_due,
 )
-from ghostcore.metrics.names import BUILTINS, DESCRIPTIONS
+from ghostcore.metrics.names import BUILTINS, DESCRIPTIONS, MEASURED_BY_THE_KERNEL
 from ghostcore.metrics.quantiles import Bounds, Interval, TooFew, bounds, interval, needed_samples
 from ghostcore.metrics.registry import AnyRecorder, Registry
 from ghostcore.metrics.snapshot import SeriesKey, Snapshot, Totals, parse_selector
@@ -42,6 +42,7 @@ __all__ = [
     "BUILTINS",
     "DESCRIPTIONS",
     "FROM_DUE",
+    "MEASURED_BY_THE_KERNEL",
     "AnyRecorder",
     "Bounds",
     "Condition",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend
 
-__all__ = ["BUILTINS", "DESCRIPTIONS"]
+__all__ = ["BUILTINS", "DESCRIPTIONS", "MEASURED_BY_THE_KERNEL"]
 
 _TABLE: tuple[tuple[Declaration, str], ...] = (
     # users and iterations
@@ -42,6 +42,9 @@ _TABLE: tuple[tuple[Declaration, str], ...] = (
     (Trend("ws_upgrade"), "upgrade request to the answer 101"),
     (Trend("engineio_open"), "the answer 101 to the Engine.IO open packet"),
     (Trend("socketio_connect"), "Socket.IO connect packet to its answer"),
+    # the network's part, as the kernel saw it
+    (Trend("tcp_rtt"), "smoothed TCP round trip at the end of a connection; up to 100 a second"),
+    (Counter("tcp_retransmits", unit="segments"), "retransmitted by the same connections"),
 )
 
 BUILTINS: dict[str, Declaration] = {metric.name: metric for metric, _ in _TABLE}
@@ -49,3 +52,6 @@ BUILTINS: dict[str, Declaration] = {metric.name: metric for metric, _ in _TABLE}
 
 DESCRIPTIONS: dict[str, str] = {metric.name: text for metric, text in _TABLE}
 """What each built-in metric measures, in one line."""
+
+MEASURED_BY_THE_KERNEL = frozenset(("tcp_rtt",))
+"""Durations that a late event loop does not change."""

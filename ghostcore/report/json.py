@@ -11,6 +11,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from ghostcore._histogram import Histogram
 from ghostcore._metrics import TrendState
 from ghostcore.errors import KINDS
-from ghostcore.execution.result import ErrorCount, GeneratorSample, Metrics, Result
+from ghostcore.execution.result import ErrorCount, Metrics, Result
 from ghostcore.execution.timeline import Timeline
 from ghostcore.metrics import (
     Bounds,
@@ -31,6 +32,7 @@ from ghostcore.metrics import (
     View,
     parse_selector,
 )
+from ghostcore.monitor.report import GeneratorReport
 
 __all__ = ["CONFIDENCE", "FILE_NAME", "SCHEMA_VERSION", "schema", "to_dict", "write"]
 
@@ -40,6 +42,28 @@ CONFIDENCE = 0.95
 """Of the intervals beside quantiles."""
 
 QUANTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99_9": 99.9}
+
+SAMPLED = (
+    "loop_lag_ms",
+    "loop_lag_p99_ms",
+    "stamp_error_ms",
+    "stamp_error_p99_ms",
+    "cpu_share",
+    "loop_cpu_share",
+    "waiting_share",
+    "core_share",
+    "machine_cpu_share",
+    "steal_share",
+    "gc_pause_ms",
+    "clock_jump_ms",
+    "rss_bytes",
+    "descriptors",
+    "backlog_bytes",
+    "sockets",
+    "time_wait",
+    "local_failures",
+)
+"""Figures of a ``GeneratorSample``."""
 
 OWN_KINDS = {
     "script_error": "an error of the script's own, not of the server's",
@@ -91,6 +115,7 @@ def to_dict(result: Result) -> dict[str, Any]:
                 "observed_text": one.observed_text,
                 "verdict": one.verdict,
                 "reason": one.reason,
+                "generator_error": figure(result.generator_error(one.metric)),
                 "aborted_at_s": figure(one.aborted_at_s),
                 "breaches": one.breaches,
                 "first_breach_s": figure(one.first_breach_s),
@@ -163,9 +188,16 @@ def _metrics(result: Result) -> dict[str, Any]:
         wanted = [one for one in selectors if parse_selector(one).name == name]
         found[name] = {
             **_view(result.metrics[name]),
+            **_error_of(result, name),
             "series": _series(result.metrics, name, wanted),
         }
     return found
+
+
+def _error_of(result: Result, name: str) -> dict[str, Any]:
+    if not isinstance(result.metrics[name], TrendView):
+        return {}
+    return {"generator_error": figure(result.generator_error(name))}
 
 
 def _series(metrics: Metrics, name: str, selectors: Iterable[str]) -> dict[str, Any]:
@@ -311,15 +343,24 @@ def _block(block: Snapshot) -> dict[str, Any]:
     }
 
 
-def _generator(samples: list[GeneratorSample]) -> dict[str, Any]:
-    fields = ("loop_lag_ms", "cpu_share", "rss_bytes", "descriptors")
+def _generator(report: GeneratorReport) -> dict[str, Any]:
     return {
-        "maxima": {
-            name: figure(max((getattr(one, name) for one in samples), default=None))
-            for name in fields
-        },
+        "maxima": {name: figure(_maximum(report, name)) for name in SAMPLED},
+        "calibration": None if report.calibration is None else plain(asdict(report.calibration)),
+        "suspect": [list(span) for span in report.suspect_spans],
+        "stalls": [plain(asdict(stall)) for stall in report.stalls],
         "samples": [
-            {"at_s": figure(one.at_s), **{name: figure(getattr(one, name)) for name in fields}}
-            for one in samples
+            {
+                "at_s": figure(one.at_s),
+                "window_s": figure(one.window_s),
+                "error_ms": figure(one.error_ms),
+                **{name: figure(getattr(one, name)) for name in SAMPLED},
+                "doubts": [{"rule": doubt.rule, "text": doubt.text} for doubt in one.doubts],
+            }
+            for one in report.samples
         ],
     }
+
+
+def _maximum(report: GeneratorReport, name: str) -> float | None:
+    return report.maximum(name) if report.samples else None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from rich.text import Text
 
 from ghostcore._units import format_duration
-from ghostcore.execution.result import ErrorCount, GeneratorSample, Metrics, Outcome, Result, WarmUp
+from ghostcore.execution.result import ErrorCount, Metrics, Outcome, Result, WarmUp
 from ghostcore.metrics import (
     BUILTINS,
     FROM_DUE,
@@ -20,15 +22,16 @@ from ghostcore.metrics import (
     View,
     parse_selector,
 )
+from ghostcore.report.generator import generator_lines
 from ghostcore.report.json import meaning_of
 from ghostcore.report.text import (
     bounds_text,
     clean,
     compact,
+    error_text,
     grouped,
     interval_text,
     share_text,
-    size_text,
     table,
     three_digits,
     wrapped,
@@ -42,6 +45,7 @@ MARKS = {"pass": ("✓", "green"), "fail": ("✗", "bold red"), "undetermined": 
 VERDICT_STYLES = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
 
 _INTERVAL = "p95 within"
+_ERROR = "+gen"
 _FIGURES = ("avg", "min", "med", "max", "p90", "p95", _INTERVAL, "p99")
 
 
@@ -57,7 +61,7 @@ def summary_lines(result: Result, width: int = DEFAULT_WIDTH) -> Iterator[Text]:
     yield from _metric_tables(result, width)
     if result.thresholds:
         yield from _section("Thresholds")
-        yield from _thresholds(result.thresholds, width)
+        yield from _thresholds(result, width)
     if result.errors:
         yield from _section("Errors")
         for error in result.errors:
@@ -68,7 +72,8 @@ def summary_lines(result: Result, width: int = DEFAULT_WIDTH) -> Iterator[Text]:
             yield from _lines(wrapped(clean(warning), width, "  ! ", "    "), "yellow")
     yield Text()
     yield from _lifecycle(result)
-    yield from _lines(wrapped(_generator(result.generator), width, "", "  "), "dim")
+    for line in generator_lines(result.generator):
+        yield from _lines(wrapped(clean(line), width, "", "  "), "dim")
     yield from _verdict(result, width)
 
 
@@ -138,7 +143,11 @@ def _metric_tables(result: Result, width: int) -> Iterator[Text]:
         (selector, result.metrics[selector])
         for selector in ordered_selectors(result.metrics, result.thresholds)
     ]
-    trends = [(label(one), view) for one, view in views if isinstance(view, TrendView)]
+    trends = [
+        _TrendRow(label(one), view, result.generator_error(one))
+        for one, view in views
+        if isinstance(view, TrendView)
+    ]
     counters = [(label(one), view) for one, view in views if isinstance(view, CounterView)]
     rates = [(label(one), view) for one, view in views if isinstance(view, RateView)]
     gauges = [(label(one), view) for one, view in views if isinstance(view, GaugeView)]
@@ -170,21 +179,34 @@ def _heading(*cells: str) -> list[str | Text]:
     return [Text(cells[0], style="bold"), *(Text(cell, style="dim") for cell in cells[1:])]
 
 
-def _trends(trends: list[tuple[str, TrendView]], width: int) -> Iterator[Text]:
+class _TrendRow(NamedTuple):
+    name: str
+    view: TrendView
+    error: float  # the generator's, NaN if it is not known
+
+
+def _trends(trends: list[_TrendRow], width: int) -> Iterator[Text]:
     """One row a Trend; two where the table would be wider than the screen."""
-    lossy = any(view.failed or view.cut_off for _, view in trends)
+    lossy = any(row.view.failed or row.view.cut_off for row in trends)
+    judged = any(not math.isnan(row.error) for row in trends)
+    figures = (*_FIGURES, _ERROR) if judged else _FIGURES
     counts = ("n", "failed", "cut off") if lossy else ("n",)
-    rows = [_heading("Trends", "", *_FIGURES, *counts)]
-    for name, view in trends:
+    rows = [_heading("Trends", "", *figures, *counts)]
+    for row in trends:
+        view = row.view
         numbers = (view.count, view.failed, view.cut_off)[: len(counts)]
-        rows.append([name, view.unit, *_figures(view), *(_count(number) for number in numbers)])
+        cells = _figures(row)[: len(figures)]
+        rows.append([row.name, view.unit, *cells, *(_count(number) for number in numbers)])
     lines = _narrowest(rows, 2, width)
     if max(line.cell_len for line in lines) <= width:
         yield from lines
     else:
-        yield from _stacked(trends, lossy, width)
+        yield from _stacked(trends, figures, lossy, width)
     if lossy:
         note = "(avg, min, max: samples with a value; quantiles: failed ones are infinite)"
+        yield from _lines(wrapped(note, width, "  "), "dim")
+    if judged:
+        note = f"({_ERROR}: what the generator itself may have added; 99 of 100 samples got less)"
         yield from _lines(wrapped(note, width, "  "), "dim")
 
 
@@ -194,12 +216,15 @@ def _narrowest(rows: list[list[str | Text]], left: int, width: int) -> list[Text
     return lines if max(line.cell_len for line in lines) <= width else table(rows, left, 1)
 
 
-def _stacked(trends: list[tuple[str, TrendView]], lossy: bool, width: int) -> Iterator[Text]:
+def _stacked(
+    trends: list[_TrendRow], figures: tuple[str, ...], lossy: bool, width: int
+) -> Iterator[Text]:
     """Each Trend's name and counts on one line, its figures below."""
-    rows = [_heading("Trends", *_FIGURES), *(["", *_figures(view)] for _, view in trends)]
-    figures = _narrowest(rows, 1, width)
-    yield figures[0]
-    for (name, view), line in zip(trends, figures[1:], strict=True):
+    rows = [_heading("Trends", *figures)]
+    rows += [["", *_figures(row)[: len(figures)]] for row in trends]
+    lines = _narrowest(rows, 1, width)
+    yield lines[0]
+    for (name, view, _), line in zip(trends, lines[1:], strict=True):
         head = Text(name)
         head.append(f"  {view.unit}, n {_count(view.count)}", style="dim")
         if lossy:
@@ -208,7 +233,8 @@ def _stacked(trends: list[tuple[str, TrendView]], lossy: bool, width: int) -> It
         yield line
 
 
-def _figures(view: TrendView) -> list[str | Text]:
+def _figures(row: _TrendRow) -> list[str | Text]:
+    view = row.view
     return [
         three_digits(view.mean),
         three_digits(view.min),
@@ -218,6 +244,7 @@ def _figures(view: TrendView) -> list[str | Text]:
         Text(bounds_text(view.bounds(95)), style="bold"),
         Text(interval_text(view, 95), style="dim"),
         bounds_text(view.bounds(99)),
+        Text(error_text(row.error) or "-", style="dim"),
     ]
 
 
@@ -244,14 +271,18 @@ def _gauge_row(row: tuple[str, GaugeView]) -> list[str | Text]:
 # ---- verdicts -----------------------------------------------------------------------------------
 
 
-def _thresholds(thresholds: list[ThresholdResult], width: int) -> Iterator[Text]:
+def _thresholds(result: Result, width: int) -> Iterator[Text]:
     rows: list[list[str | Text]] = []
-    for one in thresholds:
+    errors: list[str] = []
+    for one in result.thresholds:
         mark, style = MARKS[one.verdict]
         observed = Text(one.observed_text, style=style)
+        counted = one.expression.startswith("count")
+        error = "" if counted else error_text(result.generator_error(one.metric))
         rows.append([Text(f"  {mark}", style=style), clean(one.metric), one.expression, observed])
-    for one, line in zip(thresholds, table(rows, 3), strict=True):
-        yield line
+        errors.append(error)
+    for one, error, line in zip(result.thresholds, errors, table(rows, 3), strict=True):
+        yield line.append(f"  ({error} generator)", style="dim") if error else line
         plain = one.verdict == "pass" and not one.breaches
         if not plain and not one.reason.endswith(f" {one.observed_text}"):
             style = MARKS["undetermined" if one.verdict == "pass" else one.verdict][1]
@@ -279,19 +310,6 @@ def _lifecycle(result: Result) -> Iterator[Text]:
     parts = [f"{name} {format_duration(ms / 1e3)}" for name, ms in steps if ms is not None]
     if parts:
         yield Text(", ".join(parts), style="dim")
-
-
-def _generator(samples: list[GeneratorSample]) -> str:
-    if not samples:
-        return "generator: not watched"
-    lag = max(one.loop_lag_ms for one in samples)
-    cpu = max(one.cpu_share for one in samples)
-    memory = max(one.rss_bytes for one in samples)
-    files = max(one.descriptors for one in samples)
-    return (
-        f"generator peaks: loop lag {compact(lag)} ms, CPU {100 * cpu:.0f} % of a core, "
-        f"{size_text(memory)}, {files:,} files"
-    )
 
 
 def _verdict(result: Result, width: int) -> Iterator[Text]:

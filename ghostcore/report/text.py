@@ -14,6 +14,7 @@ __all__ = [
     "bounds_text",
     "clean",
     "compact",
+    "error_text",
     "grouped",
     "interval_text",
     "share_text",
@@ -76,6 +77,13 @@ def bounds_text(bounds: Bounds) -> str:
     if math.isnan(bounds.lower) or bounds.agree:
         return three_digits(bounds.lower)
     return f">= {three_digits(bounds.lower)}"
+
+
+def error_text(error: float) -> str:
+    """What the generator may have added: ``+0.21``; nothing where that is not known."""
+    if math.isnan(error):
+        return ""
+    return f"+{error:.2g}" if 0 < error < 1 else f"+{three_digits(error)}"
 
 
 def interval_text(view: TrendView, percentile: float) -> str:

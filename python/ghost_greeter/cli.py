@@ -60,6 +60,8 @@ def run(
     out: Path | None,
     allow_empty: bool,
     allow_script_errors: bool,
+    allow_oversized: bool,
+    calibrate: bool,
     quiet: bool,
 ) -> int:
     """Run a scenario against a server, or against the embedded simulator if none is named.
@@ -86,6 +88,8 @@ def run(
             console=Console(progress=not quiet),
             allow_empty=allow_empty,
             allow_script_errors=allow_script_errors,
+            allow_oversized=allow_oversized,
+            calibrate=calibrate,
         )
 
 

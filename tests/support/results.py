@@ -10,7 +10,6 @@ from ghostcore._metrics import AnyState, CounterState, GaugeState, RateState, Tr
 from ghostcore.execution.result import (
     ErrorCount,
     ErrorSample,
-    GeneratorSample,
     Metrics,
     Outcome,
     Result,
@@ -26,6 +25,8 @@ from ghostcore.metrics import (
     Totals,
     Trend,
 )
+from ghostcore.monitor.report import GeneratorReport
+from ghostcore.monitor.sample import Doubt, GeneratorSample, Stall
 
 JOIN = Trend("join_time", unit="ms")
 ITEMS = Counter("items", unit="pieces")
@@ -75,7 +76,7 @@ def make_result(windows: list[dict[SeriesKey, AnyState]], **changes: Any) -> Res
         "seed": 7,
         "plan": {"scenarios": [], "thresholds": [], "seed": 7},
         "timeline": timeline,
-        "generator": [],
+        "generator": GeneratorReport(),
         "machine": {"cores": 2},
         "started_at": "2025-01-01T00:00:00.000+00:00",
         "duration_s": totals.seconds,
@@ -146,9 +147,22 @@ def troubled_result() -> Result:
         verdict="fail",
         exit_code=99,
         reasons=["threshold items count>99 failed: no data"],
-        generator=[
-            GeneratorSample(1.0, 0.5, 0.25, 40_000_000, 12),
-            GeneratorSample(2.0, 12.25, 0.9, 41_500_000, 33),
-        ],
+        generator=GeneratorReport(
+            [
+                GeneratorSample(1.0, 0.5, 0.25, 40_000_000, 12, loop_lag_p99_ms=0.25),
+                GeneratorSample(
+                    2.0,
+                    312.25,
+                    0.9,
+                    41_500_000,
+                    33,
+                    loop_lag_p99_ms=2.0,
+                    stamp_error_ms=1.5,
+                    stamp_error_p99_ms=0.5,
+                    stalls=(Stall(1.5, 310.0, 5.0, "shop.py:12: time.sleep(0.3)"),),
+                    doubts=(Doubt("loop_lag", "the event loop was 312 ms late", 312.25),),
+                ),
+            ]
+        ),
         warnings=["1,001 series: more are counted in __other__"],
     )

@@ -188,6 +188,8 @@ def test_a_command_line_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
         "out": None,
         "allow_empty": False,
         "allow_script_errors": False,
+        "allow_oversized": False,
+        "calibrate": False,
         "quiet": False,
     }
     assert invoke(command, ["--session", "wrong"], name="own") == 104

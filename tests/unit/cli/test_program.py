@@ -279,3 +279,43 @@ def test_serving_echo(script: Path) -> None:
 def test_version_and_help() -> None:
     assert ghost("--version").stdout == f"ghostcore {ghostcore.__version__}\n"
     assert "Exit codes:" in ghost("run", "--help").stdout
+
+
+def test_bench_needs_no_script(url: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ("-c", 3, "-r", 30, "-d", "1s", "--threshold", "max<60000", "--out", out)
+    done = ghost("bench", url, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(
+        "running bench: 3 connections, 30 messages a second of 32 bytes for 1s\n"
+    )
+    result = json.loads((out / "result.json").read_text())
+    assert result["verdict"] == "pass"
+    assert result["metrics"]["messages_answered"]["count"] == 30
+    assert result["metrics"]["response_time"]["generator_error"] > 0
+    assert [one["expression"] for one in result["thresholds"]] == ["count>=30", "max<60000"]
+
+
+def test_bench_of_what_cannot_be(url: str) -> None:
+    done = ghost("bench", "nonsense", "-c", 0, "-r", -1, "-d", "soon")
+    assert done.returncode == 104
+    assert len(done.stderr.splitlines()) == 5
+    done = ghost("bench", url, "-c", 2, "-d", "1s", "--threshold", "p(101)<1")
+    assert done.returncode == 104
+    assert ghost("bench", "ws://127.0.0.1:1", "-c", 2, "-d", "1s").returncode == 99
+
+
+def test_doctor(url: str) -> None:
+    done = ghost("doctor", url, "--no-measure")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "it speaks WebSocket" in done.stdout
+    assert ghost("doctor", "--no-measure", "-u", 999_999_999).returncode == 1
+    assert ghost("doctor", "ws://127.0.0.1:1", "--no-measure").returncode == 99
+    assert ghost("doctor", "nonsense").returncode == 104
+
+
+def test_a_plan_that_is_too_big_is_refused(script: Path, url: str) -> None:
+    done = ghost("run", script, "good", "-u", 999_999, "-d", "1s", "-e", f"URL={url}")
+    assert done.returncode == 104
+    assert "users fit" in done.stderr
+    assert done.stdout == ""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from ghostcore import VU, ConstantVUs, Trend, scenario
 from ghostcore.execution.plan import Plan, make_plan
 from ghostcore.execution.result import Metrics, RunVerdict
+from ghostcore.execution.timeline import Timeline
 from ghostcore.execution.verdict import judge, outcome_of
 from ghostcore.execution.watch import ThresholdWatch
 from ghostcore.metrics import BUILTINS, Registry, Totals
+from ghostcore.monitor.report import GeneratorReport
 
 T = Trend("t")
 SECOND = 10**9
@@ -48,6 +50,8 @@ class Run:
             metrics,
             outcome_of(metrics),
             thresholds,
+            Timeline(),
+            GeneratorReport(),
             aborted=aborted,
             interrupted=interrupted,
         )

@@ -1,74 +1,140 @@
-"""The generator watches itself: lag of the loop, CPU, memory, open files."""
+"""The generator watches itself: lag of the loop, stalls, CPU, collections, memory, open files."""
 
 from __future__ import annotations
 
 import asyncio
-import os
+import gc
+import math
 import time
+from collections.abc import Callable, Coroutine
 
-from ghostcore._timers import TimerQueue
-from ghostcore.monitor.generator import DESCRIPTORS_EVERY, GeneratorMonitor
+import pytest
+
+from ghostcore._link import Engine
+from ghostcore._metrics import CounterState
+from ghostcore.metrics import Counter, SeriesKey, Snapshot
+from ghostcore.monitor.generator import GeneratorMonitor, local_failures
+from ghostcore.monitor.sample import GeneratorSample
+from ghostcore.testing.fakeclock import run_fake
+
+Body = Callable[[Engine, GeneratorMonitor], Coroutine[None, None, None]]
 
 
-def test_a_blocked_loop_shows_as_lag() -> None:
-    async def main() -> tuple[float, float]:
-        timers = TimerQueue(asyncio.get_running_loop())
-        monitor = GeneratorMonitor(timers)
-        await timers.sleep(0.05)
-        monitor.sample()
-        time.sleep(0.2)  # noqa: ASYNC251 - the fault that is to be seen
-        await timers.sleep(0.02)
-        blocked = monitor.sample()
+async def watched(body: Body) -> GeneratorSample:
+    """What the monitor saw while the body ran."""
+    engine = Engine(asyncio.get_running_loop())
+    start_ns = engine.now_ns()
+    monitor = GeneratorMonitor(engine, start_ns, [__file__])
+    try:
+        await body(engine, monitor)
+        return monitor.sample(Snapshot(0, engine.now_ns() - start_ns))
+    finally:
         monitor.close()
-        timers.close()
-        return blocked.loop_lag_ms, blocked.rss_bytes
+        engine.close()
 
-    lag_ms, rss_bytes = asyncio.run(main())
-    assert lag_ms >= 150
-    assert rss_bytes > 1_000_000
+
+def test_a_blocked_loop_shows_as_lag_and_as_a_stall_with_its_line() -> None:
+    async def body(engine: Engine, _: GeneratorMonitor) -> None:
+        await engine.timers.sleep(0.05)
+        time.sleep(0.3)  # noqa: ASYNC251 - the fault that is to be seen
+        await engine.timers.sleep(0.02)
+
+    found = asyncio.run(watched(body))
+    assert found.loop_lag_ms >= 250
+    assert found.rss_bytes > 1_000_000
+    (stall,) = found.stalls
+    assert 250 <= stall.duration_ms <= found.window_s * 1000
+    assert 0 <= stall.at_s <= found.at_s - 0.25
+    assert "time.sleep(0.3)" in stall.where
+    assert stall.where.startswith("test_generator.py:")
+    assert "loop_lag" in [doubt.rule for doubt in found.doubts]
 
 
 def test_a_loop_that_is_stuck_at_the_sample_shows_too() -> None:
-    async def main() -> float:
-        timers = TimerQueue(asyncio.get_running_loop())
-        monitor = GeneratorMonitor(timers)
-        time.sleep(0.2)  # noqa: ASYNC251 - no probe has come since
-        lag_ms = monitor.sample().loop_lag_ms
-        monitor.close()
-        timers.close()
-        return lag_ms
+    async def body(_engine: Engine, _: GeneratorMonitor) -> None:
+        time.sleep(0.3)  # noqa: ASYNC251 - no probe has come since, nor has the stall an end
 
-    assert asyncio.run(main()) >= 150
+    found = asyncio.run(watched(body))
+    assert found.loop_lag_ms >= 250
+    assert len(found.stalls) == 1
 
 
 def test_cpu_time_is_a_share_of_a_core() -> None:
-    async def main() -> float:
-        timers = TimerQueue(asyncio.get_running_loop())
-        monitor = GeneratorMonitor(timers)
-        started = time.process_time()
-        while time.process_time() - started < 0.1:
+    async def body(_engine: Engine, _: GeneratorMonitor) -> None:
+        started = time.thread_time()
+        while time.thread_time() - started < 0.1:
             pass
-        share = monitor.sample().cpu_share
-        monitor.close()
-        timers.close()
-        return share
 
-    assert 0 < asyncio.run(main()) <= 1.5
+    found = asyncio.run(watched(body))
+    assert 0 < found.loop_cpu_share <= 1.01
+    assert found.loop_cpu_share <= found.cpu_share + 0.01
+    assert found.loop_cpu_share * found.window_s == pytest.approx(0.1, abs=0.05)
 
 
-def test_open_files_are_counted_now_and_then() -> None:
-    async def main() -> list[int]:
-        timers = TimerQueue(asyncio.get_running_loop())
-        monitor = GeneratorMonitor(timers)
-        first = monitor.sample().descriptors
-        opened = [os.dup(0) for _ in range(5)]
-        rest = [monitor.sample().descriptors for _ in range(DESCRIPTORS_EVERY)]
-        for descriptor in opened:
-            os.close(descriptor)
-        monitor.close()
-        timers.close()
-        return [first, *rest]
+def test_a_collection_that_takes_long_is_seen() -> None:
+    async def body(_engine: Engine, _: GeneratorMonitor) -> None:
+        cycles = [[] for _ in range(300_000)]  # type: list[list[object]]
+        for one in cycles:
+            one.append(one)
+        del cycles[:], one
+        gc.collect()
 
-    counts = asyncio.run(main())
-    assert counts[:-1] == [counts[0]] * DESCRIPTORS_EVERY
-    assert counts[-1] == counts[0] + 5
+    found = asyncio.run(watched(body))
+    assert found.gc_pause_ms > 1
+
+
+def test_nothing_is_left_behind() -> None:
+    before = list(gc.callbacks)
+
+    async def body(_engine: Engine, _: GeneratorMonitor) -> None:
+        assert len(gc.callbacks) == len(before) + 1
+
+    asyncio.run(watched(body))
+    assert gc.callbacks == before
+
+
+def test_on_a_clock_of_its_own_only_what_that_clock_tells() -> None:
+    async def body(engine: Engine, _: GeneratorMonitor) -> None:
+        await engine.timers.sleep(3600)
+        time.sleep(0.15)  # noqa: ASYNC251 - takes no time on the loop's clock
+
+    found = run_fake(lambda: watched(body))
+    assert (found.at_s, found.window_s) == (3600, 3600)
+    assert found.loop_lag_ms == 0
+    assert found.stalls == ()
+    assert math.isnan(found.cpu_share)
+    assert math.isnan(found.waiting_share)
+    assert found.doubts == ()
+
+
+def test_doubts_are_handed_on_to_the_next_second() -> None:
+    samples: list[GeneratorSample] = []
+
+    async def body(engine: Engine, monitor: GeneratorMonitor) -> None:
+        time.sleep(0.3)  # noqa: ASYNC251 - the fault that is to be seen
+        samples.append(monitor.sample(Snapshot(0, 300_000_000)))
+        await engine.timers.sleep(0.12)
+
+    found = asyncio.run(watched(body))
+    assert "loop_lag" in [doubt.rule for doubt in samples[0].doubts]
+    assert found.stalls == (), "it was told once"
+    assert found.doubts, "what piled up is worked off here"
+
+
+def test_failures_of_this_machine_are_told_from_those_of_the_server() -> None:
+    def errors(**tags: str) -> SeriesKey:
+        return SeriesKey.of("ws_errors", {"scenario": "one", **tags})
+
+    window = Snapshot(
+        0,
+        1,
+        {
+            errors(): CounterState(0, 9),
+            errors(kind="connection_refused"): CounterState(7, 7),
+            errors(kind="no_source_port"): CounterState(2, 2),
+            errors(kind="no_descriptors"): CounterState(1, 1),
+            SeriesKey.of("other", {"kind": "no_descriptors"}): CounterState(5, 5),
+        },
+        {"ws_errors": Counter("ws_errors"), "other": Counter("other")},
+    )
+    assert local_failures(window) == 3

@@ -13,6 +13,7 @@ import pytest
 from ghostcore import VU, ConstantVUs, Result, Scenario, run, scenario
 from ghostcore._histogram import Histogram
 from ghostcore._metrics import CounterState
+from ghostcore.monitor.report import Calibration, GeneratorReport
 from ghostcore.report import save
 from ghostcore.report.json import figure, meaning_of, plain, schema, to_dict
 from tests.support.results import JOIN, make_result, tagged, trend_state, troubled_result
@@ -61,7 +62,30 @@ def test_failures_and_cut_offs() -> None:
     assert data["thresholds"][3]["observed"] is None
     assert data["errors"][0]["meaning"] == "nothing listens at that address and port"
     assert data["errors"][1]["samples"][0]["elapsed_ms"] is None
-    assert data["generator"]["maxima"]["loop_lag_ms"] == 12.25
+    assert data["generator"]["maxima"]["loop_lag_ms"] == 312.25
+
+
+def test_the_generator_tells_of_itself() -> None:
+    data = checked(troubled_result())
+    generator = data["generator"]
+    assert generator["suspect"] == [[1.0, 2.0]]
+    assert generator["stalls"][0]["where"] == "shop.py:12: time.sleep(0.3)"
+    assert [one["error_ms"] for one in generator["samples"]] == [0.25, 2.5]
+    assert [one["doubts"] for one in generator["samples"]] == [
+        [],
+        [{"rule": "loop_lag", "text": "the event loop was 312 ms late"}],
+    ]
+    assert generator["calibration"] is None
+    assert data["metrics"]["join_time"]["generator_error"] == 2.5
+    assert data["metrics"]["ws_connecting"]["generator_error"] == 0.25, "none in the second second"
+    assert data["thresholds"][0]["generator_error"] == 2.5
+    assert data["thresholds"][3]["generator_error"] is None, "no duration"
+
+
+def test_the_noise_floor_is_stored() -> None:
+    floor = Calibration(400, 2.0, 0.08, 0.21, 0.9, 0.06, 0.4)
+    data = checked(make_result([], generator=GeneratorReport([], floor)))
+    assert data["generator"]["calibration"]["p99_ms"] == 0.21
 
 
 def test_series_are_told_apart() -> None:

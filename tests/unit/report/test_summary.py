@@ -13,11 +13,15 @@ TROUBLED = """\
 offered 1,300 / delivered 1,240 (95.38 %) / answered 1,234 (94.92 %)
   6 of those delivered were cut off before their end
 
-Trends                  avg  min  med  max  p90      p95 p95 within      p99   n failed cut off
-  join_time         ms 11.0 10.0 10.0 20.0 20.0 >= 10000  20.0..inf >= 10000 110      0      10
-  ws_connecting     ms 2.00 1.50  inf 2.50  inf      inf    too few      inf   5      3       0
-    {scenario:shop} ms 2.00 1.50  inf 2.50  inf      inf    too few      inf   5      3       0
+Trends   avg   min   med   max   p90       p95  p95 within       p99   +gen
+  join_time  ms, n 110, failed 0, cut off 10
+        11.0  10.0  10.0  20.0  20.0  >= 10000   20.0..inf  >= 10000  +2.50
+  ws_connecting  ms, n 5, failed 3, cut off 0
+        2.00  1.50   inf  2.50   inf       inf     too few       inf  +0.25
+    {scenario:shop}  ms, n 5, failed 3, cut off 0
+        2.00  1.50   inf  2.50   inf       inf     too few       inf  +0.25
   (avg, min, max: samples with a value; quantiles: failed ones are infinite)
+  (+gen: what the generator itself may have added; 99 of 100 samples got less)
 
 Counters              count  per second
   items       pieces   12.5        6.25
@@ -32,10 +36,10 @@ Gauges    last  min  max
   vus        0    0   20
 
 Thresholds
-  ✓  join_time                     p(50)<1000         10
-  ?  join_time                     p(95)<15000  >= 10000
+  ✓  join_time                     p(50)<1000         10  (+2.50 generator)
+  ?  join_time                     p(95)<15000  >= 10000  (+2.50 generator)
      p(95) is >= 10000: it depends on the 10 operations that were cut off
-  ✗  ws_connecting{scenario:shop}  p(95)<3000        inf
+  ✗  ws_connecting{scenario:shop}  p(95)<3000        inf  (+0.25 generator)
      p(95) is inf: 3 of 5 operations failed
   ✗  items                         count>99            -
      no data
@@ -49,7 +53,8 @@ Errors
 Warnings
   ! 1,001 series: more are counted in __other__
 
-generator peaks: loop lag 12.2 ms, CPU 90 % of a core, 41.5 MB, 33 files
+generator peaks: loop lag 312 ms, stamp error 1.50 ms, CPU 90 % of a core, 41.5 MB, 33 files
+the event loop stood still for 310 ms at 1.5 s: shop.py:12: time.sleep(0.3)
 verdict: fail  (exit code 99, seed 7)
   - threshold items count>99 failed: no data
 """
@@ -58,14 +63,15 @@ NARROW = """\
 offered 1,300 / delivered 1,240 (95.38 %) / answered 1,234 (94.92 %)
   6 of those delivered were cut off before their end
 
-Trends   avg   min   med   max   p90       p95  p95 within       p99
+Trends   avg   min   med   max   p90       p95  p95 within       p99   +gen
   join_time  ms, n 110, failed 0, cut off 10
-        11.0  10.0  10.0  20.0  20.0  >= 10000   20.0..inf  >= 10000
+        11.0  10.0  10.0  20.0  20.0  >= 10000   20.0..inf  >= 10000  +2.50
   ws_connecting  ms, n 5, failed 3, cut off 0
-        2.00  1.50   inf  2.50   inf       inf     too few       inf
+        2.00  1.50   inf  2.50   inf       inf     too few       inf  +0.25
     {scenario:shop}  ms, n 5, failed 3, cut off 0
-        2.00  1.50   inf  2.50   inf       inf     too few       inf
+        2.00  1.50   inf  2.50   inf       inf     too few       inf  +0.25
   (avg, min, max: samples with a value; quantiles: failed ones are infinite)
+  (+gen: what the generator itself may have added; 99 of 100 samples got less)
 """
 
 EMPTY = """\

@@ -1,0 +1,172 @@
+"""What the generator's own trouble means for what was measured.
+
+Lag only makes latencies longer, and a generator that is too slow only makes counts smaller. So a
+threshold that holds, holds; one that fails has to fail in the seconds that can be trusted as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ghostcore._metrics import CounterState
+from ghostcore._units import format_duration
+from ghostcore.execution.plan import PlannedThreshold
+from ghostcore.execution.result import Metrics, Outcome
+from ghostcore.execution.timeline import Timeline
+from ghostcore.metrics import (
+    Condition,
+    Counter,
+    CounterView,
+    Declaration,
+    ThresholdResult,
+    Totals,
+    Trend,
+    View,
+    evaluate,
+    parse_selector,
+    view_of,
+)
+from ghostcore.monitor.report import GeneratorReport, is_within
+from ghostcore.monitor.rules import LOCAL_KINDS, UNDELIVERED_SHARE
+from ghostcore.monitor.sample import Doubt
+
+__all__ = ["local_failures", "reconsider", "suspect_note", "undelivered"]
+
+
+def reconsider(
+    result: ThresholdResult,
+    planned: PlannedThreshold,
+    counted: Totals,
+    timeline: Timeline,
+    generator: GeneratorReport,
+    warmup_s: float = 0.0,
+) -> ThresholdResult:
+    """The result of a threshold in the light of the seconds that are suspect.
+
+    A failure is undetermined if the threshold would hold without these seconds, or if there are no
+    others, and what happened in them can explain it: an upper limit of a duration and a lower limit
+    of a sum by whatever makes a second suspect, anything else only by what is grave (time-outs may
+    have passed). A lower limit of a sum is judged at the pace of the seconds that can be trusted.
+
+    :param counted: what the threshold was judged on. :param generator: without the warm-up.
+    :param warmup_s: from the start of the run, does not count.
+    """
+    spans = generator.suspect_spans
+    condition = planned.condition
+    declaration = counted.declarations[parse_selector(planned.selector).name]
+    if not spans or not _may_be_explained(result, condition, declaration, generator):
+        return result
+    left_out = [(0.0, warmup_s), *spans] if warmup_s else spans
+    totals, kept_s = timeline.outside(left_out, condition.window_s)
+    if kept_s <= 0:
+        return _in_doubt(result, "no second can be trusted")
+    view = view_of(
+        declaration, totals.metric(planned.selector), seconds=kept_s, name=planned.selector
+    )
+    if _is_shortage(condition, declaration) and condition.aggregation == "count":
+        all_s = counted.seconds if condition.window_s is None else condition.window_s
+        view = _at_pace(view, all_s / kept_s)
+    trusted = evaluate(condition, view, allow_empty=True)
+    if trusted.verdict == "fail":
+        kept = f"the {format_duration(round(kept_s, 1))} that can be trusted"
+        return replace(result, reason=f"{result.reason} ({trusted.observed_text} in {kept})")
+    if trusted.observed is None:
+        return _in_doubt(result, "no second in which it was measured can be trusted")
+    kept = f"in the {format_duration(round(kept_s, 1))} that can be trusted"
+    return _in_doubt(result, f"{trusted.observed_text} {kept}")
+
+
+def _in_doubt(result: ThresholdResult, why: str) -> ThresholdResult:
+    reason = f"{result.reason}, but {why}: the generator may be to blame"
+    return replace(result, verdict="undetermined", reason=reason)
+
+
+def _may_be_explained(
+    result: ThresholdResult,
+    condition: Condition,
+    declaration: Declaration,
+    generator: GeneratorReport,
+) -> bool:
+    """Whether the generator's trouble is of a kind that can make such a condition fail."""
+    if result.verdict != "fail" or result.observed is None:
+        return False
+    if _is_shortage(condition, declaration):
+        return result.observed > 0  # being slow does not explain that nothing came at all
+    return generator.grave or _is_latency(condition, declaration)
+
+
+def _is_latency(condition: Condition, declaration: Declaration) -> bool:
+    """An upper limit of a duration."""
+    is_duration = isinstance(declaration, Trend) and declaration.unit_ns > 0
+    return is_duration and condition.op in ("<", "<=") and condition.aggregation != "count"
+
+
+def _is_shortage(condition: Condition, declaration: Declaration) -> bool:
+    """A lower limit of how much was done."""
+    counts = isinstance(declaration, Counter) or condition.aggregation == "count"
+    return counts and condition.op in (">", ">=")
+
+
+def _at_pace(view: View, factor: float) -> View:
+    """A sum, as it would be over all of the run."""
+    count = float(getattr(view, "count", 0))
+    declaration = Counter(view.declaration.name)
+    return CounterView(view.name, declaration, CounterState(count * factor, 1), seconds=0)
+
+
+def local_failures(metrics: Metrics) -> int:
+    """Connections that failed because this machine had no source port or descriptor left."""
+    return sum(metrics.count_of(f"ws_errors{{kind:{kind}}}") for kind in LOCAL_KINDS)
+
+
+def undelivered(
+    metrics: Metrics, outcome: Outcome, timeline: Timeline, generator: GeneratorReport
+) -> Iterator[str]:
+    """Why more than 1 % of the offered load was not delivered through the generator's fault."""
+    spans = generator.suspect_spans
+    dropped = sum(
+        int(second.values.get("dropped_iterations", 0))
+        for second in timeline.seconds
+        if is_within(second.start_s, second.end_s, spans)
+    )
+    if dropped > UNDELIVERED_SHARE * outcome.offered:
+        yield (
+            f"{dropped} of {outcome.offered} starts were dropped while the generator was in trouble"
+        )
+    attempts, failures = metrics.count_of("ws_sessions"), local_failures(metrics)
+    if failures > UNDELIVERED_SHARE * attempts:
+        yield (
+            f"{failures} of {attempts} connections found no source port or descriptor on this "
+            "machine: see 'ghostcore doctor'"
+        )
+    blamed = generator.blamed
+    blocked_s = sum(stall.own_ms for stall in blamed) / 1000
+    if blocked_s > UNDELIVERED_SHARE * metrics.totals.seconds:
+        share = 100 * blocked_s / max(metrics.totals.seconds, blocked_s)
+        places = list(dict.fromkeys(stall.place for stall in blamed))
+        more = f" (and {len(places) - 1} more lines)" if len(places) > 1 else ""
+        yield (
+            f"the script blocked the event loop {len(blamed)} times, for {blocked_s:.2f} s in all "
+            f"({share:.0f} % of the run): no user could act meanwhile: {places[0]}{more}"
+        )
+
+
+def suspect_note(metrics: Metrics, generator: GeneratorReport) -> str:
+    """How much of the run is suspect, and why; "" if nothing is."""
+    spans = generator.suspect_spans
+    if not spans:
+        return ""
+    suspect_s = sum(end_s - start_s for start_s, end_s in spans)
+    by_rule: dict[str, list[Doubt]] = {}
+    for sample in generator.suspect:
+        for doubt in sample.doubts:
+            by_rule.setdefault(doubt.rule, []).append(doubt)
+    by_rule.pop("after", None)
+    causes = [
+        max(doubts, key=lambda one: one.size).text
+        + (f", the worst of {len(doubts)} times" if len(doubts) > 1 else "")
+        for doubts in by_rule.values()
+    ]
+    whole = format_duration(round(metrics.totals.seconds, 1))
+    return f"{format_duration(round(suspect_s, 1))} of {whole} are suspect: {'; '.join(causes)}"
