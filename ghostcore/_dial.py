@@ -8,11 +8,11 @@ import ipaddress
 import os
 import socket
 import ssl as ssl_module
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from ghostcore.errors import ConnectFailed, TargetError, UsageError
@@ -201,25 +201,37 @@ async def _look_up(
         del names.asked[key]
 
 
+class Sources(Protocol):
+    """Spreads connections over source addresses and ports: the engine of the loop."""
+
+    def loopback_source(self) -> int:
+        """The next connection over loopback should come from 127.0.0.1 plus this."""
+        ...
+
+    def port_range(self) -> int:
+        """What the next connection should give as IP_LOCAL_PORT_RANGE; 0: nothing."""
+        ...
+
+
 async def tcp_connect(
     loop: asyncio.AbstractEventLoop,
     target: Target,
     addresses: list[tuple[int, Any]],
     local_address: str | None,
-    loopback_source: Callable[[], int] | None = None,
+    sources: Sources | None = None,
 ) -> socket.socket:
     """A connected, non-blocking socket: the addresses are tried in order.
 
     :param local_address: numeral of the address to connect from, or None.
-    :param loopback_source: where there is none, what to add to 127.0.0.1 to connect to such a host.
+    :param sources: how to keep the search for a free port short.
     :raises ConnectFailed: none of them took the connection; the last refusal is told.
     """
     failure: OSError = OSError("no address to connect to")
     for family, address in addresses:
         sock = None
         source = local_address
-        if source is None and loopback_source is not None and address[0].startswith("127."):
-            nth = loopback_source()
+        if source is None and sources is not None and address[0].startswith("127."):
+            nth = sources.loopback_source()
             source = f"127.0.0.{1 + nth}" if nth else None
         try:
             sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -228,6 +240,10 @@ async def tcp_connect(
                 # targets: bind() alone would reserve one for every target.
                 sock.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT
                 sock.bind((source, 0))
+            ports = 0 if sources is None else sources.port_range()
+            if ports:
+                with suppress(OSError):  # an older kernel, which is slow
+                    sock.setsockopt(socket.IPPROTO_IP, 51, ports)  # IP_LOCAL_PORT_RANGE
             await loop.sock_connect(sock, address)
         except OSError as error:
             failure = error

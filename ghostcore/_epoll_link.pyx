@@ -20,7 +20,7 @@ from ghostcore._link cimport Engine, Link
 from ghostcore._frame cimport frame_size, put_frame
 from ghostcore._linux cimport (
     AF_INET, AF_INET6, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLL_CLOEXEC, EPOLL_CTL_ADD,
-    EPOLL_CTL_MOD, IPPROTO_IP, IPPROTO_TCP, IP_BIND_ADDRESS_NO_PORT, MSG_NOSIGNAL, SHUT_WR,
+    EPOLL_CTL_MOD, IPPROTO_IP, IPPROTO_TCP, IP_BIND_ADDRESS_NO_PORT, IP_LOCAL_PORT_RANGE, MSG_NOSIGNAL, SHUT_WR,
     SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, SO_ERROR, TCP_NODELAY, be16toh,
     be64toh, c_bind, c_connect, c_recv, c_send, c_shutdown, c_socket, epoll_create1, epoll_ctl,
     epoll_event, epoll_wait, getsockopt, htons, inet_pton, setsockopt, sockaddr, sockaddr_in,
@@ -150,7 +150,7 @@ cdef class EpollLink(Link):
         """
         cdef EpollOpener op = self._opener
         cdef sockaddr_storage target, source
-        cdef int one = 1, family, nth
+        cdef int one = 1, family, nth, ports
         cdef unsigned int size = 0, source_size = 0
         if op._sock is not None:
             op._sock.setblocking(False)
@@ -178,6 +178,9 @@ cdef class EpollLink(Link):
             if c_bind(self._fd, <sockaddr *>&source, source_size) != 0:
                 raise OSError(errno, os.strerror(errno))
         if address is not None:
+            ports = self._hub.engine.port_range()
+            if ports:   # an older kernel refuses it, and is slow
+                setsockopt(self._fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &ports, sizeof(ports))
             if c_connect(self._fd, <sockaddr *>&target, size) != 0 and errno != EINPROGRESS:
                 raise OSError(errno, os.strerror(errno))
         # Over loopback the other side has answered by now: the request can go out at once, and

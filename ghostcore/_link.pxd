@@ -24,6 +24,8 @@ cdef class Engine:
     cdef readonly Vitals vitals
     cdef readonly int64_t live_sessions
     cdef int64_t _dials
+    cdef int64_t _ranges
+    cdef int _lowest_port           # that the system gives out; 0: not asked yet, -1: not known
     cdef public object hub          # what the epoll links share, once there is one
     cdef char *_scratch
     cdef Py_ssize_t _scratch_size
@@ -31,6 +33,7 @@ cdef class Engine:
 
     cpdef int64_t next_dial(self) except -1
     cpdef int loopback_source(self) except -1
+    cpdef int port_range(self) except -1
     # A buffer of at least this size, valid until the next call: links frame what they send in it.
     cdef char *scratch(self, Py_ssize_t size) except NULL
 

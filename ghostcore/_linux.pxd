@@ -12,6 +12,9 @@ cdef extern from *:
     #include <netinet/tcp.h>
     #include <sys/epoll.h>
     #include <sys/socket.h>
+    #ifndef IP_LOCAL_PORT_RANGE
+    #define IP_LOCAL_PORT_RANGE 51      /* Linux 6.3; the headers may be older */
+    #endif
     #else
     #error "the epoll link is for Linux: leave _epoll_link.pyx out of the build elsewhere"
     #endif
@@ -63,6 +66,7 @@ cdef extern from *:
         SOL_SOCKET
         SO_ERROR
         IP_BIND_ADDRESS_NO_PORT
+        IP_LOCAL_PORT_RANGE
         MSG_NOSIGNAL
         SHUT_WR
     uint16_t htons(uint16_t value) nogil

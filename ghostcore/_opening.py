@@ -290,7 +290,7 @@ class Opening(Generic[SessionT]):
                             self._target,
                             addresses,
                             self._source(session),
-                            session.engine.loopback_source,
+                            session.engine,
                         )
                     connected_ns = session.engine.now_ns()
                     await self._open_picows(session, sock)

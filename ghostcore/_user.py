@@ -9,10 +9,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from ghostcore._engine import Session
+from ghostcore._frames import suspended_line
 from ghostcore._link import Engine
 from ghostcore._random import Random
 from ghostcore._units import seconds_to_ns
-from ghostcore.errors import ScriptAborted
+from ghostcore.errors import ScriptAborted, UsageError
 from ghostcore.vu import SESSIONS_KEPT, START_SHIFT, VU, Recorder, Scope, UserObserver
 
 __all__ = ["DueStart", "User", "UserPool"]
@@ -93,6 +94,24 @@ class User(UserObserver):
         if self._task is not None:
             self.interrupting = True
             self._task.cancel()
+
+    def abandon(self) -> None:
+        task = self._task
+        assert task is not None
+        self.recorder.script_error(
+            UsageError(
+                f"{suspended_line(task) or self._pool.scenario}: the iteration goes on however "
+                "often it is interrupted: an 'except' in it swallows asyncio.CancelledError, which "
+                "must be raised again"
+            )
+        )
+        task.remove_done_callback(self)
+        # Or the loop would wait for it when it is closed.
+        asyncio.tasks._unregister_task(task)
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        self._task = None
+        self._finish("dropped")
+        self._pool.ended(self)
 
     def _launch(self) -> None:
         self.interrupting = False

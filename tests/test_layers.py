@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = {"ghostcore": ROOT / "ghostcore", "ghost_greeter": ROOT / "python" / "ghost_greeter"}
 
 # Leaves: no state, no I/O, free for all.
-LEAVES = {"errors", "_units", "_clock", "_varint", "_linux", "_frame"}
+LEAVES = {"errors", "_units", "_clock", "_varint", "_linux", "_frame", "_frames"}
 
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "_varint": set(),
     "_linux": set(),
     "_frame": set(),
+    "_frames": set(),
     "clock": set(),
     "_random": set(),
     "_feeder": {"_random"},

@@ -8,20 +8,19 @@ from __future__ import annotations
 import importlib.machinery
 import importlib.util
 import itertools
-import os
 import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ghostcore._frames import OWN
 from ghostcore._scenario import Scenario
 from ghostcore.errors import InvalidPlan
 from ghostcore.execution.hooks import HookFunction
 
 __all__ = ["Script", "ScriptError", "choose", "load_script"]
 
-_OWN = str(Path(__file__).resolve().parent.parent) + os.sep
 _numbers = itertools.count(1)
 
 
@@ -95,7 +94,7 @@ def _explained(error: BaseException, path: Path, shown: str) -> str:
     places = [
         (frame.filename, frame.lineno)
         for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((_OWN, "<frozen"))
+        if not frame.filename.startswith((OWN, "<frozen"))
     ]
     text = f"{type(error).__name__}: {error}".rstrip(": ")
     if isinstance(error, SyntaxError):

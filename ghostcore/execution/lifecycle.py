@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 import msgpack
 
+from ghostcore._frames import script_line
 from ghostcore._opening import engine_of
 from ghostcore._units import format_duration
 from ghostcore.errors import ScriptAborted, UsageError
 from ghostcore.execution.hooks import Hook
 from ghostcore.execution.plan import Plan
-from ghostcore.execution.recording import script_line
 from ghostcore.load.control import RunControl
 
 __all__ = ["Lifecycle", "passed_on"]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import traceback
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, cast
 
 from ghostcore._engine import Session
+from ghostcore._frames import script_line
 from ghostcore._link import Traffic
 from ghostcore._metrics import (
     CounterRecorder,
@@ -338,15 +336,3 @@ class NetworkRecorder:
     def close(self) -> None:
         """Ask no more of them."""
         self._vitals.take_tcp(0)
-
-
-_OWN = str(Path(__file__).resolve().parent.parent) + os.sep
-
-
-def script_line(error: BaseException) -> str:
-    """``file:line`` where an error left the script: its last frame outside of ghostcore."""
-    frames = traceback.extract_tb(error.__traceback__)
-    for frame in reversed(frames):
-        if not frame.filename.startswith(_OWN) and not frame.filename.endswith(".pyx"):
-            return f"{Path(frame.filename).name}:{frame.lineno}"
-    return ""

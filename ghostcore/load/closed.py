@@ -23,6 +23,7 @@ from ghostcore.load.control import (
     SleepUntil,
     User,
     first_of,
+    interrupt_all,
 )
 from ghostcore.load.model import ClosedModel
 from ghostcore.load.share import ALL, Share
@@ -71,8 +72,7 @@ async def run_closed(
     try:
         await run.execute()
     except BaseException:
-        run.interrupt_all()
-        await pool.idle()
+        await run.interrupt_all()
         raise
 
 
@@ -132,10 +132,8 @@ class _ClosedRun:
             # Again: a user may have stood between two iterations when the time was up.
             self._drop_unstarted()
 
-    def interrupt_all(self) -> None:
-        for user in self._users:
-            if user.running:
-                user.interrupt()
+    async def interrupt_all(self) -> None:
+        await interrupt_all(self._users, self._pool, self._sleep_until, self._now_ns)
 
     # -- until the end of the profile --
 
@@ -235,8 +233,7 @@ class _ClosedRun:
             self._enforce_all(limit_ns),
             self._control.interrupt_requested.wait(),
         )
-        self.interrupt_all()
-        await self._pool.idle()
+        await self.interrupt_all()
 
     async def _enforce_all(self, limit_ns: int) -> None:
         await self._enforce_before(limit_ns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from ghostcore.errors import UsageError
@@ -20,6 +20,7 @@ __all__ = [
     "SleepUntil",
     "User",
     "first_of",
+    "interrupt_all",
 ]
 
 START_BATCH = 250
@@ -82,6 +83,10 @@ class User(Protocol):
         """Cancel the current iteration now, start none. `running` may stay true for as long as the
         iteration takes to clean up."""
 
+    def abandon(self) -> None:
+        """The iteration does not end however often it is interrupted: count it as a fault of the
+        script's, and run without this user."""
+
 
 class Pool(Protocol):
     """The users of one scenario."""
@@ -95,6 +100,39 @@ class Pool(Protocol):
     def idle(self) -> Awaitable[None]:
         """Completes when no user is running, at once if none is. A new awaitable for each call,
         that can be cancelled without harm to the others."""
+
+
+CLEAN_UP_NS = 10 * 10**9
+"""What an interrupted iteration may take to clean up."""
+
+INSIST_NS = 100_000_000
+"""How often one that goes on is interrupted again after that, and how long before it is left."""
+INSIST_TIMES = 20
+
+
+async def interrupt_all(
+    users: Sequence[User], pool: Pool, sleep_until: SleepUntil, now_ns: Callable[[], int]
+) -> None:
+    """Interrupt those that run, and return when none does.
+
+    A script may swallow its cancellation (``except:``) and go on. It is interrupted again and
+    again once the time to clean up is over, and in the end left to itself.
+    """
+    for user in users:
+        if user.running:
+            user.interrupt()
+    await first_of(pool.idle(), sleep_until(now_ns() + CLEAN_UP_NS))
+    for _ in range(INSIST_TIMES):
+        going_on = [user for user in users if user.running]
+        if not going_on:
+            break
+        for user in going_on:
+            user.interrupt()
+        await first_of(pool.idle(), sleep_until(now_ns() + INSIST_NS))
+    for user in users:
+        if user.running:
+            user.abandon()
+    await pool.idle()
 
 
 class Lever:

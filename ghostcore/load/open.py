@@ -18,7 +18,15 @@ from collections.abc import Callable, Iterator
 from itertools import chain, islice
 
 from ghostcore.load.arrivals import Start, Starts
-from ghostcore.load.control import START_BATCH, Pool, RunControl, SleepUntil, User, first_of
+from ghostcore.load.control import (
+    START_BATCH,
+    Pool,
+    RunControl,
+    SleepUntil,
+    User,
+    first_of,
+    interrupt_all,
+)
 from ghostcore.load.crowd import SIZING_NS, Crowd
 from ghostcore.load.model import counted
 from ghostcore.load.open_models import OpenModel
@@ -80,8 +88,7 @@ async def run_open(
     try:
         await run.execute()
     except BaseException:
-        run.interrupt_all()
-        await pool.idle()
+        await run.interrupt_all()
         raise
     finally:
         pool.on_idle = None
@@ -174,10 +181,8 @@ class _OpenRun:
         self._drops.user_free(self._now_ns())
         self._wake()
 
-    def interrupt_all(self) -> None:
-        for user in self._crowd.all:
-            if user.running:
-                user.interrupt()
+    async def interrupt_all(self) -> None:
+        await interrupt_all(self._crowd.all, self._pool, self._sleep_until, self._now_ns)
 
     def warnings(self) -> list[str]:
         """Why starts were dropped, if the number of users was the reason."""
@@ -313,5 +318,4 @@ class _OpenRun:
             self._sleep_until(limit_ns),
             self._control.interrupt_requested.wait(),
         )
-        self.interrupt_all()
-        await self._pool.idle()
+        await self.interrupt_all()

@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
+from ghostcore._frames import OWN
+
 __all__ = ["Locator", "files_of", "innermost"]
 
-_OWN = str(Path(__file__).resolve().parent.parent) + os.sep
 _PATHS = sysconfig.get_paths()
 _FOREIGN = tuple(
     sorted(
@@ -29,7 +30,7 @@ _SHOWN = 80
 
 def _is_of_user(filename: str) -> bool:
     """Neither ghostcore's, nor of the standard library or an installed package, nor made up."""
-    return not filename.startswith((_OWN, "<", *_FOREIGN)) and not filename.endswith(".pyx")
+    return not filename.startswith((OWN, "<", *_FOREIGN)) and not filename.endswith(".pyx")
 
 
 def innermost(
@@ -60,7 +61,7 @@ def files_of(functions: Iterable[Callable[..., object]]) -> frozenset[str]:
         while isinstance(inner, partial):
             inner = inner.func
         code = getattr(inspect.unwrap(inner), "__code__", None)
-        if code is not None and not code.co_filename.startswith(_OWN):
+        if code is not None and not code.co_filename.startswith(OWN):
             found.add(code.co_filename)
     return frozenset(found)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -18,16 +19,23 @@ from ghostcore.testing import EchoServer, ServerProcess
 LINKS: list[Literal["epoll", "picows"]] = ["epoll", "picows"]
 
 
-def sources(url: str) -> Counter[str]:
-    """Source addresses of the connections to that server that this machine has open now."""
+def local_ends(url: str) -> Iterator[tuple[str, int]]:
+    """Address and port of each connection to that server that this machine has open now."""
     port = urlsplit(url).port
-    found: Counter[str] = Counter()
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         local, remote, state = line.split()[1:4]
         if state == "01" and remote.endswith(f":{port:04X}"):
-            octets = bytes.fromhex(local.partition(":")[0])[::-1]
-            found[".".join(map(str, octets))] += 1
-    return found
+            address, _, local_port = local.partition(":")
+            octets = bytes.fromhex(address)[::-1]
+            yield ".".join(map(str, octets)), int(local_port, 16)
+
+
+def sources(url: str) -> Counter[str]:
+    return Counter(address for address, _ in local_ends(url))
+
+
+def parities(url: str) -> Counter[int]:
+    return Counter(port % 2 for _, port in local_ends(url))
 
 
 @pytest.mark.parametrize("link", LINKS)
@@ -56,6 +64,30 @@ def test_thousands_over_loopback_spread_by_themselves(
         for session in sessions:
             session.abort()
         await asyncio.gather(*(gone(session) for session in sessions))
+
+    with ServerProcess(EchoServer) as server:
+        run(main(server.url))
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_thousands_from_one_address_take_ports_of_both_parities(
+    run: Any, link: Literal["epoll", "picows"]
+) -> None:
+    """connect(2) alone takes those of one parity until they are used up."""
+
+    async def main(url: str) -> None:
+        def connect() -> Any:
+            return ghostcore.connect(url, link=link, local_address="127.0.0.7")
+
+        sessions = [await connect() for _ in range(1000)]
+        first = parities(url)
+        sessions += [await connect() for _ in range(200)]
+        both = parities(url)
+        for session in sessions:
+            session.abort()
+        await asyncio.gather(*(gone(session) for session in sessions))
+        assert set(first) in ({0}, {1}) and sum(both.values()) == 1200
+        assert min(both.values()) >= 50  # of 200 that could take either
 
     with ServerProcess(EchoServer) as server:
         run(main(server.url))

@@ -62,6 +62,9 @@ class FakeUser:
         self._pool.resumed += 1
         self._stopping = False
 
+    def abandon(self) -> None:
+        raise AssertionError("a fake user ends when it is interrupted")
+
     def interrupt(self) -> None:
         assert self.running, "interrupt() is for a running user"
         self._stopping = True

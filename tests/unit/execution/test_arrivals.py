@@ -37,6 +37,7 @@ from ghostcore.load import LoadModel
 from ghostcore.metrics import Registry, Totals
 from ghostcore.testing import EchoServer, SocketIOServer
 from ghostcore.testing.fakeclock import FakeClockLoop, run_fake
+from ghostcore.vu import Scope
 
 STEP = Trend("step_time")
 SEEN = Counter("seen")
@@ -296,7 +297,7 @@ def test_a_start_that_is_interrupted_before_its_first_turn_is_dropped() -> None:
             "one", {}, registry, ErrorLog(engine.now_ns, 0), lambda _: None, lambda: "end"
         )
         pool = UserPool(
-            engine, recorder, "one", never, {}, 1, back_off=False, on_broken=lambda _: None
+            engine, recorder, Scope("one", {}), never, 1, back_off=False, on_broken=lambda _: None
         )
         user = pool.user(0)
         user.begin(7, engine.now_ns())

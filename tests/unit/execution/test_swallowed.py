@@ -1,0 +1,62 @@
+"""Scripts that swallow their interruption: the run ends, and says whose fault it was."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+
+import pytest
+
+import ghostcore
+from ghostcore import VU, ConstantVUs, Result, Scenario, scenario
+from ghostcore.testing.fakeclock import run_fake
+
+
+def run_it(one: Scenario) -> Result:
+    return run_fake(lambda: ghostcore.run_async(one, seed=1))
+
+
+def test_one_that_swallows_a_few_comes_to_its_end() -> None:
+    @scenario(load=ConstantVUs(2, 5, graceful_stop=1))
+    async def careless(vu: VU) -> None:
+        for _ in range(4):
+            with contextlib.suppress(BaseException):
+                await vu.sleep(60)
+
+    result = run_it(careless)
+    assert result.metrics.count_of("script_errors") == 0
+    assert result.metrics["iterations"].count == 2
+    assert 16 <= result.duration_s < 17  # its time, the graceful stop, and that to clean up
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_one_that_swallows_all_of_them_is_left_behind() -> None:
+    @scenario(load=ConstantVUs(2, 5, graceful_stop=1))
+    async def stubborn(vu: VU) -> None:
+        while True:
+            with contextlib.suppress(BaseException):
+                await vu.sleep(60)
+
+    result = run_it(stubborn)
+    assert result.exit_code == 107
+    assert result.metrics.count_of("script_errors") == 2
+    sample = result.errors[0].samples[0]
+    assert "test_swallowed.py:" in sample.text and "CancelledError" in sample.text
+    assert result.duration_s < 20
+    gc.collect()
+
+
+def test_a_slow_clean_up_is_given_its_time() -> None:
+    cleaned = []
+
+    @scenario(load=ConstantVUs(1, 5, graceful_stop=1))
+    async def tidy(vu: VU) -> None:
+        try:
+            await vu.sleep(60)
+        finally:
+            await vu.sleep(8)
+            cleaned.append(vu.id)
+
+    result = run_it(tidy)
+    assert cleaned == [1]
+    assert result.metrics.count_of("iterations_interrupted") == 1
