@@ -1,4 +1,4 @@
-"""The watch of an event loop: lag, stalls, and what is none."""
+"""The watch of an event loop (ghostcore._watch): lag, stalls, and what is none."""
 
 from __future__ import annotations
 
