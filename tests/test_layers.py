@@ -93,7 +93,7 @@ ALLOWED: dict[str, set[str]] = {
     "_scenario": {"vu"},
     "load": {"vu", "_scenario", "_timers", "_random"},
     "metrics": {"_histogram", "_metrics"},
-    "monitor": {"metrics", "clock", "_frames", "_metrics", "_link", "_timers", "_watch"},
+    "monitor": {"metrics", "clock", "_metrics", "_link", "_timers", "_watch"},
     "execution.timeline": {"metrics", "_metrics", "monitor"},
     "execution.result": {"metrics", "_metrics", "monitor", "execution.timeline"},
     "execution.hooks": set(),
