@@ -6,7 +6,6 @@ import base64
 import binascii
 import itertools
 import os
-import time
 from typing import TYPE_CHECKING, Literal
 
 from picows import WSFrame, WSMsgType, WSTransport
@@ -72,7 +71,7 @@ class EngineConnection(Connection):
     def on_ws_connected(self, transport: WSTransport) -> None:
         super().on_ws_connected(transport)
         server = self.server
-        now_s = time.monotonic()
+        now_s = server.clock()
         self._connect_due_s = now_s + server.connect_timeout_s
         self._heartbeat_due_s = now_s + server.ping_interval_s
         packet = open_packet(
@@ -96,7 +95,7 @@ class EngineConnection(Connection):
             return
         super().close(code, reason)
         self._connect_due_s = _NEVER
-        self._heartbeat_due_s = time.monotonic() + _CLOSE_WAIT_S
+        self._heartbeat_due_s = self.server.clock() + _CLOSE_WAIT_S
         self._schedule()
         self._leave_all("forced close")
 
@@ -191,7 +190,7 @@ class EngineConnection(Connection):
 
     def _pong(self) -> None:
         self._awaits_pong = False
-        self._heartbeat_due_s = time.monotonic() + self.server.ping_interval_s
+        self._heartbeat_due_s = self.server.clock() + self.server.ping_interval_s
         if self._heartbeat_due_s < self._asked_s:  # the interval is shorter than the time-out
             self._schedule()
 
@@ -244,6 +243,11 @@ class EngineConnection(Connection):
     ) -> None:
         """Send one Socket.IO packet with its attachments; nothing once the connection has ended."""
         self.send_frames(encode_packet(kind, namespace, data, ack_id))
+
+    def send_text(self, frame: str) -> None:
+        """Send one text frame as it is."""
+        if self.transport is not None and not self.closing:
+            self.transport.send(_TEXT, frame)
 
     def send_frames(self, frames: list[str | bytes]) -> None:
         """Send frames as they were encoded: text as text, bytes as binary."""

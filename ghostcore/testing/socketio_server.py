@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl as ssl_module
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
@@ -83,6 +84,20 @@ class SocketIOClient:
             self._acks[ack_id] = ack
         self._connection.send_frames(encode_event(name, args, self.namespace, ack_id))
 
+    def send_encoded(self, packet: str) -> None:
+        """Send a packet that is encoded already, e.g. ``42["news",1]``: made once, sent to many.
+
+        Nothing is sent to a client that has left.
+        """
+        if self.connected:
+            self._connection.send_text(packet)
+
+    @property
+    def ack_id(self) -> int | None:
+        """The id that an acknowledgement of the event being handled must bear; None: none is asked
+        for, or it has been sent. For those who answer after their handler has returned."""
+        return self._ack_id if self._ack_id >= 0 else None
+
     def ack(self, *values: object) -> None:
         """Acknowledge the event that is being handled, before its handler returns.
 
@@ -147,6 +162,8 @@ class SocketIOServer(WebSocketServer):
     :param max_payload: bytes a message may have; more is refused with close code 1009.
     :param connect_timeout: seconds within which a connection must enter a namespace.
     :param host: see :class:`WebSocketServer`, as `port` and `ssl`.
+    :param clock: what deadlines are read from, in seconds. With a clock that does not run by itself
+        they pass when :meth:`advance` is called.
     :ivar messages_total: messages received.
     :ivar violations_total: connections closed since the client broke the protocol.
     :ivar pings_total: pings sent. ``ping_timeouts_total`` and ``connect_timeouts_total`` count
@@ -165,6 +182,7 @@ class SocketIOServer(WebSocketServer):
         max_payload: int = 1_000_000,
         connect_timeout: float = 45.0,
         ssl: ssl_module.SSLContext | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         # picows refuses a frame by its header and then disconnects with the rest unread, so that
         # the peer may see a reset and not the close code. What is not absurdly large is therefore
@@ -182,6 +200,7 @@ class SocketIOServer(WebSocketServer):
         self.ping_timeout_s = ping_timeout
         self.max_payload_bytes = max_payload
         self.connect_timeout_s = connect_timeout
+        self.clock = clock
         self.messages_total = 0
         self.violations_total = 0
         self.pings_total = 0
@@ -282,13 +301,17 @@ class SocketIOServer(WebSocketServer):
 
     async def start(self) -> None:
         await super().start()
-        self._ticker = Ticker(self.wheel, self._tick_s)
+        self._ticker = Ticker(self.wheel, self._tick_s, self.clock)
 
     async def stop(self, *, timeout_s: float = 2.0) -> None:
         await super().stop(timeout_s=timeout_s)
         if self._ticker is not None:
             self._ticker.stop()
             self._ticker = None
+
+    def advance(self) -> None:
+        """Do what is due by the clock: pings, time-outs. A running server does it by itself."""
+        self.wheel.advance(self.clock())
 
     def accept(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
         asked = HttpRequest.of(request)
