@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 
 from ghost_greeter.simulator.clock import Clock
-from ghost_greeter.simulator.state import GreeterState
+from ghost_greeter.simulator.machine import Machine
 from ghostcore.testing import HttpRequest, SocketIOServer
 
 __all__ = ["Endpoints"]
@@ -42,13 +42,13 @@ class Endpoints:
 
     def __init__(
         self,
-        state: GreeterState,
+        machine: Machine,
         sockets: SocketIOServer,
         clock: Clock,
         metrics_key: str | None,
         production: bool,
     ) -> None:
-        self._state = state
+        self._state = machine.core
         self._sockets = sockets
         self._clock = clock
         self._key = metrics_key
@@ -131,7 +131,11 @@ class Endpoints:
                 "visitors": state.visitor_count,
                 "sockets": self._sockets.client_count(),
             },
-            "calls": {"active": 0, "simulations": state.simulation_count, "pending": 0},
+            "calls": {
+                "active": len(state.calls),
+                "simulations": state.simulation_count,
+                "pending": len(state.requests),
+            },
             "pools": {"total": 0, "activeAgentsByPool": {}},
             "memory": {
                 "heapUsed": rss,
@@ -168,7 +172,7 @@ class Endpoints:
             "onlineAgents": state.online_agent_count,
             "totalSimulations": state.simulation_count,
             "totalVisitors": state.visitor_count,
-            "activeCalls": 0,
+            "activeCalls": len(state.calls),
         }
 
     @staticmethod
