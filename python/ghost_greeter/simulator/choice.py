@@ -16,15 +16,12 @@ class AgentQueue:
 
     A heap whose entries are never removed when an agent changes: an entry counts only while it
     bears its agent's revision. So every change costs O(log n), also with 400 agents.
-
-    :param latest_first: among equals the agent that registered last wins, not the first.
     """
 
-    def __init__(self, *, latest_first: bool = False) -> None:
+    def __init__(self) -> None:
         self._heap: list[_Entry] = []
         self._agents: set[Agent] = set()
         self._assignments = 0
-        self._direction = -1 if latest_first else 1
 
     def update(self, agent: Agent) -> None:
         """The agent's status, call or visitors have changed."""
@@ -75,7 +72,7 @@ class AgentQueue:
         return (
             len(agent.listed),
             agent.last_assigned,
-            agent.serial * self._direction,
+            agent.serial,
             agent.revision,
             agent,
         )

@@ -57,8 +57,7 @@ class Core:
         self.service_s = 0.0
         self.effects: list[Effect] = []
         self.timers = Timers()
-        # Redis lists sets in an order of its own: where it was seen, the later agent came first.
-        self.queue = AgentQueue(latest_first=setup.redis)
+        self.queue = AgentQueue()
         self.agents: dict[str, Agent] = {}
         self.agent_of_socket: dict[str, Agent] = {}
         self.visitors: dict[VisitorId, Visitor] = {}
