@@ -14,7 +14,8 @@ from ghostcore._socketio import Decoder, Packet, encode_packet, open_packet
 from ghostcore.testing._server import Connection
 
 if TYPE_CHECKING:
-    from ghostcore.testing.socketio_server import SocketIOClient, SocketIOServer
+    from ghostcore.testing._client import SocketIOClient
+    from ghostcore.testing.socketio_server import SocketIOServer
 
 __all__ = ["EngineConnection", "new_sid"]
 
@@ -70,7 +71,13 @@ class EngineConnection(Connection):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         super().on_ws_connected(transport)
+        self._opened()
+
+    def _opened(self, upgrades: str = "[]") -> None:
+        """The session begins: its open packet goes out, its deadlines run."""
         server = self.server
+        if server.polling:
+            server.sessions[self.sid] = self
         now_s = server.clock()
         self._connect_due_s = now_s + server.connect_timeout_s
         self._heartbeat_due_s = now_s + server.ping_interval_s
@@ -80,10 +87,12 @@ class EngineConnection(Connection):
             round(server.ping_timeout_s * 1000),
             server.max_payload_bytes,
         )
-        transport.send(_TEXT, packet)
+        assert self.transport is not None
+        self.transport.send(_TEXT, packet.replace("[]", upgrades))
         self._schedule()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self.server.sessions.pop(self.sid, None)
         try:
             self._leave_all("transport close")
         finally:
