@@ -211,6 +211,22 @@ class WebSocketServer:
             connection.abort()
         await self._wait_all_gone(timeout_s)
 
+    async def crash(self) -> None:
+        """End as a process does that is killed: no close frames, and the port refuses.
+
+        :meth:`start` then listens on the same port again.
+        """
+        if self._listener is None:
+            return
+        self._wanted_port = self.port
+        self._listener.close()
+        self._listener = None
+        for front in tuple(self.fronts):
+            front.close()
+        for connection in tuple(self.connections):
+            connection.abort()
+        await self._wait_all_gone(CLOSE_TIMEOUT_S)
+
     async def _wait_all_gone(self, timeout_s: float) -> None:
         if self.connections:
             self._all_gone = asyncio.Event()

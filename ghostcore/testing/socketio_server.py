@@ -235,6 +235,12 @@ class SocketIOServer(WebSocketServer):
             self._ticker.stop()
             self._ticker = None
 
+    async def crash(self) -> None:
+        await super().crash()
+        if self._ticker is not None:
+            self._ticker.stop()
+            self._ticker = None
+
     def advance(self) -> None:
         """Do what is due by the clock: pings, time-outs. A running server does it by itself."""
         self.wheel.advance(self.clock())

@@ -132,7 +132,7 @@ class Agents:
 
     def _may_log_in(self, socket_id: str, agent_id: str, payload: dict[str, Any]) -> bool:
         database = self._core.setup.database
-        if database is None or database.agent_tokens is None:
+        if database is None or database.agent_tokens is None or self._core.is_inside(socket_id):
             return True
         allowed = database.agent_tokens.get(str(payload.get("token")))
         if allowed is None:

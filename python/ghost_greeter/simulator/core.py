@@ -66,6 +66,8 @@ class Core:
         self.requests: dict[str, Request] = {}
         self.calls: dict[str, Call] = {}
         self.outcomes: Counter[str] = Counter()
+        self.default_pools: dict[str, Any] = {}  # by organisation
+        self.pools_of_agent: dict[str, set[str]] = {}
         self.epoch_offset_s = epoch_offset_s
         self._node_of: dict[str, int] = {}
         self._receivers: dict[str, Callable[[str], object]] = {}
@@ -74,8 +76,7 @@ class Core:
 
     def enter(self, socket_id: str) -> None:
         """A socket has connected to this replica."""
-        if self.setup.replicas > 1:
-            self._node_of[socket_id] = self.node
+        self._node_of[socket_id] = self.node
 
     def leave(self, socket_id: str) -> None:
         """A socket has left."""
@@ -92,14 +93,19 @@ class Core:
 
     def is_here(self, socket_id: str | None) -> bool:
         """Is the socket one of this replica's own? It can send to no other."""
-        if socket_id is None:
-            return False
-        return self.setup.replicas == 1 or self._node_of.get(socket_id) == self.node
+        return socket_id is not None and self._node_of.get(socket_id) == self.node
+
+    def forget_sockets(self) -> None:
+        """This replica has gone with all its sockets; in Redis nothing is changed by that."""
+        gone = [each for each, node in self._node_of.items() if node == self.node]
+        for socket_id in gone:
+            del self._node_of[socket_id]
 
     def send(self, socket_id: str | None, packet: str) -> None:
         """Send to a socket; what is for another replica's is lost, as it is in the real server."""
-        if socket_id is None or not self.is_here(socket_id):
+        if not self.is_here(socket_id):
             return
+        assert socket_id is not None
         receiver = self._receivers.get(socket_id)
         if receiver is not None:
             receiver(packet)

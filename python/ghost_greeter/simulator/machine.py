@@ -138,6 +138,11 @@ class Machine:
         self._take(socket_id, DISCONNECT, [], None)
         return self._done()
 
+    def crashed(self, node: int) -> None:
+        """A replica has gone without a word. In Redis everything stays as it was."""
+        self._begin(self.core.now_s, node)
+        self.core.forget_sockets()
+
     @property
     def next_due_s(self) -> float | None:
         """When :meth:`advance` has something to do; None for never."""

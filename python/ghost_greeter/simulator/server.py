@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -11,13 +12,17 @@ from typing import Self
 
 from ghost_greeter.simulator.builtin import Behaviour
 from ghost_greeter.simulator.clock import Clock
+from ghost_greeter.simulator.control import Control
 from ghost_greeter.simulator.core import Core, Effect, Send
 from ghost_greeter.simulator.endpoints import Endpoints
+from ghost_greeter.simulator.express import DEFAULT_ORIGINS, MAX_REQUESTS, Express
 from ghost_greeter.simulator.faults import Faults
 from ghost_greeter.simulator.machine import Machine
+from ghost_greeter.simulator.memory import Memory
 from ghost_greeter.simulator.setup import Database, Mode, Setup
 from ghost_greeter.simulator.timings import Timings
-from ghostcore.testing import SocketIOClient, SocketIOServer
+from ghostcore import UsageError
+from ghostcore.testing import HttpRequest, HttpResponse, Refusal, SocketIOClient, SocketIOServer
 
 __all__ = ["Simulator"]
 
@@ -42,8 +47,12 @@ class Simulator:
     :param timings: other times than the protocol's, before they are scaled.
     :param database: the database behind it; None: none.
     :param faults: what goes wrong; can be changed at any time.
+    :param control: answer ``/_simulator``, see :mod:`~ghost_greeter.simulator.control`.
     :param metrics_key: key that GET /metrics asks for (METRICS_API_KEY of the real server).
-    :param production: behave as with NODE_ENV=production: /metrics is closed without a key.
+    :param production: behave as with NODE_ENV=production: /metrics is closed without a key, every
+        origin may read answers.
+    :param origins: whose pages may read answers (ALLOWED_ORIGINS); None: everybody's.
+    :param http_limit: requests to unknown paths below /api that an address has a minute.
     :param grace_s: short for ``timings=Timings(agent_grace_s=...)``; so are `ping_interval`,
         `ping_timeout` and `connect_timeout`. They are not scaled.
     :param clock: what all times are read from. One that does not run by itself needs
@@ -51,6 +60,7 @@ class Simulator:
     :param seed: what makes ids and chances the same every time.
     :ivar servers: the Socket.IO servers, one for each replica.
     :ivar machine: the state machine.
+    :ivar on_crash: what ``POST /_simulator/crash`` does; crash() at first.
     """
 
     def __init__(
@@ -66,8 +76,11 @@ class Simulator:
         timings: Timings | None = None,
         database: Database | None = None,
         faults: Faults | None = None,
+        control: bool = False,
         metrics_key: str | None = None,
         production: bool = False,
+        origins: tuple[str, ...] | None = DEFAULT_ORIGINS,
+        http_limit: int = MAX_REQUESTS,
         grace_s: float | None = None,
         ping_interval: float | None = None,
         ping_timeout: float | None = None,
@@ -86,13 +99,14 @@ class Simulator:
         scaled = replace(scaled, **{k: v for k, v in given.items() if v is not None})
         self.clock = clock or Clock()
         self.faults = faults or Faults()
-        self.machine = Machine(
-            Setup(mode, replicas, scaled, database),
-            now_s=self.clock.now_s(),
-            epoch_offset_s=self.clock.epoch_offset_s,
-            faults=self.faults,
-            source=random.Random(seed),
-        )
+        self._setup = Setup(mode, replicas, scaled, database)
+        self._agents = agents
+        self._behaviour = behaviour
+        self._random = random.Random(seed)
+        self.machine = self._new_machine()
+        self.on_crash: Callable[[], object] = self._crash_soon
+        if port and port + replicas > 65536:
+            raise UsageError(f"{replicas} replicas from port {port} would need ports over 65535")
         self.servers = [
             SocketIOServer(
                 host,
@@ -101,6 +115,7 @@ class Simulator:
                 ping_timeout=scaled.ping_timeout_s,
                 max_payload=max_payload,
                 connect_timeout=scaled.connect_timeout_s,
+                polling=True,
                 clock=self.clock.now_s,
             )
             for number in range(replicas)
@@ -108,13 +123,25 @@ class Simulator:
         self._clients: dict[str, SocketIOClient] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_s = _NEVER
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._gone: set[int] = set()  # replicas that have crashed
         for node, server in enumerate(self.servers):
             for event in self.machine.events:
                 server.on(event, partial(self._on_event, node, event))
             server.on_connect(partial(self._on_connect, node))
             server.on_disconnect(partial(self._on_disconnect, node))
-            Endpoints(self.machine, server, self.clock, metrics_key, production).register()
-        self.machine.add_agents(agents, behaviour)
+            server.on_upgrade(partial(self._judge, server))
+            express = Express(
+                server,
+                self.clock,
+                origins=None if production else origins,
+                window_s=scaled.rate_window_s,
+                max_requests=http_limit,
+            )
+            memory = Memory(self.faults, server, self.clock)
+            Endpoints(self, server, memory, metrics_key, production).register(express)
+            if control:
+                Control(self).register(express)
 
     @property
     def state(self) -> Core:
@@ -141,22 +168,48 @@ class Simulator:
         """The URLs of all replicas."""
         return [server.url.replace("ws://", "http://", 1) for server in self.servers]
 
+    # -- life ------------------------------------------------------------------------------------
+
     async def start(self) -> None:
-        """Listen. Raises OSError where an address cannot be had."""
+        """Listen; after a crash on the same ports. Raises OSError where one cannot be had.
+
+        What was in memory when it crashed is lost; what was in Redis is all still there.
+        """
+        if self._gone and not self._setup.redis:
+            self.machine = self._new_machine()
         try:
-            for server in self.servers:
-                await server.start()
+            for node, server in enumerate(self.servers):
+                if not self._gone or node in self._gone:
+                    await server.start()
         except OSError:
             await self.stop()
             raise
+        self._gone.clear()
         self._arm()
 
     async def stop(self) -> None:
         """Close every connection (clients see 1005) and stop listening."""
         await asyncio.gather(*(server.stop() for server in self.servers))
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer, self._timer_due_s = None, _NEVER
+        await asyncio.gather(*self._tasks)
+        self._disarm()
+
+    async def crash(self, node: int | None = None) -> None:
+        """End as if killed: clients see no close frame (1006), the port refuses.
+
+        :param node: the replica that crashes; None: all of them.
+        """
+        crashing = range(len(self.servers)) if node is None else [node]
+        self._gone.update(crashing)
+        await asyncio.gather(*(self.servers[each].crash() for each in crashing))
+        for each in crashing:
+            self.machine.crashed(each)
+        if len(self._gone) == len(self.servers):
+            self._disarm()
+
+    def _crash_soon(self) -> None:
+        task = asyncio.get_running_loop().create_task(self.crash())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -176,7 +229,32 @@ class Simulator:
             server.advance()
         self._deliver(self.machine.advance(self.clock.now_s()))
 
+    def _new_machine(self) -> Machine:
+        machine = Machine(
+            self._setup,
+            now_s=self.clock.now_s(),
+            epoch_offset_s=self.clock.epoch_offset_s,
+            faults=self.faults,
+            source=self._random,
+        )
+        machine.add_agents(self._agents, self._behaviour)
+        return machine
+
     # -- in --------------------------------------------------------------------------------------
+
+    def _judge(
+        self, server: SocketIOServer, _request: HttpRequest
+    ) -> HttpResponse | Refusal | float | None:
+        """Faults of connecting."""
+        faults = self.faults
+        limit = faults.connection_limit
+        if limit is not None and len(server.connections) >= limit:
+            if faults.over_limit == "503":
+                return HttpResponse(503, "Service Unavailable", {"Content-Type": "text/plain"})
+            return Refusal(faults.over_limit)
+        if faults.connect_latency is not None:
+            return faults.connect_latency.draw(self._random)
+        return None
 
     def _on_connect(self, node: int, client: SocketIOClient) -> None:
         self._clients[client.sid] = client
@@ -189,7 +267,8 @@ class Simulator:
 
     def _on_disconnect(self, node: int, client: SocketIOClient, _reason: str) -> None:
         self._clients.pop(client.sid, None)
-        self._deliver(self.machine.left(self.clock.now_s(), node, client.sid))
+        if node not in self._gone:
+            self._deliver(self.machine.left(self.clock.now_s(), node, client.sid))
 
     # -- out -------------------------------------------------------------------------------------
 
@@ -210,16 +289,19 @@ class Simulator:
 
     def _arm(self) -> None:
         """Wake up when the next thing is due. A timer that is set for something sooner stays."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._disarm()
         due_s = self.machine.next_due_s
         if due_s is None:
-            self._timer, self._timer_due_s = None, _NEVER
             return
         self._timer_due_s = due_s
         # uvloop's timers may fire 1.4 ms early.
         delay_s = max(0.0, due_s - self.clock.now_s()) + 0.002
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_timer)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._timer_due_s = None, _NEVER
 
     def _on_timer(self) -> None:
         self._timer, self._timer_due_s = None, _NEVER
