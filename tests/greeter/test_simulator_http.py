@@ -138,6 +138,16 @@ def test_only_unknown_paths_below_api_are_limited() -> None:
     asyncio.run(main())
 
 
+def test_the_limit_can_be_off() -> None:
+    async def main() -> None:
+        async with serving(Simulator(http_limit=0)) as simulator:
+            for _ in range(3):
+                status, head, _ = await ask(simulator.url, "/api/unknown")
+                assert (status, "RateLimit" in head) == (404, False)
+
+    asyncio.run(main())
+
+
 def test_redis_mode_and_a_redis_that_is_down() -> None:
     async def main() -> None:
         async with serving(Simulator(mode="redis", agents=1)) as simulator:

@@ -66,6 +66,7 @@ def test_ports_follow_one_another() -> None:
         (["--fault", "drop=2"], "drop is '2': expected 0 to 1"),
         (["--fault", "dorp=1"], "no fault is called 'dorp'"),
         (["--max-connections", "-1"], "expected a whole number from 0"),
+        (["--http-limit", "-1"], "http_limit is -1: expected 0"),
         (["--crash-after", "0"], "expected more than 0 seconds"),
         (["--metrics-key-env", "NOT_SET_ANYWHERE"], "NOT_SET_ANYWHERE, which is not set"),
         (["--metrics-key", "k", "--metrics-key-env", "PATH"], "expected one"),

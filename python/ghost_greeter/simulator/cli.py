@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         help="GET /metrics asks for a key even if none is set")  # fmt: skip
     add("--allowed-origins", metavar="LIST", help="comma-separated, or * for all")
     add("--http-limit", type=int, default=MAX_REQUESTS, metavar="N",
-        help="requests a minute to unknown paths below /api")  # fmt: skip
+        help="requests a minute to unknown paths below /api; 0: any number")  # fmt: skip
     add("--control", action="store_true",
         help="answer /_simulator: counts, faults, crash (this machine only)")  # fmt: skip
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ghost_greeter.simulator.clock import Clock
 from ghost_greeter.simulator.limits import Windows
+from ghostcore import UsageError
 from ghostcore.testing import HttpRequest, HttpResponse, SocketIOServer
 
 __all__ = ["DEFAULT_ORIGINS", "MAX_REQUESTS", "Express", "json_object", "page"]
@@ -37,8 +38,8 @@ class Express:
     """Routes of one replica.
 
     :param origins: whose pages may read answers; None: everybody's.
-    :param max_requests: requests to unknown paths below /api in a window, by address. The limit is
-        set behind the routes, so that these are never limited.
+    :param max_requests: requests to unknown paths below /api in a window, by address; 0: any
+        number. The limit is set behind the routes, so that these are never limited.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class Express:
         window_s: float,
         max_requests: int = MAX_REQUESTS,
     ) -> None:
+        if max_requests < 0:
+            raise UsageError(f"http_limit is {max_requests}: expected 0 (no limit) or more")
         self._server = server
         self._clock = clock
         self._origins = origins
@@ -88,7 +91,8 @@ class Express:
         if problem is not None:
             return self._finish(request, *problem)
         limited: dict[str, str] = {}
-        if request.path == "/api" or request.path.startswith("/api/"):
+        below_api = request.path == "/api" or request.path.startswith("/api/")
+        if below_api and self._max_requests:
             window = self._windows.use(request.peer, self._clock.now_s())
             ends_s = window.began_s + self._windows.window_s - self._clock.now_s()
             limited = {

@@ -52,7 +52,7 @@ class Simulator:
     :param production: behave as with NODE_ENV=production: /metrics is closed without a key, every
         origin may read answers.
     :param origins: whose pages may read answers (ALLOWED_ORIGINS); None: everybody's.
-    :param http_limit: requests to unknown paths below /api that an address has a minute.
+    :param http_limit: requests to unknown paths below /api that an address has a minute; 0: any.
     :param grace_s: short for ``timings=Timings(agent_grace_s=...)``; so are `ping_interval`,
         `ping_timeout` and `connect_timeout`. They are not scaled.
     :param clock: what all times are read from. One that does not run by itself needs

@@ -485,6 +485,27 @@ def test_deadlines_follow_the_clock_that_is_given() -> None:
     asyncio.run(main())
 
 
+def test_a_crash_closes_nothing_properly_and_keeps_the_port() -> None:
+    async def main() -> None:
+        server = SocketIOServer()
+        left: list[str] = []
+        server.on_disconnect(lambda client, reason: left.append(reason))
+        async with serving(server):
+            client = await RawClient.socketio(server.url)
+            port = server.port
+            await server.crash()
+            await server.crash()
+            assert await client.recv() == Closed(1006)
+            assert left == ["transport close"]
+            with pytest.raises(ConnectionError):
+                await RawClient.socketio(server.url)
+            await server.start()
+            assert server.port == port
+            await RawClient.socketio(server.url)
+
+    asyncio.run(main())
+
+
 def test_encoded_packets_and_late_acknowledgements() -> None:
     async def main() -> None:
         server = SocketIOServer()
