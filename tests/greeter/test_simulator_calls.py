@@ -254,6 +254,21 @@ def test_queued_calls_ring_one_by_one_and_those_without_visitor_never() -> None:
     assert stage.core.outcomes["expired"] == 1
 
 
+def test_a_visitor_in_a_call_is_not_handed_over() -> None:
+    stage = served()
+    first = stage.call("v", "a")
+    stage.join("w")  # nobody is free
+    stage.asks("w", "a")
+    stage.does("v", "call:end", {"callId": first})
+    request_id = incoming(stage.wait(1))
+    call_id = one(stage.accepts("a", request_id), "call:accepted").payload["callId"]
+    assert stage.core.waiting.keys() == {"v"}
+    stage.login("b")
+    assert names(stage.back("b")) == [("b", "ack"), ("v", "agent:assigned")]
+    stage.does("w", "call:end", {"callId": call_id})
+    assert names(stage.back("a")) == [("a", "ack"), ("w", "agent:assigned")]
+
+
 def test_cancel_needs_the_id() -> None:
     stage = served()
     request_id = incoming(stage.asks("v", "a"))

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage import Stage, Told
 
+from ghost_greeter.simulator import Database
+
 VISITORS = [f"v{n}" for n in range(5)]
 AGENTS = [f"a{n}" for n in range(3)]
 
@@ -30,6 +32,7 @@ steps = st.lists(
         st.tuples(st.just("rejects"), agent, st.integers(0, 5)),
         st.tuples(st.just("cancels"), visitor, st.integers(0, 5)),
         st.tuples(st.just("ends"), st.sampled_from(VISITORS + AGENTS), st.integers(0, 3)),
+        st.tuples(st.just("reconnects"), st.sampled_from(VISITORS + AGENTS), st.integers(0, 3)),
         st.tuples(st.just("wait"), st.sampled_from([0.001, 0.5, 1.0, 5.0, 10.0, 15.2, 61.0])),
     ),
     min_size=25,
@@ -40,12 +43,14 @@ steps = st.lists(
 class Watched:
     """A stage, and what its clients have been told so far."""
 
-    def __init__(self, mode: str, replicas: int) -> None:
-        self.stage = Stage(mode, replicas=replicas)
+    def __init__(self, mode: str, replicas: int, database: Database | None) -> None:
+        self.stage = Stage(mode, replicas=replicas, database=database)
         for number, who in enumerate(VISITORS + AGENTS):
             self.stage.at(who, number % replicas)
         self.ends: Counter[str] = Counter()
         self.accepted: Counter[str] = Counter()
+        self.tokens: list[str] = []
+        self.with_nobody: set[str] = set()
 
     def step(self, kind: str, *rest: Any) -> None:
         stage = self.stage
@@ -65,7 +70,17 @@ class Watched:
             if waiting:
                 event = f"call:{kind[:-1]}"
                 request_id = waiting[rest[1] % len(waiting)]
+                gone = stage.core.requests[request_id].visitor_id not in stage.core.visitors
+                before = set(stage.core.calls)
                 self.hear(stage.does(who, event, {"requestId": request_id}))
+                if gone:  # who accepts after the visitor has left is in a call with nobody
+                    self.with_nobody |= set(stage.core.calls) - before
+        elif kind == "reconnects":
+            if self.tokens:
+                token = self.tokens[-1 - rest[1] % len(self.tokens)]
+                role = "agent" if who in AGENTS else "visitor"
+                payload = {"reconnectToken": token, "role": role}
+                self.hear(stage.does(who, "call:reconnect", payload))
         elif kind == "ends":
             calls = list(stage.core.calls)
             if calls:
@@ -77,6 +92,9 @@ class Watched:
         for told in events:
             if told.event == "call:accepted":
                 self.accepted[told.payload["callId"]] += 1
+                self.tokens.append(told.payload["reconnectToken"])
+            elif told.event == "call:reconnected":
+                self.tokens.append(told.payload["reconnectToken"])
             elif told.event == "call:ended" and told.who.startswith("v"):
                 self.ends[told.payload["callId"]] += 1
 
@@ -85,7 +103,9 @@ class Watched:
         # Nobody is in two calls, and both sides know of the one they are in.
         in_calls = [call.agent for call in core.calls.values()]
         assert len(in_calls) == len(set(in_calls))
-        callers = [call.visitor_id for call in core.calls.values()]
+        callers = [
+            call.visitor_id for call in core.calls.values() if call.call_id not in self.with_nobody
+        ]
         assert len(callers) == len(set(callers))
         for call in core.calls.values():
             assert call.agent.call is call
@@ -102,13 +122,15 @@ class Watched:
             outcomes[name] for name in ("accepted", "rejected", "rung_out", "cancelled", "expired")
         )
         # Every call is still there, or has ended once.
-        assert outcomes["accepted"] == outcomes["ended"] + len(core.calls)
+        begun = outcomes["accepted"] + outcomes["reconnected"]
+        assert begun == outcomes["ended"] + len(core.calls)
         assert all(count == 1 for count in self.accepted.values())
         assert all(count == 1 for count in self.ends.values())
         # No visitor is lost: everyone has a call, an agent, or waits for one.
         for one in core.visitors.values():
             waits = core.waiting.get(one.visitor_id) is one
-            assert waits is (one.agent is None) or self.stage.machine.setup.redis
+            nobodys = one.agent is None and one.call is None
+            assert waits is nobodys or self.stage.machine.setup.redis
             assert one.call is None or one.call.call_id in core.calls
             assert core.visitor_of_socket[one.socket_id] is one
         if not self.stage.machine.setup.redis:
@@ -133,13 +155,26 @@ class Watched:
         assert core.requests == {}
 
 
-@pytest.mark.parametrize(("mode", "replicas"), [("memory", 1), ("redis", 1), ("redis", 2)])
+@pytest.mark.parametrize(
+    ("mode", "replicas", "database"),
+    [
+        ("memory", 1, None),
+        ("redis", 1, None),
+        ("redis", 2, None),
+        ("memory", 1, Database(insert_s=0)),
+        ("redis", 2, Database(insert_s=0)),
+    ],
+)
 @settings(max_examples=250, deadline=None)
 @given(script=steps, everybody_is_there=st.booleans())
 def test_whatever_happens(
-    mode: str, replicas: int, script: list[tuple[Any, ...]], everybody_is_there: bool
+    mode: str,
+    replicas: int,
+    database: Database | None,
+    script: list[tuple[Any, ...]],
+    everybody_is_there: bool,
 ) -> None:
-    watched = Watched(mode, replicas)
+    watched = Watched(mode, replicas, database)
     if everybody_is_there:
         for who in AGENTS:
             watched.step("login", who)

@@ -130,6 +130,7 @@ class Calls:
         visitor = core.visitors.get(call.visitor_id)
         if visitor is not None:
             visitor.call = call
+            core.waiting.pop(visitor.visitor_id, None)
         call.agent.call = call
         call.agent.status = "in_call"
         core.queue.update(call.agent)
@@ -168,6 +169,8 @@ class Calls:
         packet = packets.call_ended(call.call_id, reason, message)
         if visitor is not None and visitor.call is call:
             visitor.call = None
+            if visitor.agent is None:
+                self._assignment.wait(visitor)
             if tell_visitor:
                 core.send(visitor.socket_id, packet)
         if tell_agent:

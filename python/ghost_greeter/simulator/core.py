@@ -96,10 +96,13 @@ class Core:
         return socket_id is not None and self._node_of.get(socket_id) == self.node
 
     def forget_sockets(self) -> None:
-        """This replica has gone with all its sockets; in Redis nothing is changed by that."""
-        gone = [each for each, node in self._node_of.items() if node == self.node]
-        for socket_id in gone:
-            del self._node_of[socket_id]
+        """This replica has gone with all its sockets; in Redis nothing is changed by that.
+
+        Those who are inside the simulator connect again at once.
+        """
+        for socket_id, node in list(self._node_of.items()):
+            if node == self.node and socket_id not in self._receivers:
+                del self._node_of[socket_id]
 
     def send(self, socket_id: str | None, packet: str) -> None:
         """Send to a socket; what is for another replica's is lost, as it is in the real server."""

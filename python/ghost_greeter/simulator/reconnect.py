@@ -70,6 +70,7 @@ class Reconnects:
         self._tokens.revoke(record.token)
         call = Call(core.new_id("call"), visitor.visitor_id, agent, core.epoch_ms)
         self._tokens.give(call, float("inf"))
+        core.outcomes["reconnected"] += 1
         self._calls.start(call)
         common = f'"callId":"{call.call_id}","reconnectToken":"{call.token}"'
         core.send(

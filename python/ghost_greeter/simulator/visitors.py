@@ -58,8 +58,12 @@ class Visitors:
     def restore(
         self, socket_id: str, visitor_id: VisitorId, org: dict[str, Any], page: dict[str, Any]
     ) -> Visitor:
-        """A visitor is back on a new socket without having joined."""
-        return self._register(socket_id, visitor_id, org, page)
+        """A visitor is back on a new socket without having joined: it is assigned to nobody, unless
+        its old socket is still there."""
+        visitor = self._register(socket_id, visitor_id, org, page)
+        if visitor.agent is None and visitor.call is None:
+            self._assignment.wait(visitor)
+        return visitor
 
     def left(self, socket_id: str) -> None:
         """A visitor is forgotten; its call ends, but what it asked for rings on."""
