@@ -21,6 +21,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ghostcore.testing._client import SocketIOClient as SocketIOClient
+    from ghostcore.testing._front import Refusal as Refusal
     from ghostcore.testing._http import HttpRequest as HttpRequest
     from ghostcore.testing._http import HttpResponse as HttpResponse
     from ghostcore.testing._main import run_server as run_server
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     from ghostcore.testing.leaks import assert_no_leaks as assert_no_leaks
     from ghostcore.testing.process import ServerDied as ServerDied
     from ghostcore.testing.process import ServerProcess as ServerProcess
-    from ghostcore.testing.socketio_server import SocketIOClient as SocketIOClient
     from ghostcore.testing.socketio_server import SocketIOServer as SocketIOServer
     from ghostcore.testing.threads import ServerThread as ServerThread
 
@@ -58,7 +59,8 @@ _HOMES = {
     "HttpResponse": "_http",
     "ServerDied": "process",
     "ServerProcess": "process",
-    "SocketIOClient": "socketio_server",
+    "Refusal": "_front",
+    "SocketIOClient": "_client",
     "SocketIOServer": "socketio_server",
     "WebSocketServer": "_server",
     "run_server": "_main",
@@ -76,6 +78,7 @@ __all__ = [
     "HttpResponse",
     "Leaked",
     "MisbehavingServer",
+    "Refusal",
     "ServerDied",
     "ServerProcess",
     "ServerThread",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
+from collections.abc import Callable
 from typing import Protocol
 
 from ghostcore.errors import UsageError
@@ -62,17 +62,18 @@ class DeadlineWheel:
 
 
 class Ticker:
-    """Advances a wheel on the running loop, once a tick, until stopped."""
+    """Advances a wheel to what `clock` says, on the running loop, once a tick, until stopped."""
 
-    def __init__(self, wheel: DeadlineWheel, tick_s: float) -> None:
+    def __init__(self, wheel: DeadlineWheel, tick_s: float, clock: Callable[[], float]) -> None:
         self._wheel = wheel
         self._tick_s = tick_s
+        self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._handle = self._loop.call_later(tick_s, self._tick)
 
     def _tick(self) -> None:
         self._handle = self._loop.call_later(self._tick_s, self._tick)
-        self._wheel.advance(time.monotonic())
+        self._wheel.advance(self._clock())
 
     def stop(self) -> None:
         """No more ticks."""

@@ -6,7 +6,6 @@ import base64
 import binascii
 import itertools
 import os
-import time
 from typing import TYPE_CHECKING, Literal
 
 from picows import WSFrame, WSMsgType, WSTransport
@@ -15,7 +14,8 @@ from ghostcore._socketio import Decoder, Packet, encode_packet, open_packet
 from ghostcore.testing._server import Connection
 
 if TYPE_CHECKING:
-    from ghostcore.testing.socketio_server import SocketIOClient, SocketIOServer
+    from ghostcore.testing._client import SocketIOClient
+    from ghostcore.testing.socketio_server import SocketIOServer
 
 __all__ = ["EngineConnection", "new_sid"]
 
@@ -71,8 +71,14 @@ class EngineConnection(Connection):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         super().on_ws_connected(transport)
+        self._opened()
+
+    def _opened(self, upgrades: str = "[]") -> None:
+        """The session begins: its open packet goes out, its deadlines run."""
         server = self.server
-        now_s = time.monotonic()
+        if server.polling:
+            server.sessions[self.sid] = self
+        now_s = server.clock()
         self._connect_due_s = now_s + server.connect_timeout_s
         self._heartbeat_due_s = now_s + server.ping_interval_s
         packet = open_packet(
@@ -81,10 +87,12 @@ class EngineConnection(Connection):
             round(server.ping_timeout_s * 1000),
             server.max_payload_bytes,
         )
-        transport.send(_TEXT, packet)
+        assert self.transport is not None
+        self.transport.send(_TEXT, packet.replace("[]", upgrades))
         self._schedule()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self.server.sessions.pop(self.sid, None)
         try:
             self._leave_all("transport close")
         finally:
@@ -96,7 +104,7 @@ class EngineConnection(Connection):
             return
         super().close(code, reason)
         self._connect_due_s = _NEVER
-        self._heartbeat_due_s = time.monotonic() + _CLOSE_WAIT_S
+        self._heartbeat_due_s = self.server.clock() + _CLOSE_WAIT_S
         self._schedule()
         self._leave_all("forced close")
 
@@ -191,7 +199,7 @@ class EngineConnection(Connection):
 
     def _pong(self) -> None:
         self._awaits_pong = False
-        self._heartbeat_due_s = time.monotonic() + self.server.ping_interval_s
+        self._heartbeat_due_s = self.server.clock() + self.server.ping_interval_s
         if self._heartbeat_due_s < self._asked_s:  # the interval is shorter than the time-out
             self._schedule()
 
@@ -244,6 +252,11 @@ class EngineConnection(Connection):
     ) -> None:
         """Send one Socket.IO packet with its attachments; nothing once the connection has ended."""
         self.send_frames(encode_packet(kind, namespace, data, ack_id))
+
+    def send_text(self, frame: str) -> None:
+        """Send one text frame as it is."""
+        if self.transport is not None and not self.closing:
+            self.transport.send(_TEXT, frame)
 
     def send_frames(self, frames: list[str | bytes]) -> None:
         """Send frames as they were encoded: text as text, bytes as binary."""

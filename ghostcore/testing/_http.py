@@ -1,4 +1,4 @@
-"""The plain HTTP that a WebSocket server answers beside its upgrades: GET, no body."""
+"""The plain HTTP that a WebSocket server answers beside its upgrades."""
 
 from __future__ import annotations
 
@@ -8,32 +8,42 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote
 
+from multidict import CIMultiDict
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
-__all__ = ["HttpRequest", "HttpResponse", "refusal"]
+__all__ = ["BadRequest", "HttpRequest", "HttpResponse", "parse_head", "refusal"]
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One GET request.
+    """One request. Servers without `full_http` take GET requests only, without body.
 
     :ivar path: path without query, percent-decoded.
     :ivar query: first value of each query parameter.
     :ivar headers: the headers; look-ups ignore case.
+    :ivar peer: address of the client; empty where it is not known.
     """
 
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
+    method: str = "GET"
+    body: bytes = b""
+    peer: str = ""
+
+    @classmethod
+    def at(cls, target: str, headers: Mapping[str, str], **more: str | bytes) -> HttpRequest:
+        """The request for a target: path and query as they came."""
+        path, _, query = target.partition("?")
+        values: dict[str, str] = {}
+        for name, value in parse_qsl(query, keep_blank_values=True):
+            values.setdefault(name, value)
+        return cls(unquote(path), values, headers, **more)  # type: ignore[arg-type]
 
     @classmethod
     def of(cls, request: WSUpgradeRequest) -> HttpRequest:
         """The request that picows parsed."""
-        path, _, query = request.path.decode("latin-1").partition("?")
-        values: dict[str, str] = {}
-        for name, value in parse_qsl(query, keep_blank_values=True):
-            values.setdefault(name, value)
-        return cls(unquote(path), values, request.headers)
+        return cls.at(request.path.decode("latin-1"), request.headers)
 
     @property
     def is_upgrade(self) -> bool:
@@ -43,7 +53,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """An answer: a str body is sent as it is, anything else as JSON.
+    """An answer: a str or bytes body is sent as it is, anything else as JSON.
 
     :ivar status: HTTP status, any but 101.
     :ivar headers: more headers; a Content-Type here replaces the default.
@@ -53,20 +63,64 @@ class HttpResponse:
     body: object = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    def content(self) -> tuple[bytes, str]:
+        """The body in bytes, and its type."""
+        if isinstance(self.body, bytes):
+            return self.body, "application/octet-stream"
+        if isinstance(self.body, str):
+            return self.body.encode(), "text/html; charset=utf-8"
+        body = json.dumps(self.body, separators=(",", ":"), ensure_ascii=False).encode()
+        return body, "application/json; charset=utf-8"
+
     def to_picows(self) -> WSUpgradeResponseWithListener:
         """In the form that a picows listener factory returns."""
-        if isinstance(self.body, str):
-            body, kind = self.body.encode(), "text/html; charset=utf-8"
-        else:
-            body = json.dumps(self.body, separators=(",", ":"), ensure_ascii=False).encode()
-            kind = "application/json; charset=utf-8"
+        body, kind = self.content()
         response = WSUpgradeResponse.create_ok_response(
             body, {"Content-Type": kind, **self.headers}
         )
         response.status = HTTPStatus(self.status)
         return WSUpgradeResponseWithListener(response, None)
 
+    def to_bytes(self, *, keep_alive: bool, with_body: bool) -> bytes:
+        """As it goes over the wire."""
+        body, kind = self.content()
+        fields = {
+            "Content-Type": kind,
+            "Content-Length": str(len(body)),
+            "Connection": "keep-alive" if keep_alive else "close",
+            **self.headers,
+        }
+        head = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"]
+        head += [f"{name}: {value}" for name, value in fields.items()]
+        text = "\r\n".join([*head, "", ""]).encode("latin-1")
+        return text + body if with_body else text
+
 
 def refusal(status: int, text: str) -> WSUpgradeResponseWithListener:
     """A short plain-text answer."""
     return HttpResponse(status, text, {"Content-Type": "text/plain; charset=utf-8"}).to_picows()
+
+
+class BadRequest(ValueError):
+    """What came is no HTTP request."""
+
+
+def parse_head(head: bytes) -> tuple[str, str, str, CIMultiDict[str]]:
+    """Method, target, version and headers of a request's head (RFC 9112 section 3 and 5).
+
+    :raises BadRequest: it is none.
+    """
+    first, *lines = head.decode("latin-1").split("\r\n")
+    parts = first.split(" ")
+    if len(parts) != 3 or not parts[0].isalpha() or not parts[1]:
+        raise BadRequest(f"malformed request line {first[:100]!r}")
+    method, target, version = parts
+    if version not in ("HTTP/1.1", "HTTP/1.0"):
+        raise BadRequest(f"unknown version {version[:20]!r}")
+    headers: CIMultiDict[str] = CIMultiDict()
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name or name != name.strip():
+            raise BadRequest(f"malformed header {line[:100]!r}")
+        headers.add(name, value.strip(" \t"))
+    return method, target, version, headers

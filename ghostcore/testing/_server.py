@@ -23,13 +23,19 @@ from picows import (
 )
 
 from ghostcore.errors import UsageError
-from ghostcore.testing._http import refusal
+from ghostcore.testing._front import (
+    HANDSHAKE_TIMEOUT_S,
+    HttpFront,
+    Refusal,
+    Reply,
+    websocket_protocol,
+)
+from ghostcore.testing._http import HttpRequest, HttpResponse, refusal
 
 __all__ = ["Connection", "WebSocketServer", "close_frame"]
 
 LOG = logging.getLogger("ghostcore.testing")
 
-HANDSHAKE_TIMEOUT_S = 60.0  # Node's headersTimeout
 CLOSE_TIMEOUT_S = 2.0
 _CLOSE = WSMsgType.CLOSE
 
@@ -113,6 +119,8 @@ class WebSocketServer:
     :param port: 0 takes any free port, see :attr:`port`.
     :param ssl: server context: the server then speaks ``wss://``.
     :param max_frame_bytes: frames over this are refused with close code 1009.
+    :param full_http: answer HTTP requests with any method and body, and keep their connections, as
+        Node does. Otherwise each connection gets one GET answered.
     :ivar connections: the open connections.
     :ivar connections_total: connections accepted so far.
     :ivar errors_total: exceptions raised by handlers; each is logged to ``ghostcore.testing``.
@@ -127,6 +135,7 @@ class WebSocketServer:
         *,
         ssl: ssl_module.SSLContext | None = None,
         max_frame_bytes: int = 64 * 1024 * 1024,
+        full_http: bool = False,
     ) -> None:
         if not 0 <= port <= 65535:
             raise UsageError(f"port is {port}: expected 0 (any free one) to 65535")
@@ -134,6 +143,9 @@ class WebSocketServer:
         self.connections: set[Connection] = set()
         self.connections_total = 0
         self.errors_total = 0
+        self.fronts: set[HttpFront] = set()
+        self.max_body_bytes = 1_000_000
+        self._full_http = full_http
         self._wanted_port = port
         self._ssl = ssl
         self._max_frame_bytes = max_frame_bytes
@@ -161,17 +173,23 @@ class WebSocketServer:
         options: dict[str, Any] = {"backlog": 4096}
         if self._ssl is not None:
             options["ssl"] = self._ssl
-        self._listener = await ws_create_server(
-            self._admit,
-            self.host,
-            self._wanted_port,
-            websocket_handshake_timeout=HANDSHAKE_TIMEOUT_S,
-            logger_name=_NULL_LOGGER,
-            max_frame_size=self._max_frame_bytes,
-            read_buffer_init_size=2048,
-            use_aiofastnet=False,
-            **options,
-        )
+        if self._full_http:
+            make = websocket_protocol(self._admit, _NULL_LOGGER, self._max_frame_bytes)
+            self._listener = await asyncio.get_running_loop().create_server(
+                lambda: HttpFront(self, make), self.host, self._wanted_port, **options
+            )
+        else:
+            self._listener = await ws_create_server(
+                self._admit,
+                self.host,
+                self._wanted_port,
+                websocket_handshake_timeout=HANDSHAKE_TIMEOUT_S,
+                logger_name=_NULL_LOGGER,
+                max_frame_size=self._max_frame_bytes,
+                read_buffer_init_size=2048,
+                use_aiofastnet=False,
+                **options,
+            )
         self._port = self._listener.sockets[0].getsockname()[1]
 
     async def stop(self, *, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
@@ -184,12 +202,30 @@ class WebSocketServer:
             return
         self._listener.close()
         self._listener = None
+        for front in tuple(self.fronts):
+            front.close()
         for connection in tuple(self.connections):
             connection.close()
         await self._wait_all_gone(timeout_s)
         for connection in tuple(self.connections):
             connection.abort()
         await self._wait_all_gone(timeout_s)
+
+    async def crash(self) -> None:
+        """End as a process does that is killed: no close frames, and the port refuses.
+
+        :meth:`start` then listens on the same port again.
+        """
+        if self._listener is None:
+            return
+        self._wanted_port = self.port
+        self._listener.close()
+        self._listener = None
+        for front in tuple(self.fronts):
+            front.close()
+        for connection in tuple(self.connections):
+            connection.abort()
+        await self._wait_all_gone(CLOSE_TIMEOUT_S)
 
     async def _wait_all_gone(self, timeout_s: float) -> None:
         if self.connections:
@@ -213,6 +249,17 @@ class WebSocketServer:
     def accept(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
         """What this request gets: a Connection, or a plain HTTP answer. Subclasses define it."""
         raise NotImplementedError
+
+    def serve(self, request: HttpRequest, reply: Reply, front: HttpFront) -> None:
+        """Answer a request that asks for no WebSocket, now or later; with `full_http` only."""
+        raise NotImplementedError
+
+    def judge_upgrade(self, request: HttpRequest) -> HttpResponse | Refusal | float | None:
+        """What happens to a request for a WebSocket before it is looked at; with `full_http` only.
+
+        :returns: None: it goes on; a number: after so many seconds; otherwise it is refused.
+        """
+        return None
 
     def failed(self, where: str) -> None:
         """Count and log the exception being handled now: a handler's fault."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import IO, Self
 
@@ -47,6 +48,7 @@ class ServerProcess:
 
     :param module: name of the module, or a class that it defines.
     :param arguments: more arguments of its command line.
+    :param env: variables added to the environment: what lists of processes shall not show.
     :param start_timeout_s: how long it may take to listen.
     :param stop_timeout_s: how long it may take to end after SIGTERM before it is killed.
     """
@@ -55,11 +57,13 @@ class ServerProcess:
         self,
         module: str | type,
         *arguments: str,
+        env: Mapping[str, str] | None = None,
         start_timeout_s: float = 30.0,
         stop_timeout_s: float = 10.0,
     ) -> None:
         self.module = module if isinstance(module, str) else module.__module__
         self.arguments = arguments
+        self._env = dict(env or {})
         self._start_timeout_s = start_timeout_s
         self._stop_timeout_s = stop_timeout_s
         self._process: subprocess.Popen[bytes] | None = None
@@ -97,7 +101,11 @@ class ServerProcess:
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             # The child must find what this process found, wherever its path came from.
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},  # noqa: PTH109
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path),  # noqa: PTH109
+                **self._env,
+            },
         )
         try:
             line = self._first_line()
@@ -132,6 +140,15 @@ class ServerProcess:
             raise ServerDied(
                 f"{self.module} ended with code {returncode}", returncode=returncode, stderr=stderr
             )
+
+    def kill(self) -> None:
+        """End the process with SIGKILL, as a crash would, and forget it: stop() has no complaint.
+
+        Its URL is still known, and refuses.
+        """
+        if self._process is not None:
+            self._process.kill()
+            self._end()
 
     def stderr(self) -> str:
         """The end of what the process has written to standard error so far."""

@@ -4,114 +4,33 @@ from __future__ import annotations
 
 import ssl as ssl_module
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from picows import WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
 
-from ghostcore._socketio import RESERVED_EVENTS, encode_event
+from ghostcore._socketio import RESERVED_EVENTS
 from ghostcore.errors import UsageError
+from ghostcore.testing._client import SocketIOClient
 from ghostcore.testing._deadlines import DeadlineWheel, Ticker
-from ghostcore.testing._engineio import (
-    ACK,
-    DISCONNECT,
-    EngineConnection,
-    new_sid,
-)
+from ghostcore.testing._engineio import EngineConnection
+from ghostcore.testing._front import HttpFront, Refusal, Reply
 from ghostcore.testing._http import HttpRequest, HttpResponse
 from ghostcore.testing._main import run_server, server_arguments
+from ghostcore.testing._polling import Probe, engineio_problem, poll
 from ghostcore.testing._server import WebSocketServer
 
 __all__ = ["SocketIOClient", "SocketIOServer"]
 
 Handler = Callable[..., object]
 Route = Callable[[HttpRequest], "tuple[int, object] | HttpResponse"]
+Judge = Callable[[HttpRequest], "HttpResponse | Refusal | float | None"]
 H = TypeVar("H", bound=Handler)
 R = TypeVar("R", bound=Route)
 
 _MAX_TICK_S = 0.02
 _PICKED_BY_PICOWS_BYTES = 16 * 1024 * 1024
-
-
-class SocketIOClient:
-    """One client in one namespace, as handlers see it.
-
-    :ivar sid: its Socket.IO id (not that of the Engine.IO session).
-    :ivar namespace: the namespace that it connected to.
-    :ivar auth: what it sent in its connect packet, or None.
-    :ivar connected: False once it has left.
-    :ivar data: free for the handlers to use.
-    """
-
-    __slots__ = (
-        "_ack_id",
-        "_acks",
-        "_connection",
-        "_next_ack_id",
-        "auth",
-        "connected",
-        "data",
-        "namespace",
-        "sid",
-    )
-
-    def __init__(self, connection: EngineConnection, namespace: str, auth: object) -> None:
-        self.sid = new_sid()
-        self.namespace = namespace
-        self.auth = auth
-        self.connected = False
-        self.data: Any = None
-        self._connection = connection
-        self._ack_id = -1
-        self._acks: dict[int, Callable[..., object]] | None = None
-        self._next_ack_id = 0
-
-    def emit(self, name: str, *args: object, ack: Callable[..., object] | None = None) -> None:
-        """Send an event; nothing is sent to a client that has left.
-
-        :param args: JSON values, with bytes anywhere in them.
-        :param ack: called with the values of the client's acknowledgement when it comes.
-        """
-        if not self.connected:
-            return
-        ack_id: int | None = None
-        if ack is not None:
-            ack_id = self._next_ack_id
-            self._next_ack_id += 1
-            if self._acks is None:
-                self._acks = {}
-            self._acks[ack_id] = ack
-        self._connection.send_frames(encode_event(name, args, self.namespace, ack_id))
-
-    def ack(self, *values: object) -> None:
-        """Acknowledge the event that is being handled, before its handler returns.
-
-        Nothing is sent if the client asked for no acknowledgement, or has had it.
-        """
-        ack_id, self._ack_id = self._ack_id, -1
-        if ack_id >= 0 and self.connected:
-            self._connection.send_packet(ACK, self.namespace, list(values), ack_id)
-
-    def disconnect(self, *, close: bool = False) -> None:
-        """Make the client leave its namespace.
-
-        :param close: also close the connection (the client sees 1005).
-        """
-        if self.connected:
-            self._connection.send_packet(DISCONNECT, self.namespace)
-            self._connection.clients.pop(self.namespace, None)
-            self._connection.server.left(self, "server namespace disconnect")
-        if close:
-            self._connection.close()
-
-    def answered(self, ack_id: int, values: list[Any]) -> None:
-        """The client's acknowledgement has come; unknown ids are ignored."""
-        callback = self._acks.pop(ack_id, None) if self._acks else None
-        if callback is not None:
-            try:
-                callback(*values)
-            except Exception:
-                self._connection.server.failed(f"acknowledgement {ack_id}")
 
 
 class _Namespace:
@@ -126,7 +45,7 @@ class _Namespace:
 
 
 class SocketIOServer(WebSocketServer):
-    """Engine.IO 4 and Socket.IO 5 over WebSocket (no polling), behaving as socket.io 4.8 does.
+    """Engine.IO 4 and Socket.IO 5, behaving as socket.io 4.8 does.
 
     ::
 
@@ -147,6 +66,10 @@ class SocketIOServer(WebSocketServer):
     :param max_payload: bytes a message may have; more is refused with close code 1009.
     :param connect_timeout: seconds within which a connection must enter a namespace.
     :param host: see :class:`WebSocketServer`, as `port` and `ssl`.
+    :param polling: also serve HTTP long-polling and the upgrade from it, and HTTP as Node does: any
+        method, bodies, connections that are kept.
+    :param clock: what deadlines are read from, in seconds. With a clock that does not run by itself
+        they pass when :meth:`advance` is called.
     :ivar messages_total: messages received.
     :ivar violations_total: connections closed since the client broke the protocol.
     :ivar pings_total: pings sent. ``ping_timeouts_total`` and ``connect_timeouts_total`` count
@@ -165,11 +88,19 @@ class SocketIOServer(WebSocketServer):
         max_payload: int = 1_000_000,
         connect_timeout: float = 45.0,
         ssl: ssl_module.SSLContext | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        polling: bool = False,
     ) -> None:
         # picows refuses a frame by its header and then disconnects with the rest unread, so that
         # the peer may see a reset and not the close code. What is not absurdly large is therefore
         # read to its end and refused here.
-        super().__init__(host, port, ssl=ssl, max_frame_bytes=max_payload + _PICKED_BY_PICOWS_BYTES)
+        super().__init__(
+            host,
+            port,
+            ssl=ssl,
+            max_frame_bytes=max_payload + _PICKED_BY_PICOWS_BYTES,
+            full_http=polling,
+        )
         for name, value in (
             ("ping_interval", ping_interval),
             ("ping_timeout", ping_timeout),
@@ -182,6 +113,9 @@ class SocketIOServer(WebSocketServer):
         self.ping_timeout_s = ping_timeout
         self.max_payload_bytes = max_payload
         self.connect_timeout_s = connect_timeout
+        self.clock = clock
+        self.polling = polling
+        self.sessions: dict[str, EngineConnection] = {}  # with polling, by id
         self.messages_total = 0
         self.violations_total = 0
         self.pings_total = 0
@@ -192,8 +126,9 @@ class SocketIOServer(WebSocketServer):
         self.wheel = DeadlineWheel(self._tick_s)
         self._ticker: Ticker | None = None
         self._namespaces: dict[str, _Namespace] = {"/": _Namespace()}
-        self._routes: dict[str, Route] = {}
+        self._routes: dict[tuple[str, str], Route] = {}
         self._fallback: Route = _not_found
+        self._judge: Judge | None = None
 
     # -- what users register ---------------------------------------------------------------------
 
@@ -248,22 +183,32 @@ class SocketIOServer(WebSocketServer):
         return handler
 
     @overload
-    def route(self, path: str | None) -> Callable[[R], R]: ...
+    def route(self, path: str | None, *, method: str = "GET") -> Callable[[R], R]: ...
     @overload
-    def route(self, path: str | None, handler: R) -> R: ...
-    def route(self, path: str | None, handler: R | None = None) -> object:
-        """Answer HTTP GETs of `path` with what ``handler(request)`` returns: (status, body).
+    def route(self, path: str | None, handler: R, *, method: str = "GET") -> R: ...
+    def route(self, path: str | None, handler: R | None = None, *, method: str = "GET") -> object:
+        """Answer HTTP requests of `path` with what ``handler(request)`` returns: (status, body).
 
         A str body is sent as HTML, anything else as JSON; an :class:`HttpResponse` is possible too.
-        `path` None is for every path that has no route. As a decorator without `handler`.
+        `path` None is for all that has no route. As a decorator without `handler`. Other methods
+        than GET (which is also asked for HEAD) need `polling`.
         """
         if handler is None:
-            return lambda function: self.route(path, function)
+            return lambda function: self.route(path, function, method=method)
         if path is None:
             self._fallback = handler
         else:
-            self._routes[path] = handler
+            self._routes[method, path] = handler
         return handler
+
+    def on_upgrade(self, judge: Judge) -> Judge:
+        """Set what decides over upgrades before they are looked at (with `polling` only).
+
+        ``judge(request)`` returns None to let it go on, a number to let it go on after so many
+        seconds, an :class:`HttpResponse` or a :class:`Refusal` to refuse it.
+        """
+        self._judge = judge
+        return judge
 
     def clients(self, namespace: str = "/") -> dict[str, SocketIOClient]:
         """The clients that are in a namespace now, by sid (a copy)."""
@@ -282,7 +227,7 @@ class SocketIOServer(WebSocketServer):
 
     async def start(self) -> None:
         await super().start()
-        self._ticker = Ticker(self.wheel, self._tick_s)
+        self._ticker = Ticker(self.wheel, self._tick_s, self.clock)
 
     async def stop(self, *, timeout_s: float = 2.0) -> None:
         await super().stop(timeout_s=timeout_s)
@@ -290,17 +235,49 @@ class SocketIOServer(WebSocketServer):
             self._ticker.stop()
             self._ticker = None
 
+    async def crash(self) -> None:
+        await super().crash()
+        if self._ticker is not None:
+            self._ticker.stop()
+            self._ticker = None
+
+    def advance(self) -> None:
+        """Do what is due by the clock: pings, time-outs. A running server does it by itself."""
+        self.wheel.advance(self.clock())
+
     def accept(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
         asked = HttpRequest.of(request)
-        if asked.path in (self.path, self.path[:-1]):
-            problem = _engineio_problem(asked)
-            if problem is None:
-                return EngineConnection(self)
+        if asked.path not in (self.path, self.path[:-1]):
+            return self._answer(asked).to_picows()
+        problem = engineio_problem(asked, self)
+        if problem is not None:
             return HttpResponse(400, problem).to_picows()
-        answer = self._routes.get(asked.path, self._fallback)(asked)
-        if not isinstance(answer, HttpResponse):
-            answer = HttpResponse(*answer)
-        return answer.to_picows()
+        if "sid" in asked.query:
+            return Probe(self.sessions[asked.query["sid"]])
+        return EngineConnection(self)
+
+    def serve(self, request: HttpRequest, reply: Reply, front: HttpFront) -> None:
+        if request.path not in (self.path, self.path[:-1]):
+            reply(self._answer(request))
+            return
+        problem = engineio_problem(request, self)
+        if problem is not None:
+            reply(HttpResponse(400, problem))
+        else:
+            poll(self, request, reply, front)
+
+    def judge_upgrade(self, request: HttpRequest) -> HttpResponse | Refusal | float | None:
+        return None if self._judge is None else self._judge(request)
+
+    def _answer(self, request: HttpRequest) -> HttpResponse:
+        method = "GET" if request.method == "HEAD" else request.method
+        try:
+            answer = self._routes.get((method, request.path), self._fallback)(request)
+        except Exception:
+            self.failed(f"route {request.path}")
+            plain = {"Content-Type": "text/plain; charset=utf-8"}
+            return HttpResponse(500, "Internal Server Error", plain)
+        return answer if isinstance(answer, HttpResponse) else HttpResponse(*answer)
 
     # -- called by connections -------------------------------------------------------------------
 
@@ -363,20 +340,6 @@ class SocketIOServer(WebSocketServer):
 
 def _not_found(request: HttpRequest) -> tuple[int, object]:
     return 404, f"Cannot GET {request.path}"
-
-
-def _engineio_problem(request: HttpRequest) -> dict[str, object] | None:
-    """Why engine.io refuses this request: its codes and texts; None if it does not."""
-    query = request.query
-    if query.get("transport") != "websocket":
-        return {"code": 0, "message": "Transport unknown"}
-    if "sid" in query:  # there are no polling sessions that could be upgraded
-        return {"code": 1, "message": "Session ID unknown"}
-    if not request.is_upgrade:
-        return {"code": 3, "message": "Bad request"}
-    if query.get("EIO") != "4":
-        return {"code": 5, "message": "Unsupported protocol version"}
-    return None
 
 
 def main(arguments: list[str] | None = None) -> int:

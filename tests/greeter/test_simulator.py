@@ -137,6 +137,61 @@ def test_silence(frame: str) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    "frames",
+    [
+        ['42["visitor:join",{}]'],  # before the connect packet
+        ["40", "40"],
+        ["40", "42{"],
+        ["40", '42{"a":1}'],
+        ["40", '42["connect"]'],
+        ["40", '42["disconnect"]'],
+        ["40", "9"],
+        ["40", ""],
+        ["40", b"\x01"],
+        ["40", "2"],
+    ],
+)
+def test_what_ends_the_connection_with_1005(frames: list[str | bytes]) -> None:
+    async def main() -> None:
+        async with serving(Simulator(agents=1)) as simulator:
+            client = await RawClient.open(simulator.url, SOCKETIO)
+            for frame in frames:
+                client.send(frame)
+            while not isinstance(message := await client.recv(), Closed):
+                assert str(message).startswith(("0{", "40{"))
+            assert message == Closed(1005)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "frame", ['42["unknown",1]', '427["unknown"]', "3", "6", "1", '42["error"]']
+)
+def test_what_is_ignored(frame: str) -> None:
+    async def main() -> None:
+        async with serving(Simulator(agents=1)) as simulator:
+            client = await RawClient.socketio(simulator.url)
+            await client.quiet(frame)
+            client.send("40/admin,")
+            assert await client.recv() == '44/admin,{"message":"Invalid namespace"}'
+            client.send(join())
+            assert (await client.event())[0] == "agent:assigned"
+
+    asyncio.run(main())
+
+
+def test_the_largest_frame() -> None:
+    async def main() -> None:
+        async with serving(Simulator(agents=1)) as simulator:
+            client = await RawClient.socketio(simulator.url)
+            await client.quiet('42["unknown","' + "x" * 999_000 + '"]')
+            client.send('42["unknown","' + "x" * 1_000_000 + '"]')
+            assert await client.recv() == Closed(1009)
+
+    asyncio.run(main())
+
+
 def test_acknowledgements_of_somebody_who_is_not_logged_in() -> None:
     async def main() -> None:
         async with serving(Simulator()) as simulator:

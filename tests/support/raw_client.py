@@ -184,10 +184,21 @@ class RawClient:
 
 async def get(url: str, path: str, method: str = "GET", **headers: str) -> tuple[int, str, str]:
     """Status, head and body of one HTTP request."""
+    return await ask(url, path, method, **headers)
+
+
+async def ask(
+    url: str, path: str, method: str = "GET", content: bytes = b"", **headers: str
+) -> tuple[int, str, str]:
+    """Status, head and body of one HTTP request with a body, on a connection of its own."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    fields = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-    writer.write(f"{method} {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n{fields}\r\n".encode())
+    fields = {"Host": parts.netloc, "Connection": "close"}
+    if content:
+        fields["Content-Length"] = str(len(content))
+    fields |= {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items()), "", ""]
+    writer.write("\r\n".join(lines).encode() + content)
     async with asyncio.timeout(DEADLINE_S):
         answer = (await reader.read()).decode()
     writer.close()

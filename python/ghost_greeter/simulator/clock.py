@@ -12,7 +12,7 @@ class Clock:
     """Monotonic seconds and the epoch milliseconds that belong to them. Tests override now_s()."""
 
     def __init__(self) -> None:
-        self._epoch_offset_s = time.time() - self.now_s()
+        self.epoch_offset_s = time.time() - self.now_s()
 
     def now_s(self) -> float:
         """Seconds on a clock that never jumps."""
@@ -20,7 +20,7 @@ class Clock:
 
     def epoch_ms(self) -> int:
         """Milliseconds since 1970, as JavaScript's ``Date.now()``."""
-        return int((self._epoch_offset_s + self.now_s()) * 1000)
+        return int((self.epoch_offset_s + self.now_s()) * 1000)
 
 
 def iso(epoch_ms: int) -> str:

@@ -2,21 +2,65 @@
 
 from __future__ import annotations
 
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
 from ghostcore.testing import ServerProcess
 
 __all__ = ["EmbeddedSimulator"]
+
+_KEY = "GREETER_SIMULATOR_METRICS_KEY"
+_TIMEOUT_S = 10.0
 
 
 class EmbeddedSimulator(ServerProcess):
     """``with EmbeddedSimulator(agents=10) as simulator: ...  # simulator.url``.
 
     :param agents: built-in agents that take up to 25 visitors each.
-    :param metrics_key: key that GET /metrics then asks for.
+    :param metrics_key: key that GET /metrics then asks for; handed over in the environment.
     :param arguments: more arguments of ``python -m ghost_greeter.simulator``.
     """
 
     def __init__(self, *arguments: str, agents: int = 0, metrics_key: str | None = None) -> None:
-        options = ["--agents", str(agents)]
+        options = ["--agents", str(agents), "--control"]
+        env = {}
         if metrics_key is not None:
-            options += ["--metrics-key", metrics_key]
-        super().__init__("ghost_greeter.simulator", *options, *arguments)
+            options += ["--metrics-key-env", _KEY]
+            env[_KEY] = metrics_key
+        super().__init__("ghost_greeter.simulator", *options, *arguments, env=env)
+
+    @property
+    def urls(self) -> list[str]:
+        """The URLs of all replicas."""
+        urls: list[str] = self.status()["urls"]
+        return urls
+
+    def status(self) -> dict[str, Any]:
+        """What ``GET /_simulator`` tells: mode, urls, outcomes, connections, faults."""
+        return self._ask("")
+
+    def set_faults(self, **faults: object) -> None:
+        """Change faults, see :class:`~ghost_greeter.simulator.faults.Faults`; None ends one."""
+        self._ask("/faults", faults)
+
+    def crash(self) -> None:
+        """Kill it: connections end without a close frame. It cannot be used any more."""
+        self.kill()
+
+    def _ask(self, path: str, payload: Mapping[str, object] | None = None) -> dict[str, Any]:
+        request = urllib.request.Request(
+            f"{self.url}/_simulator{path}",
+            None if payload is None else json.dumps(payload).encode(),
+            {"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+                found: dict[str, Any] = json.load(answer)
+                return found
+        except urllib.error.HTTPError as error:
+            with error:
+                detail = error.read().decode(errors="replace")
+            raise ValueError(f"the simulator refused {path or 'its status'}: {detail}") from None

@@ -1,23 +1,21 @@
-"""What the signaling server knows of agents and visitors, and how it shows them to clients.
-
-The order of keys is the server's: a client that compares texts sees no difference.
-"""
+"""What the signaling server knows of agents, visitors and calls."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from ghost_greeter.simulator.clock import iso
+from ghost_greeter.simulator.timers import Timer
 
 __all__ = [
     "MAX_VISITORS",
     "STATUSES",
-    "WIDGET_SETTINGS",
     "Agent",
-    "Emit",
+    "Call",
     "Profile",
+    "Request",
     "Visitor",
     "VisitorId",
 ]
@@ -25,26 +23,7 @@ __all__ = [
 MAX_VISITORS = 25
 STATUSES = frozenset(("offline", "idle", "in_simulation", "in_call", "away"))
 
-WIDGET_SETTINGS: dict[str, Any] = {
-    "size": "medium",
-    "position": "bottom-right",
-    "devices": "all",
-    "trigger_delay": 3,
-    "auto_hide_delay": None,
-    "show_minimize_button": False,
-    "theme": "dark",
-    "cobrowse_enabled": True,
-}
-
 VisitorId = str | int | float
-
-
-class Emit(NamedTuple):
-    """One event that is to be sent to one socket."""
-
-    socket_id: str
-    event: str
-    payload: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,46 +65,64 @@ def _or_empty(url: Any) -> Any:
     return "" if url is None else url
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Visitor:
-    """A visitor from its first join until its socket leaves."""
+    """A visitor from its first join until its socket leaves.
+
+    ``page`` is the payload of its last join, of its first one the organisation and the time count.
+    ``agent`` is whom it is assigned to, ``listed_by`` who has it in its list: an agent that has
+    rejected it, or has not answered, still does (see :mod:`~ghost_greeter.simulator.assignment`).
+    """
 
     visitor_id: VisitorId
+    id_text: str  # as JSON
     socket_id: str
-    org_id: Any
-    page_url: Any
+    org: dict[str, Any]  # {"orgId": ...}, or {} where the join named none
+    page: dict[str, Any]  # {"pageUrl": ...}, or {}
     connected_at_ms: int
     agent: Agent | None = None
+    listed_by: list[Agent] = field(default_factory=list)
+    call: Call | None = None
 
 
 @dataclass(slots=True, eq=False)
 class Agent:
-    """An agent. ``socket_id`` is None for one that is built in, or away from the network.
+    """An agent. ``socket_id`` is None for one that has left the network.
 
-    ``last_assigned`` and ``revision`` belong to the queue that agents are chosen from.
+    ``listed`` is its list of visitors: those who count against the 25, and those who are told when
+    it cannot serve them any more. It may bear one twice. ``assigned`` counts the visitors that are
+    assigned to it. ``last_assigned`` and ``revision`` belong to the queue that it is chosen from.
     """
 
     agent_id: str
+    id_text: str
     socket_id: str | None
     profile: Profile
+    card_text: str
     status: str
     created_at_ms: int
     connected_at_ms: int
     last_activity_ms: int
+    heard_s: float
     serial: int
-    visitors: dict[VisitorId, Visitor] = field(default_factory=dict)
+    listed: tuple[VisitorId, ...] = ()
+    assigned: int = 0
+    call: Call | None = None
+    pending: dict[str, Request] = field(default_factory=dict)  # in order of their making
     status_before_offline: str = "away"
+    grace: Timer | None = None
     last_assigned: int = 0
     revision: int = 0
 
     @property
+    def is_free(self) -> bool:
+        """May a call ring here?"""
+        return self.call is None and self.status in ("idle", "in_simulation")
+
+    @property
     def is_available(self) -> bool:
         """May it take one visitor more?"""
-        return self.status in ("idle", "in_simulation") and len(self.visitors) < MAX_VISITORS
-
-    def card(self) -> dict[str, Any]:
-        """AgentCard, as visitors get it."""
-        return {"id": self.agent_id, **self.profile.fields()}
+        return self.is_free and len(self.listed) < MAX_VISITORS
 
     def state(self) -> dict[str, Any]:
         """``agentState`` of login:success."""
@@ -141,8 +138,42 @@ class Agent:
                 "createdAt": iso(self.created_at_ms),
                 "updatedAt": iso(self.created_at_ms),
             },
-            "currentSimulations": list(self.visitors),
-            "currentCallVisitorId": None,
+            "currentSimulations": list(self.listed),
+            "currentCallVisitorId": None if self.call is None else self.call.visitor_id,
             "connectedAt": self.connected_at_ms,
             "lastActivityAt": self.last_activity_ms,
         }
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """A call that has been asked for and is neither accepted nor over.
+
+    ``rings`` is False while it waits for its agent. ``ring_s`` is the ring-no-answer time that it
+    was made with; ``ring_timer`` ends its ring in memory mode, ``ring_end_s`` in Redis mode, where
+    ``expiry`` forgets the request.
+    """
+
+    request_id: str
+    visitor_id: VisitorId
+    agent: Agent
+    page: dict[str, Any]
+    text: str  # CallRequest as JSON
+    made_s: float
+    ring_s: float
+    rings: bool = False
+    ring_timer: Timer | None = None
+    ring_end_s: float | None = None
+    expiry: Timer | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A call between a visitor and an agent. ``token`` is empty without a database."""
+
+    call_id: str
+    visitor_id: VisitorId
+    agent: Agent
+    started_at_ms: int
+    token: str = ""
+    timer: Timer | None = None

@@ -1,36 +1,66 @@
-"""The state machine bound to a Socket.IO server: sockets in, sockets out, one timer."""
+"""The state machine bound to Socket.IO servers: sockets in, sockets out, one timer."""
 
 from __future__ import annotations
 
 import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Self
 
+from ghost_greeter.simulator.builtin import Behaviour
 from ghost_greeter.simulator.clock import Clock
+from ghost_greeter.simulator.control import Control
+from ghost_greeter.simulator.core import Core, Effect, Send
 from ghost_greeter.simulator.endpoints import Endpoints
-from ghost_greeter.simulator.model import Emit
-from ghost_greeter.simulator.state import AGENT_GRACE_S, GreeterState
-from ghostcore.testing import SocketIOClient, SocketIOServer
+from ghost_greeter.simulator.express import DEFAULT_ORIGINS, MAX_REQUESTS, Express
+from ghost_greeter.simulator.faults import Faults
+from ghost_greeter.simulator.machine import Machine
+from ghost_greeter.simulator.memory import Memory
+from ghost_greeter.simulator.setup import Database, Mode, Setup
+from ghost_greeter.simulator.timings import Timings
+from ghostcore import UsageError
+from ghostcore.testing import HttpRequest, HttpResponse, Refusal, SocketIOClient, SocketIOServer
 
 __all__ = ["Simulator"]
 
+KICK_CLOSE_S = 0.003  # from the disconnect packet to the end of the connection
+_NEVER = float("inf")
+
 
 class Simulator:
-    """The signaling server on the running event loop.
+    """The signaling server on the running event loop, with all its replicas.
 
     ::
 
         async with Simulator(agents=4) as simulator:
             ...  # simulator.url
 
-    :param agents: built-in agents, idle, taking up to 25 visitors each.
+    :param port: of the first replica; the others take those that follow, or free ones if it is 0.
+    :param agents: built-in agents, taking up to 25 visitors each, and how they answer calls
+        (`behaviour`).
+    :param mode: "memory" or "redis".
+    :param replicas: servers over one state, each with a port of its own; needs "redis".
+    :param time_scale: what every time of the protocol is multiplied by: 0.1 is ten times faster.
+    :param timings: other times than the protocol's, before they are scaled.
+    :param database: the database behind it; None: none.
+    :param faults: what goes wrong; can be changed at any time.
+    :param control: answer ``/_simulator``, see :mod:`~ghost_greeter.simulator.control`.
     :param metrics_key: key that GET /metrics asks for (METRICS_API_KEY of the real server).
-    :param production: behave as with NODE_ENV=production: /metrics is closed without a key.
-    :param grace_s: seconds that a disconnected agent has to come back.
-    :param clock: the state's clock. Delays run on the event loop whatever it says.
-    :param ping_interval: see :class:`ghostcore.testing.SocketIOServer`, as the others.
-    :ivar sockets: the Socket.IO server.
-    :ivar state: agents and visitors.
+    :param production: behave as with NODE_ENV=production: /metrics is closed without a key, every
+        origin may read answers.
+    :param origins: whose pages may read answers (ALLOWED_ORIGINS); None: everybody's.
+    :param http_limit: requests to unknown paths below /api that an address has a minute; 0: any.
+    :param grace_s: short for ``timings=Timings(agent_grace_s=...)``; so are `ping_interval`,
+        `ping_timeout` and `connect_timeout`. They are not scaled.
+    :param clock: what all times are read from. One that does not run by itself needs
+        :meth:`advance`.
+    :param seed: what makes ids and chances the same every time.
+    :ivar servers: the Socket.IO servers, one for each replica.
+    :ivar machine: the state machine.
+    :ivar on_crash: what ``POST /_simulator/crash`` does; crash() at first.
     """
 
     def __init__(
@@ -39,57 +69,147 @@ class Simulator:
         port: int = 0,
         *,
         agents: int = 0,
+        behaviour: Behaviour | None = None,
+        mode: Mode = "memory",
+        replicas: int = 1,
+        time_scale: float = 1.0,
+        timings: Timings | None = None,
+        database: Database | None = None,
+        faults: Faults | None = None,
+        control: bool = False,
         metrics_key: str | None = None,
         production: bool = False,
-        grace_s: float = AGENT_GRACE_S,
-        clock: Clock | None = None,
-        ping_interval: float = 25.0,
-        ping_timeout: float = 20.0,
+        origins: tuple[str, ...] | None = DEFAULT_ORIGINS,
+        http_limit: int = MAX_REQUESTS,
+        grace_s: float | None = None,
+        ping_interval: float | None = None,
+        ping_timeout: float | None = None,
+        connect_timeout: float | None = None,
         max_payload: int = 1_000_000,
-        connect_timeout: float = 45.0,
+        clock: Clock | None = None,
+        seed: int | None = None,
     ) -> None:
-        self._clock = clock or Clock()
-        self.state = GreeterState(self._clock, agents=agents, grace_s=grace_s)
-        self.sockets = SocketIOServer(
-            host,
-            port,
-            ping_interval=ping_interval,
-            ping_timeout=ping_timeout,
-            max_payload=max_payload,
-            connect_timeout=connect_timeout,
-        )
+        given = {
+            "agent_grace_s": grace_s,
+            "ping_interval_s": ping_interval,
+            "ping_timeout_s": ping_timeout,
+            "connect_timeout_s": connect_timeout,
+        }
+        scaled = (timings or Timings()).scaled(time_scale)
+        scaled = replace(scaled, **{k: v for k, v in given.items() if v is not None})
+        self.clock = clock or Clock()
+        self.faults = faults or Faults()
+        self._setup = Setup(mode, replicas, scaled, database)
+        self._agents = agents
+        self._behaviour = behaviour
+        self._random = random.Random(seed)
+        self.machine = self._new_machine()
+        self.on_crash: Callable[[], object] = self._crash_soon
+        if port and port + replicas > 65536:
+            raise UsageError(f"{replicas} replicas from port {port} would need ports over 65535")
+        self.servers = [
+            SocketIOServer(
+                host,
+                port + number if port else 0,
+                ping_interval=scaled.ping_interval_s,
+                ping_timeout=scaled.ping_timeout_s,
+                max_payload=max_payload,
+                connect_timeout=scaled.connect_timeout_s,
+                polling=True,
+                clock=self.clock.now_s,
+            )
+            for number in range(replicas)
+        ]
+        self._clients: dict[str, SocketIOClient] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_due_s = float("inf")
-        sockets = self.sockets
-        sockets.on("visitor:join", self._on_visitor_join)
-        sockets.on("agent:login", self._on_agent_login)
-        sockets.on("agent:back", self._on_agent_back)
-        sockets.on("agent:away", self._on_agent_away)
-        sockets.on("agent:status", self._on_agent_status)
-        sockets.on("heartbeat", self._on_heartbeat)
-        sockets.on_disconnect(self._on_disconnect)
-        Endpoints(self.state, sockets, self._clock, metrics_key, production).register()
+        self._timer_due_s = _NEVER
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._gone: set[int] = set()  # replicas that have crashed
+        for node, server in enumerate(self.servers):
+            for event in self.machine.events:
+                server.on(event, partial(self._on_event, node, event))
+            server.on_connect(partial(self._on_connect, node))
+            server.on_disconnect(partial(self._on_disconnect, node))
+            server.on_upgrade(partial(self._judge, server))
+            express = Express(
+                server,
+                self.clock,
+                origins=None if production else origins,
+                window_s=scaled.rate_window_s,
+                max_requests=http_limit,
+            )
+            memory = Memory(self.faults, server, self.clock)
+            Endpoints(self, server, memory, metrics_key, production).register(express)
+            if control:
+                Control(self).register(express)
+
+    @property
+    def state(self) -> Core:
+        """The records of agents, visitors and calls."""
+        return self.machine.core
+
+    @property
+    def sockets(self) -> SocketIOServer:
+        """The Socket.IO server of the first replica."""
+        return self.servers[0]
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port that the first replica listens on."""
         return self.sockets.port
 
     @property
     def url(self) -> str:
-        """``http://127.0.0.1:PORT``."""
-        return self.sockets.url.replace("ws://", "http://", 1)
+        """``http://127.0.0.1:PORT`` of the first replica."""
+        return self.urls[0]
+
+    @property
+    def urls(self) -> list[str]:
+        """The URLs of all replicas."""
+        return [server.url.replace("ws://", "http://", 1) for server in self.servers]
+
+    # -- life ------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Listen. Raises OSError where the address cannot be had."""
-        await self.sockets.start()
+        """Listen; after a crash on the same ports. Raises OSError where one cannot be had.
+
+        What was in memory when it crashed is lost; what was in Redis is all still there.
+        """
+        if self._gone and not self._setup.redis:
+            self.machine = self._new_machine()
+        try:
+            for node, server in enumerate(self.servers):
+                if not self._gone or node in self._gone:
+                    await server.start()
+        except OSError:
+            await self.stop()
+            raise
+        self._gone.clear()
+        self._arm()
 
     async def stop(self) -> None:
         """Close every connection (clients see 1005) and stop listening."""
-        await self.sockets.stop()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        await asyncio.gather(*(server.stop() for server in self.servers))
+        await asyncio.gather(*self._tasks)
+        self._disarm()
+
+    async def crash(self, node: int | None = None) -> None:
+        """End as if killed: clients see no close frame (1006), the port refuses.
+
+        :param node: the replica that crashes; None: all of them.
+        """
+        crashing = range(len(self.servers)) if node is None else [node]
+        self._gone.update(crashing)
+        await asyncio.gather(*(self.servers[each].crash() for each in crashing))
+        for each in crashing:
+            self.machine.crashed(each)
+        if len(self._gone) == len(self.servers):
+            self._disarm()
+
+    def _crash_soon(self) -> None:
+        task = asyncio.get_running_loop().create_task(self.crash())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -103,65 +223,88 @@ class Simulator:
     ) -> None:
         await self.stop()
 
-    # -- events: a missing payload is JavaScript's undefined, further arguments are ignored -------
+    def advance(self) -> None:
+        """Do what is due by the clock. A running simulator does it by itself, if its clock runs."""
+        for server in self.servers:
+            server.advance()
+        self._deliver(self.machine.advance(self.clock.now_s()))
 
-    def _on_visitor_join(
-        self, client: SocketIOClient, payload: object = None, *_rest: object
-    ) -> None:
-        self._send(self.state.visitor_join(client.sid, payload))
+    def _new_machine(self) -> Machine:
+        machine = Machine(
+            self._setup,
+            now_s=self.clock.now_s(),
+            epoch_offset_s=self.clock.epoch_offset_s,
+            faults=self.faults,
+            source=self._random,
+        )
+        machine.add_agents(self._agents, self._behaviour)
+        return machine
 
-    def _on_agent_login(
-        self, client: SocketIOClient, payload: object = None, *_rest: object
-    ) -> None:
-        self._send(self.state.agent_login(client.sid, payload))
+    # -- in --------------------------------------------------------------------------------------
 
-    def _on_agent_back(self, client: SocketIOClient, *args: object) -> None:
-        # The real handler takes its first argument for the acknowledgement: called with a payload
-        # it sets the status, then fails before it answers or serves anybody.
-        if args and args[0]:
-            self.state.agent_status(client.sid, {"status": "idle"})
-            return
-        ack, emits = self.state.agent_back(client.sid)
-        if not args:
-            client.ack(ack)
-        self._send(emits)
+    def _judge(
+        self, server: SocketIOServer, _request: HttpRequest
+    ) -> HttpResponse | Refusal | float | None:
+        """Faults of connecting."""
+        faults = self.faults
+        limit = faults.connection_limit
+        if limit is not None and len(server.connections) >= limit:
+            if faults.over_limit == "503":
+                return HttpResponse(503, "Service Unavailable", {"Content-Type": "text/plain"})
+            return Refusal(faults.over_limit)
+        if faults.connect_latency is not None:
+            return faults.connect_latency.draw(self._random)
+        return None
 
-    def _on_agent_away(self, client: SocketIOClient, *args: object) -> None:
-        ack, emits = self.state.agent_away(client.sid)
-        if args:  # without a payload the real handler takes the acknowledgement for one
-            client.ack(ack)
-        self._send(emits)
+    def _on_connect(self, node: int, client: SocketIOClient) -> None:
+        self._clients[client.sid] = client
+        self.machine.connected(self.clock.now_s(), node, client.sid)
 
-    def _on_agent_status(
-        self, client: SocketIOClient, payload: object = None, *_rest: object
-    ) -> None:
-        self.state.agent_status(client.sid, payload)
+    def _on_event(self, node: int, event: str, client: SocketIOClient, *args: object) -> None:
+        now_s, ack_id = self.clock.now_s(), client.ack_id
+        effects = self.machine.handle(now_s, node, client.sid, event, list(args), ack_id)
+        self._deliver(effects)
 
-    def _on_heartbeat(self, client: SocketIOClient, *_rest: object) -> None:
-        self.state.heartbeat(client.sid)
-
-    def _on_disconnect(self, client: SocketIOClient, _reason: str) -> None:
-        self._send(self.state.left(client.sid))
+    def _on_disconnect(self, node: int, client: SocketIOClient, _reason: str) -> None:
+        self._clients.pop(client.sid, None)
+        if node not in self._gone:
+            self._deliver(self.machine.left(self.clock.now_s(), node, client.sid))
 
     # -- out -------------------------------------------------------------------------------------
 
-    def _send(self, emits: list[Emit]) -> None:
-        for socket_id, event, payload in emits:
-            client = self.sockets.client(socket_id)
-            if client is not None:
-                client.emit(event, payload)
-        due_s = self.state.next_due_s
-        if due_s is not None and due_s != self._timer_due_s:
-            self._arm(due_s)
+    def _deliver(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            client = self._clients.get(effect.socket_id)
+            if client is None:
+                continue
+            if isinstance(effect, Send):
+                client.send_encoded(effect.packet)
+            else:
+                client.disconnect()
+                close = partial(client.disconnect, close=True)
+                asyncio.get_running_loop().call_later(KICK_CLOSE_S, close)
+        due_s = self.machine.next_due_s
+        if due_s is not None and due_s < self._timer_due_s:
+            self._arm()
 
-    def _arm(self, due_s: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+    def _arm(self) -> None:
+        """Wake up when the next thing is due. A timer that is set for something sooner stays."""
+        self._disarm()
+        due_s = self.machine.next_due_s
+        if due_s is None:
+            return
         self._timer_due_s = due_s
         # uvloop's timers may fire 1.4 ms early.
-        delay_s = max(0.0, due_s - self._clock.now_s()) + 0.002
+        delay_s = max(0.0, due_s - self.clock.now_s()) + 0.002
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_timer)
 
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._timer_due_s = None, _NEVER
+
     def _on_timer(self) -> None:
-        self._timer, self._timer_due_s = None, float("inf")
-        self._send(self.state.advance())
+        self._timer, self._timer_due_s = None, _NEVER
+        self._deliver(self.machine.advance(self.clock.now_s()))
+        if self._timer is None:
+            self._arm()

@@ -117,6 +117,20 @@ def test_kills_a_server_that_ignores_sigterm(module: Path) -> None:
     assert not is_running(pid)
 
 
+def test_a_server_may_be_killed_and_is_given_more_environment() -> None:
+    server = ServerProcess(EchoServer, env={"GHOSTCORE_TEST_SECRET": "hidden"})
+    with server:
+        pid = server.pid
+        assert b"GHOSTCORE_TEST_SECRET=hidden" in Path(f"/proc/{pid}/environ").read_bytes()
+        assert b"hidden" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        server.kill()
+        assert not is_running(pid)
+        with pytest.raises(UsageError, match="not running"):
+            _ = server.pid
+    assert server.url.startswith("ws://127.0.0.1:")
+    server.kill()  # nothing is left to kill
+
+
 def test_a_server_ends_with_the_process_that_started_it() -> None:
     script = (
         "from ghostcore.testing import ServerProcess; import os\n"

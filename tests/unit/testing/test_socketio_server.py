@@ -462,6 +462,74 @@ def test_closes_clients_that_never_connect_though_they_answer_pings() -> None:
     asyncio.run(main())
 
 
+def test_deadlines_follow_the_clock_that_is_given() -> None:
+    async def main() -> None:
+        at_s = 1000.0
+        server = SocketIOServer(clock=lambda: at_s)
+        async with serving(server):
+            client = await RawClient.socketio(server.url)
+            silent = await RawClient.socketio(server.url)
+            at_s += 24.9
+            server.advance()
+            await client.quiet()
+            at_s += 0.2
+            server.advance()
+            assert await client.recv() == await silent.recv() == "2"
+            client.send("3")
+            await client.quiet()
+            at_s += 20.1
+            server.advance()
+            assert await silent.recv() == Closed(1005)
+            await client.quiet()
+
+    asyncio.run(main())
+
+
+def test_a_crash_closes_nothing_properly_and_keeps_the_port() -> None:
+    async def main() -> None:
+        server = SocketIOServer()
+        left: list[str] = []
+        server.on_disconnect(lambda client, reason: left.append(reason))
+        async with serving(server):
+            client = await RawClient.socketio(server.url)
+            port = server.port
+            await server.crash()
+            await server.crash()
+            assert await client.recv() == Closed(1006)
+            assert left == ["transport close"]
+            with pytest.raises(ConnectionError):
+                await RawClient.socketio(server.url)
+            await server.start()
+            assert server.port == port
+            await RawClient.socketio(server.url)
+
+    asyncio.run(main())
+
+
+def test_encoded_packets_and_late_acknowledgements() -> None:
+    async def main() -> None:
+        server = SocketIOServer()
+        asked: list[tuple[SocketIOClient, int | None]] = []
+
+        @server.on("ask")
+        def ask(client: SocketIOClient) -> None:
+            asked.append((client, client.ack_id))
+
+        async with serving(server):
+            client = await RawClient.socketio(server.url)
+            client.send('427["ask"]')
+            await client.quiet('42["ask"]')
+            (seen, first), (_, second) = asked
+            assert (first, second, seen.ack_id) == (7, None, None)
+            seen.send_encoded(f"43{first}[1]")
+            assert await client.recv() == "437[1]"
+            await client.quiet("41")
+            seen.send_encoded('42["nobody"]')
+            await client.quiet("3")
+
+    asyncio.run(main())
+
+
 def test_a_handler_that_raises_is_logged_and_the_client_hears_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -1,0 +1,140 @@
+"""Agents inside the simulator: they log in, stay idle and answer calls as they are told to.
+
+They speak the protocol as everybody does, on sockets that are functions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from ghost_greeter.simulator.core import Core
+from ghost_greeter.simulator.distribution import Distribution
+from ghostcore import UsageError
+
+__all__ = ["Behaviour", "BuiltInAgents"]
+
+_BACK_AFTER_S = 1.0
+_ANSWERS = ("accept", "reject", "ignore")
+
+Act = Callable[[str, str, list[Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How built-in agents answer calls.
+
+    :ivar mix: shares of calls accepted, rejected and ignored. They are kept to exactly: of 100
+        calls under 90, 8, 2 there are 90, 8 and 2, evenly spread.
+    :ivar answer: how long they let it ring before they accept or reject.
+    """
+
+    mix: tuple[float, float, float] = (1.0, 0.0, 0.0)
+    answer: Distribution = field(default_factory=lambda: Distribution.parse("1s..3s"))
+
+    def __post_init__(self) -> None:
+        if min(self.mix) < 0 or not 0 < sum(self.mix) < float("inf"):
+            raise UsageError(
+                f"agent mix is {self.mix}: expected shares accepted, rejected, ignored"
+            )
+
+    @classmethod
+    def parse_mix(cls, text: str) -> tuple[float, float, float]:
+        """``90,8,2``, or one of the words accept, reject and ignore.
+
+        :raises UsageError: neither.
+        """
+        if text in _ANSWERS:
+            accepts, rejects, ignores = (float(text == answer) for answer in _ANSWERS)
+            return accepts, rejects, ignores
+        try:
+            accepts, rejects, ignores = map(float, text.split(","))
+        except ValueError:
+            raise UsageError(
+                f"agent mix is {text!r}: expected three shares such as 90,8,2 (accepted, rejected, "
+                f"ignored), or one of {', '.join(_ANSWERS)}"
+            ) from None
+        return accepts, rejects, ignores
+
+
+class _Agent:
+    """One of them: what rings at it, and whether it is in a call."""
+
+    def __init__(self, name: str, socket_id: str) -> None:
+        self.name = name
+        self.socket_id = socket_id
+        self.ringing: dict[str, str] = {}  # request id: what to do with it
+        self.in_call = False
+
+
+class BuiltInAgents:
+    """`count` agents, spread over the replicas in turn.
+
+    :param act: what gives an event of theirs to the state machine, at once.
+    """
+
+    def __init__(self, core: Core, act: Act, count: int, behaviour: Behaviour | None) -> None:
+        if count < 0:
+            raise UsageError(f"agents is {count}: expected 0 or more")
+        self._core = core
+        self._act = act
+        self._behaviour = behaviour or Behaviour()
+        self._answered = [0, 0, 0]
+        before = core.node
+        for number in range(1, count + 1):
+            core.node = (number - 1) % core.setup.replicas
+            self._start(number)
+        core.node = before
+
+    def _start(self, number: int) -> None:
+        agent = _Agent(f"sim-agent-{number}", f"inside-{number}")
+        self._core.attach(agent.socket_id, partial(self._received, agent))
+        profile = {"displayName": f"Simulated agent {number}"}
+        self._act(agent.socket_id, "agent:login", [{"agentId": agent.name, "profile": profile}])
+        self._act(agent.socket_id, "agent:back", [])
+
+    def _received(self, agent: _Agent, packet: str) -> None:
+        name = packet[4 : packet.find('"', 4)]
+        if name == "stats:update":  # nearly all that it is sent
+            return
+        scale = self._core.timings.scale
+        if name == "call:incoming":
+            request_id = json.loads(packet[2:])[1]["request"]["requestId"]
+            agent.ringing[request_id] = self._next_answer()
+            self._answer_later(agent, request_id)
+        elif name == "call:cancelled":
+            agent.ringing.pop(json.loads(packet[2:])[1]["requestId"], None)
+        elif name == "call:started":
+            agent.in_call = True
+        elif name == "call:ended":
+            agent.in_call = False
+            for request_id in agent.ringing:
+                self._answer_later(agent, request_id)
+        elif name == "agent:marked_away":
+            self._core.after(_BACK_AFTER_S * scale, self._act, agent.socket_id, "agent:back", [])
+
+    def _answer_later(self, agent: _Agent, request_id: str) -> None:
+        delay_s = self._behaviour.answer.draw(self._core.random) * self._core.timings.scale
+        self._core.after(delay_s, self._answer, agent, request_id)
+
+    def _answer(self, agent: _Agent, request_id: str) -> None:
+        if agent.in_call or request_id not in agent.ringing:
+            return
+        answer = agent.ringing[request_id]
+        if answer != "ignore":
+            del agent.ringing[request_id]
+            self._act(agent.socket_id, f"call:{answer}", [{"requestId": request_id}])
+
+    def _next_answer(self) -> str:
+        """The one that is furthest behind its share."""
+        shares, total = self._behaviour.mix, sum(self._behaviour.mix)
+        calls = sum(self._answered) + 1
+        behind = [
+            share / total * calls - done for share, done in zip(shares, self._answered, strict=True)
+        ]
+        chosen = behind.index(max(behind))
+        self._answered[chosen] += 1
+        return _ANSWERS[chosen]

@@ -1,0 +1,162 @@
+"""What all subjects of the state machine share: the records, the time, what is to be sent.
+
+No I/O. Whoever drives it sets the time and the replica first, and takes what is to be sent after.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ghost_greeter.simulator import packets
+from ghost_greeter.simulator.choice import AgentQueue
+from ghost_greeter.simulator.model import Agent, Call, Request, Visitor, VisitorId
+from ghost_greeter.simulator.setup import Setup
+from ghost_greeter.simulator.timers import Timer, Timers
+
+__all__ = ["Core", "Effect", "Kick", "Send"]
+
+_BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+class Send(NamedTuple):
+    """A packet for a socket."""
+
+    socket_id: str
+    packet: str
+
+
+class Kick(NamedTuple):
+    """The server makes a socket leave, and closes its connection a moment later."""
+
+    socket_id: str
+
+
+Effect = Send | Kick
+
+
+class Core:
+    """The records of the server, or in Redis mode of all its replicas.
+
+    :ivar now_s: the time of the event being handled.
+    :ivar node: the replica that handles it.
+    :ivar service_s: how long it takes over it: the time for which what it has read may be old.
+    :ivar effects: what is to be sent for it, in order.
+    :ivar outcomes: what became of calls, counted. Every one ``requested`` is ``accepted``,
+        ``rejected``, ``rung_out``, ``cancelled`` or ``expired``, or still there.
+    """
+
+    def __init__(self, setup: Setup, epoch_offset_s: float, source: random.Random) -> None:
+        self.setup = setup
+        self.timings = setup.timings
+        self.random = source
+        self.now_s = 0.0
+        self.node = 0
+        self.service_s = 0.0
+        self.effects: list[Effect] = []
+        self.timers = Timers()
+        self.queue = AgentQueue()
+        self.agents: dict[str, Agent] = {}
+        self.agent_of_socket: dict[str, Agent] = {}
+        self.visitors: dict[VisitorId, Visitor] = {}
+        self.visitor_of_socket: dict[str, Visitor] = {}
+        self.waiting: dict[VisitorId, Visitor] = {}  # assigned to nobody, by the time they came
+        self.requests: dict[str, Request] = {}
+        self.calls: dict[str, Call] = {}
+        self.outcomes: Counter[str] = Counter()
+        self.default_pools: dict[str, Any] = {}  # by organisation
+        self.pools_of_agent: dict[str, set[str]] = {}
+        self.epoch_offset_s = epoch_offset_s
+        self._node_of: dict[str, int] = {}
+        self._receivers: dict[str, Callable[[str], object]] = {}
+
+    # -- sockets ---------------------------------------------------------------------------------
+
+    def enter(self, socket_id: str) -> None:
+        """A socket has connected to this replica."""
+        self._node_of[socket_id] = self.node
+
+    def leave(self, socket_id: str) -> None:
+        """A socket has left."""
+        self._node_of.pop(socket_id, None)
+
+    def attach(self, socket_id: str, receiver: Callable[[str], object]) -> None:
+        """What goes to this socket goes to a function: somebody inside the simulator."""
+        self._receivers[socket_id] = receiver
+        self.enter(socket_id)
+
+    def is_inside(self, socket_id: str | None) -> bool:
+        """Does the socket belong to somebody inside the simulator?"""
+        return socket_id in self._receivers
+
+    def is_here(self, socket_id: str | None) -> bool:
+        """Is the socket one of this replica's own? It can send to no other."""
+        return socket_id is not None and self._node_of.get(socket_id) == self.node
+
+    def forget_sockets(self) -> None:
+        """This replica has gone with all its sockets; in Redis nothing is changed by that.
+
+        Those who are inside the simulator connect again at once.
+        """
+        for socket_id, node in list(self._node_of.items()):
+            if node == self.node and socket_id not in self._receivers:
+                del self._node_of[socket_id]
+
+    def send(self, socket_id: str | None, packet: str) -> None:
+        """Send to a socket; what is for another replica's is lost, as it is in the real server."""
+        if not self.is_here(socket_id):
+            return
+        assert socket_id is not None
+        receiver = self._receivers.get(socket_id)
+        if receiver is not None:
+            receiver(packet)
+        else:
+            self.effects.append(Send(socket_id, packet))
+
+    def refuse(self, socket_id: str, code: str, message: str) -> None:
+        """Send the event ``error``."""
+        self.send(socket_id, packets.error(code, message))
+
+    def kick(self, socket_id: str) -> None:
+        """Make a socket leave."""
+        self.effects.append(Kick(socket_id))
+
+    # -- time and names --------------------------------------------------------------------------
+
+    @property
+    def epoch_ms(self) -> int:
+        """Milliseconds since 1970, as JavaScript's ``Date.now()``."""
+        return int((self.epoch_offset_s + self.now_s) * 1000)
+
+    def after(self, delay_s: float, function: Callable[..., object], *arguments: Any) -> Timer:
+        """Call a function later, on behalf of this replica."""
+        return self.timers.at(self.now_s + delay_s, self.node, function, *arguments)
+
+    def new_id(self, kind: str) -> str:
+        """``KIND_<ms>_<7 base36>``."""
+        tail = "".join(self.random.choices(_BASE36, k=7))
+        return f"{kind}_{self.epoch_ms}_{tail}"
+
+    # -- figures ---------------------------------------------------------------------------------
+
+    @property
+    def agent_count(self) -> int:
+        """Agents known, offline ones included."""
+        return len(self.agents)
+
+    @property
+    def online_agent_count(self) -> int:
+        """Agents that are not offline."""
+        return sum(agent.status != "offline" for agent in self.agents.values())
+
+    @property
+    def visitor_count(self) -> int:
+        """Visitors registered, waiting ones included."""
+        return len(self.visitors)
+
+    @property
+    def simulation_count(self) -> int:
+        """Visitors in the lists of agents."""
+        return sum(len(agent.listed) for agent in self.agents.values())

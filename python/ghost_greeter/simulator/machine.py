@@ -1,0 +1,217 @@
+"""The signaling server as a state machine: (time, replica, socket, event) in, packets out. No I/O.
+
+What it does for each event stands in the module of its subject; here is only who gets which event,
+and when: with Redis, or with a fault, an event is handled some time after it has come, those of one
+socket in their order.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ghost_greeter.simulator.agents import Agents
+from ghost_greeter.simulator.assignment import Assignment
+from ghost_greeter.simulator.builtin import Behaviour, BuiltInAgents
+from ghost_greeter.simulator.calls import Calls
+from ghost_greeter.simulator.core import Core, Effect, Send
+from ghost_greeter.simulator.faults import Faults
+from ghost_greeter.simulator.limits import EventLimits
+from ghost_greeter.simulator.reconnect import Reconnects
+from ghost_greeter.simulator.relay import COBROWSE_EVENTS, Relay
+from ghost_greeter.simulator.service import WRITE_SHARE, round_trips, service_s
+from ghost_greeter.simulator.setup import Setup
+from ghost_greeter.simulator.staleness import Staleness
+from ghost_greeter.simulator.tokens import Tokens
+from ghost_greeter.simulator.visitors import Visitors
+
+__all__ = ["Machine"]
+
+Handler = Callable[[str, list[Any], int | None], None]
+
+DISCONNECT = "disconnect"
+
+
+class Machine:
+    """All replicas of a server over their state.
+
+    Every method returns what is to be sent, in order. What the real server fails on (it logs the
+    exception and goes on) yields nothing.
+
+    :param setup: what kind of server it is.
+    :param now_s: the time now, in seconds on a clock that never goes back.
+    :param epoch_offset_s: what makes seconds since 1970 of that clock's.
+    :param source: where ids and chances come from.
+    :ivar core: the records.
+    """
+
+    def __init__(
+        self,
+        setup: Setup | None = None,
+        *,
+        now_s: float = 0.0,
+        epoch_offset_s: float = 0.0,
+        faults: Faults | None = None,
+        source: random.Random | None = None,
+    ) -> None:
+        self.setup = setup or Setup()
+        self.faults = faults or Faults()
+        self.core = core = Core(self.setup, epoch_offset_s, source or random.Random())
+        core.now_s = now_s
+        self._chance = random.Random(core.random.getrandbits(64))
+        self._busy_until_s: dict[str, float] = {}
+        self._limits = EventLimits(core)
+        assignment = Assignment(core)
+        tokens = Tokens(core)
+        calls = Calls(core, assignment, self._limits, tokens)
+        self._agents = agents = Agents(core, assignment, calls, self._limits)
+        self._visitors = visitors = Visitors(core, assignment, calls, self._limits)
+        relay = Relay(core)
+        self._handlers: dict[str, Handler] = {
+            "visitor:join": visitors.join,
+            "agent:login": agents.login,
+            "agent:back": agents.back,
+            "agent:away": agents.away,
+            "agent:status": agents.status,
+            "heartbeat": agents.heartbeat,
+            "call:request": calls.request,
+            "call:cancel": calls.cancel,
+            "call:accept": calls.accept,
+            "call:reject": calls.reject,
+            "call:end": calls.end,
+            "call:reconnect": Reconnects(core, calls, tokens, visitors).reconnect,
+            "webrtc:signal": relay.signal,
+            **{event: partial(relay.cobrowse, event) for event in COBROWSE_EVENTS},
+            DISCONNECT: self._left,
+        }
+        for core.node in range(self.setup.replicas):  # each looks after the agents by itself
+            Staleness(core).start()
+            if self.setup.redis:
+                calls.watch.start_polling()
+        core.node = 0
+
+    def add_agents(self, count: int, behaviour: Behaviour | None = None) -> list[Effect]:
+        """Have agents inside the simulator, see :class:`BuiltInAgents`."""
+
+        def act(socket_id: str, event: str, args: list[Any]) -> None:
+            self._handlers[event](socket_id, args, None)
+
+        BuiltInAgents(self.core, act, count, behaviour)
+        return self._done()
+
+    @property
+    def events(self) -> list[str]:
+        """The events that it handles; all others are ignored."""
+        return [event for event in self._handlers if event != DISCONNECT]
+
+    def connected(self, now_s: float, node: int, socket_id: str) -> None:
+        """A socket has connected to a replica."""
+        self._begin(now_s, node)
+        self.core.enter(socket_id)
+
+    def handle(
+        self,
+        now_s: float,
+        node: int,
+        socket_id: str,
+        event: str,
+        args: list[Any],
+        ack_id: int | None = None,
+    ) -> list[Effect]:
+        """An event has come.
+
+        :param args: its arguments; one that is missing is JavaScript's undefined.
+        :param ack_id: the id that the client wants it acknowledged under.
+        """
+        if event not in self._handlers or (self.setup.redis and self.faults.redis_down):
+            return []
+        self._begin(now_s, node)
+        self._take(socket_id, event, args, ack_id)
+        return self._done()
+
+    def left(self, now_s: float, node: int, socket_id: str) -> list[Effect]:
+        """A socket has left its namespace, or is gone."""
+        self._begin(now_s, node)
+        self.core.leave(socket_id)
+        self._take(socket_id, DISCONNECT, [], None)
+        return self._done()
+
+    def crashed(self, node: int) -> None:
+        """A replica has gone without a word. In Redis everything stays as it was."""
+        self._begin(self.core.now_s, node)
+        self.core.forget_sockets()
+
+    @property
+    def next_due_s(self) -> float | None:
+        """When :meth:`advance` has something to do; None for never."""
+        return self.core.timers.next_due_s
+
+    def advance(self, now_s: float) -> list[Effect]:
+        """Do what is due by now, each thing at its own time."""
+        core = self.core
+        while (due := core.timers.pop(now_s)) is not None:
+            timer, function, arguments = due
+            self._begin(timer.due_s, timer.node)
+            function(*arguments)
+        return self._done()
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _begin(self, now_s: float, node: int) -> None:
+        self.core.now_s = now_s
+        self.core.node = node
+        self.core.service_s = 0.0
+        self._limits.overrides = self.faults.rate_limits
+
+    def _done(self) -> list[Effect]:
+        effects, self.core.effects = self.core.effects, []
+        if self.faults.drop > 0:
+            return [effect for effect in effects if not self._is_dropped(effect)]
+        return effects
+
+    def _is_dropped(self, effect: Effect) -> bool:
+        if not isinstance(effect, Send):
+            return False
+        packet = effect.packet
+        name = packet[4 : packet.index('"', 4)] if packet.startswith('42["') else packet[:2]
+        dropped = self.faults.drops(name, self._chance)
+        if dropped:
+            self.core.outcomes["dropped"] += 1
+        return dropped
+
+    def _take(self, socket_id: str, event: str, args: list[Any], ack_id: int | None) -> None:
+        """Handle the event, now or when its time has come."""
+        core = self.core
+        delay_s, service = self._delays_s(event)
+        due_s = max(core.now_s + delay_s, self._busy_until_s.get(socket_id, 0.0))
+        if due_s <= core.now_s:
+            self._run(socket_id, event, args, ack_id, service)
+            return
+        self._busy_until_s[socket_id] = due_s
+        wait_s = due_s - core.now_s
+        core.after(wait_s, self._run, socket_id, event, args, ack_id, service)
+
+    def _run(
+        self, socket_id: str, event: str, args: list[Any], ack_id: int | None, service: float
+    ) -> None:
+        self.core.service_s = service
+        self._handlers[event](socket_id, args, ack_id)
+
+    def _delays_s(self, event: str) -> tuple[float, float]:
+        """Until the event is handled, and how long that takes."""
+        delay_s, service = self.faults.event_s(event, self._chance), 0.0
+        if self.setup.redis:
+            service = service_s(event, self._chance)
+            service += self.faults.redis_s(round_trips(event), self._chance)
+            delay_s += service * (1 - WRITE_SHARE if event in _WRITES_LATER else 1)
+        return delay_s, service
+
+    def _left(self, socket_id: str, _args: list[Any], _ack_id: int | None) -> None:
+        self._busy_until_s.pop(socket_id, None)
+        self._visitors.left(socket_id)
+        self._agents.left(socket_id)
+
+
+_WRITES_LATER = ("visitor:join", DISCONNECT)
