@@ -131,7 +131,7 @@ def test_an_error_that_ghostcore_raises_is_told_with_the_line_of_the_script(
 def test_a_folder_whose_name_begins_like_ghostcores_is_not_taken_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ghostcore.cli.scripts._OWN", f"{tmp_path / 'ghostcore'}/")
+    monkeypatch.setattr("ghostcore.cli.scripts.OWN", f"{tmp_path / 'ghostcore'}/")
     (tmp_path / "ghostcore-scripts").mkdir()
     path = written(tmp_path / "ghostcore-scripts", "\nundefined_name\n")
     assert failure(path).startswith(f"{path}:2: ")
