@@ -1,6 +1,7 @@
 # make run    a first run: builds, then a short connections and widget phase against the simulator
 # make test   every test that needs no root: builds, installs what the tests need, runs them
 # make bench  speed and memory, beside k6 in the same run
+# make instructions  what a message and a connect cost, against benches/instructions/accepted.json
 # make fuzz   ten million random frames against a reference, in a sanitized copy of the tree
 # make lint   ruff and mypy
 # make wheel  the wheel, into dist/
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := setup.py pyproject.toml $(wildcard ghostcore/*.pyx ghostcore/*.pxi ghostcore/*.pxd)
 
-.PHONY: build run test test-full bench fuzz lint wheel clean
+.PHONY: build run test test-full bench instructions fuzz lint wheel clean
 .DELETE_ON_ERROR:
 
 build: $(VENV)/built
@@ -50,6 +51,9 @@ lint: $(VENV)/test
 
 bench: $(VENV)/test
 	$(BIN)/python -m benches
+
+instructions: $(VENV)/test
+	$(BIN)/python -m benches.instructions
 
 fuzz: $(VENV)/test
 	rm -rf build/fuzz && mkdir -p build/fuzz
