@@ -121,7 +121,7 @@ def report(counts: dict[str, int], console: Console) -> int:
             f"{guard.TOLERANCE:.0%}:\n  " + "\n  ".join(strange)
         )
     verdicts = {one.verdict for one in judged}
-    if "less" in verdicts:
+    if "less" in verdicts and not strange:
         console.print("Less than accepted: store it with python -m benches.instructions --accept")
     if verdicts & {"more", "new"}:
         console.print(
