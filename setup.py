@@ -31,7 +31,8 @@ if SANITIZE:
     # Optimised further, the checks take gcc three minutes and find no more.
     # With -fwrapv, which comes with Python's own flags, no signed overflow would be an error.
     compile_args = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv"]
-    link_args = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    checks = "address,undefined,float-cast-overflow,float-divide-by-zero"
+    link_args = [f"-fsanitize={checks}", "-fno-sanitize-recover=all"]
     compile_args += link_args
 macros = [("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")] if COVERAGE else []
 if DEBUG or SANITIZE:

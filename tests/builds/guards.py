@@ -28,6 +28,7 @@ MISTAKES = {
         "memory_after_free()": "heap-use-after-free",
         "object_after_its_end()": "heap-use-after-free",
         "sum_over_int64(1 << 62)": "signed integer overflow",
+        "int64_of(1e30)": "1e+30 is outside the range",
         "shift_by_too_much(77)": "shift exponent 77 is too large",
     },
 }

@@ -48,5 +48,9 @@ def object_after_its_end():
     return (<Owner>kept).value
 
 
+def int64_of(double value):
+    return <int64_t>value
+
+
 def shift_by_too_much(int bits):
     return 1 << bits
