@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import filecmp
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -26,8 +27,8 @@ OURS = (".so", ".pyc")
 """What a copy makes itself."""
 
 TESTS = ("tests/unit", "tests/property", "tests/fuzz", "tests/integration")
-ELSEWHERE = tuple(f"tests/unit/test_{name}.py" for name in ("benches", "instructions", "builds"))
-"""Of things that a copy has not."""
+ELSEWHERE = re.compile(r"^(?:from|import) (?:benches|tests\.builds)\b", re.MULTILINE)
+"""Tests of the benches and of this program: they run another time, or what a copy has not."""
 
 PYTEST = ("-m", "pytest", "-q", "-n", "3", "--dist", "loadfile", "-o", "timeout=300")
 
@@ -170,6 +171,16 @@ def run(build: Build, arguments: Sequence[str]) -> int:
     return code
 
 
+def ignored(root: Path) -> list[str]:
+    """Options of pytest for the tests that are not for a copy."""
+    return [
+        f"--ignore={path.relative_to(root)}"
+        for folder in TESTS
+        for path in sorted((root / folder).rglob("test_*.py"))
+        if ELSEWHERE.search(path.read_text())
+    ]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.builds", description=__doc__)
     parser.add_argument("build", choices=BUILDS)
@@ -177,8 +188,7 @@ def main() -> int:
     options = parser.parse_args()
     build = BUILDS[options.build]
     make(build)
-    tests = [*PYTEST, *TESTS, *(f"--ignore={path}" for path in ELSEWHERE)]
-    return run(build, options.arguments or tests)
+    return run(build, options.arguments or [*PYTEST, *TESTS, *ignored(ROOT)])
 
 
 if __name__ == "__main__":

@@ -85,6 +85,14 @@ def test_other_switches_or_tools_make_a_copy_anew(
     assert not made.exists()
 
 
+def test_what_a_copy_has_not_is_not_tested_there() -> None:
+    left_out = command.ignored(ROOT)
+    assert {"--ignore=tests/unit/test_builds.py", "--ignore=tests/unit/test_benches.py"} <= {
+        *left_out
+    }
+    assert not any("/test_timers.py" in option for option in left_out)
+
+
 @pytest.mark.parametrize(("build", "guarded"), [("", False), ("debug", True)])
 def test_a_build_that_guards_nothing_is_told_so(tmp_path: Path, build: str, guarded: bool) -> None:
     """The probe as the only module of a package, compiled by the project's own setup.py."""
