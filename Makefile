@@ -1,16 +1,22 @@
 # make run    a first run: builds, then a short connections and widget phase against the simulator
 # make test   every test that needs no root: builds, installs what the tests need, runs them
+# make test-debug, make test-sanitized   most tests again, on builds that catch what C lets pass
+# make test-full   these two and the instructions; installs valgrind if it is missing, as root
 # make bench  speed and memory, beside k6 in the same run
-# make fuzz   ten million random frames against a reference, in a sanitized copy of the tree
+# make instructions  what a message and a connect cost, against benches/instructions/accepted.json
+# make fuzz   ten million random frames (FRAMES=) against a reference, on the sanitized build
 # make lint   ruff and mypy
 # make wheel  the wheel, into dist/
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FRAMES ?= 10000000
+SEED ?= 1
 SOURCES := setup.py pyproject.toml $(wildcard ghostcore/*.pyx ghostcore/*.pxi ghostcore/*.pxd)
 
-.PHONY: build run test test-full bench fuzz lint wheel clean
+.PHONY: build run test test-debug test-sanitized test-full valgrind bench instructions fuzz lint \
+	wheel clean
 .DELETE_ON_ERROR:
 
 build: $(VENV)/built
@@ -41,7 +47,23 @@ run: build
 test: $(VENV)/test lint
 	$(BIN)/python -m pytest tests -n 3 --dist loadfile
 
-test-full: test
+# Copies of the tree in build/debug and build/sanitized: see tests/builds.
+test-debug: $(VENV)/test
+	$(BIN)/python -m tests.builds debug
+
+test-sanitized: $(VENV)/test
+	$(BIN)/python -m tests.builds sanitized
+
+test-full: valgrind
+	$(MAKE) test-debug
+	$(MAKE) test-sanitized
+	$(MAKE) instructions
+
+valgrind:
+	@command -v valgrind > /dev/null || { \
+		test "$$(id -u)" = 0 || { echo "valgrind is missing: install it, or run this as root"; exit 1; }; \
+		command -v apt-get > /dev/null || { echo "valgrind is missing, and there is no apt-get"; exit 1; }; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq valgrind; }
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .
@@ -51,13 +73,11 @@ lint: $(VENV)/test
 bench: $(VENV)/test
 	$(BIN)/python -m benches
 
+instructions: $(VENV)/test
+	$(BIN)/python -m benches.instructions
+
 fuzz: $(VENV)/test
-	rm -rf build/fuzz && mkdir -p build/fuzz
-	tar -c --exclude='*.so' setup.py pyproject.toml README.md ghostcore python tests | tar -x -C build/fuzz
-	cd build/fuzz && GHOSTCORE_SANITIZE=1 $(CURDIR)/$(BIN)/python setup.py -q build_ext --inplace
-	cd build/fuzz && LD_PRELOAD=$$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
-		UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 PYTHONPATH=.:python \
-		$(CURDIR)/$(BIN)/python -m tests.fuzz.frames --frames 10000000 --seed 1
+	$(BIN)/python -m tests.builds sanitized -m tests.fuzz.frames --frames $(FRAMES) --seed $(SEED)
 
 wheel: $(VENV)/built
 	$(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .

@@ -73,6 +73,7 @@ cdef class Hub:
         c_close(self._epoll_fd)
         self._epoll_fd = -1
 
+    @cython.overflowcheck(False)
     cdef uint32_t _next_mask(self) noexcept:
         # SplitMix64, seeded by the system.
         cdef uint64_t z

@@ -6,6 +6,7 @@ share, and only the begin of a frame that has not come whole is kept. What a sce
 frame of its connection is being handled goes out in one send(2) when all that had come is handled.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject

@@ -17,6 +17,7 @@ from libc.stdlib cimport calloc, free
 
 from ghostcore._varint cimport (
     Cursor,
+    bytes_left,
     get_byte,
     get_count,
     get_double,
@@ -384,7 +385,7 @@ cdef class Histogram:
             found.count += count
             cells -= 1
         if source.at != source.end:
-            raise ValueError(f"corrupt histogram: {source.end - source.at} bytes after its end")
+            raise ValueError(f"corrupt histogram: {bytes_left(&source)} bytes after its end")
         if found.count:
             found._check(<int>index)
         return found

@@ -1,6 +1,7 @@
 """Integers of variable length (LEB128), inline: written to a bytearray, read with every length
 checked. Signed values go through zigzag, so that small negative ones stay short."""
 
+cimport cython
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.string cimport memcpy
 
@@ -10,12 +11,17 @@ cdef struct Cursor:
     const unsigned char *end
 
 
+@cython.overflowcheck(False)    # the sign goes to the lowest bit
 cdef inline uint64_t zigzag(int64_t value) noexcept nogil:
     return (<uint64_t>value << 1) ^ <uint64_t>(value >> 63)
 
 
 cdef inline int64_t unzigzag(uint64_t value) noexcept nogil:
     return <int64_t>(value >> 1) ^ -<int64_t>(value & 1)
+
+
+cdef inline size_t bytes_left(Cursor *source) noexcept nogil:
+    return <size_t>source.end - <size_t>source.at
 
 
 cdef inline int put_varint(bytearray out, uint64_t value) except -1:
@@ -58,7 +64,7 @@ cdef inline int64_t get_count(Cursor *source) except -1:
 
 cdef inline double get_double(Cursor *source) except? -1.0:
     cdef double value
-    if source.end - source.at < 8:
+    if bytes_left(source) < 8:
         raise ValueError("corrupt data: it ends too early")
     memcpy(&value, source.at, 8)    # the byte order of every platform that picows supports: little
     source.at += 8

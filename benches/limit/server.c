@@ -154,7 +154,8 @@ static int listening(const char *host, int port) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
     if (inet_pton(AF_INET, host, &own.sin_addr) != 1)
         errx(1, "%s is no IPv4 address", host);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (port) /* a free port that is found with it may turn out to be taken */
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (fd < 0 || bind(fd, (struct sockaddr *)&own, sizeof own) || listen(fd, 4096) ||
         getsockname(fd, (struct sockaddr *)&own, &size))
         err(1, "cannot listen on %s:%d", host, port);

@@ -1,0 +1,130 @@
+"""Runs a workload under callgrind and reads what it counted."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from contextlib import ExitStack
+from pathlib import Path
+
+from benches.instructions.workloads import WORKLOADS
+from ghostcore.testing import ServerProcess
+
+__all__ = ["OUT", "MissingTool", "count_functions", "count_unit"]
+
+ROOT = Path(__file__).parent.parent.parent
+OUT = ROOT / "build" / "instructions"
+TIMEOUT_S = 300
+
+_INSTALL = (
+    "install it (Debian, Ubuntu: apt-get install valgrind; Fedora: dnf install valgrind "
+    "valgrind-devel), or run make test-full as root"
+)
+_FUNCTION = re.compile(r"\s*([\d,]+)\s+\S.*:([^:\[]+?)(?: \[(.*)\])?$")
+
+
+class MissingTool(Exception):
+    """A program that is needed is not there; the text says how to get it."""
+
+
+def _control() -> Path:
+    """The library of ``control.c``, compiled."""
+    if shutil.which("valgrind") is None:
+        raise MissingTool(f"valgrind is missing: {_INSTALL}")
+    OUT.mkdir(parents=True, exist_ok=True)
+    library = OUT / "control.so"
+    source = Path(__file__).parent / "control.c"
+    command = ["cc", "-O2", "-shared", "-fPIC", "-o", str(library), str(source)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise MissingTool("a C compiler, cc, is missing: install gcc or clang") from None
+    except subprocess.CalledProcessError as error:
+        if "valgrind/callgrind.h" in error.stderr:
+            raise MissingTool(f"the headers of valgrind are missing: {_INSTALL}") from None
+        raise RuntimeError(f"{' '.join(command)} failed: {error.stderr}") from None
+    return library
+
+
+def total_of(profile: Path) -> int:
+    """Instructions in a profile of callgrind's."""
+    for line in profile.read_text().splitlines():
+        if line.startswith("totals:"):
+            return int(line.split()[1])
+    raise RuntimeError(f"{profile} has no total: callgrind was stopped while it wrote")
+
+
+def count_unit(name: str) -> int:
+    """Instructions of one unit of a workload; leaves ``NAME.few`` and ``NAME.many`` in OUT.
+
+    :raises MissingTool: valgrind or a compiler is not there.
+    :raises RuntimeError: the workload failed; with what it said.
+    """
+    workload, library = WORKLOADS[name], _control()
+    for old in OUT.glob(f"{name}.*"):
+        old.unlink()
+    with ExitStack() as stack:
+        url = stack.enter_context(ServerProcess(workload.server)).url if workload.server else ""
+        command = [
+            *("valgrind", "--tool=callgrind", "--quiet", "--instr-atstart=no"),
+            f"--callgrind-out-file={OUT / name}.out",
+            *(sys.executable, "-m", "benches.instructions.workloads", name, url, str(library)),
+        ]
+        # Without io_uring, which valgrind does not know; with the same hashes each time; and with
+        # the allocator that users have.
+        environment = {**os.environ, "UV_USE_IO_URING": "0", "PYTHONHASHSEED": "0"}
+        environment.pop("PYTHONMALLOC", None)
+        done = subprocess.run(
+            command,
+            check=False,
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+    if done.returncode != 0:
+        raise RuntimeError(f"{name} ended with code {done.returncode}: {done.stderr[-3000:]}")
+    counts = []
+    for number, label in enumerate(("few", "many"), 1):
+        profile = (OUT / f"{name}.out.{number}").replace(OUT / f"{name}.{label}")
+        counts.append(total_of(profile))
+    (OUT / f"{name}.out").unlink()  # what followed the last of the runs
+    return round((counts[1] - counts[0]) / (workload.many - workload.few))
+
+
+def count_functions(name: str, *, inclusive: bool) -> dict[tuple[str, str], float]:
+    """Instructions of a unit by (function, binary), from the profiles that were left.
+
+    :param inclusive: with what the function called. A function that calls itself through others
+        counts more than once then, the interpreter above all.
+    """
+    workload = WORKLOADS[name]
+    few, many = (
+        _functions(OUT / f"{name}.{label}", inclusive=inclusive) for label in ("few", "many")
+    )
+    units = workload.many - workload.few
+    return {key: (many.get(key, 0) - few.get(key, 0)) / units for key in many.keys() | few.keys()}
+
+
+def _functions(profile: Path, *, inclusive: bool) -> dict[tuple[str, str], int]:
+    command = [
+        *("callgrind_annotate", "--threshold=100", "--show-percs=no", "--auto=no"),
+        *(f"--inclusive={'yes' if inclusive else 'no'}", str(profile)),
+    ]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    counts: dict[tuple[str, str], int] = defaultdict(int)
+    binaries: dict[str, str] = {}
+    lines = [found for line in done.stdout.splitlines() if (found := _FUNCTION.match(line))]
+    for _, function, binary in (line.groups() for line in lines):
+        if binary:
+            binaries[function] = Path(binary).name.partition(".")[0]
+    # What was inlined from a header stands in a line of its own, without a binary.
+    for instructions, function, _ in (line.groups() for line in lines):
+        key = (function, binaries.get(function, ""))
+        counts[key] += int(instructions.replace(",", ""))
+    return counts
