@@ -189,7 +189,7 @@ def leave_out_the_clock(before_report: Callable[[], None]) -> None:
         before_report()
         report(*arguments, **options)
 
-    worker.Worker._report = last_report  # type: ignore[method-assign, assignment]
+    worker.Worker._report = last_report  # type: ignore[method-assign]
 
 
 def main(arguments: list[str]) -> None:

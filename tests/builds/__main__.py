@@ -26,7 +26,25 @@ COPIED = ("setup.py", "pyproject.toml", "README.md", "ghostcore", "python", "doc
 OURS = (".so", ".pyc")
 """What a copy makes itself."""
 
-TESTS = ("tests/unit", "tests/property", "tests/fuzz", "tests/integration")
+TESTS = (
+    "tests/unit",
+    "tests/property",
+    "tests/fuzz",
+    "tests/integration/test_compression.py",
+    "tests/integration/test_floods.py",
+    "tests/integration/test_rfc6455.py",
+)
+PURE = (
+    "tests/unit/cli",
+    "tests/unit/load",
+    "tests/unit/report",
+    "tests/property/test_arrivals_properties.py",
+    "tests/property/test_closed_properties.py",
+    "tests/property/test_open_properties.py",
+    "tests/property/test_quantiles_properties.py",
+)
+"""Of Python alone, and slow in a build like these."""
+
 ELSEWHERE = re.compile(r"^(?:from|import) (?:benches|tests\.builds)\b", re.MULTILINE)
 """Tests of the benches and of this program: they run another time, or what a copy has not."""
 
@@ -173,12 +191,13 @@ def run(build: Build, arguments: Sequence[str]) -> int:
 
 def ignored(root: Path) -> list[str]:
     """Options of pytest for the tests that are not for a copy."""
-    return [
-        f"--ignore={path.relative_to(root)}"
+    elsewhere = (
+        str(path.relative_to(root))
         for folder in TESTS
         for path in sorted((root / folder).rglob("test_*.py"))
         if ELSEWHERE.search(path.read_text())
-    ]
+    )
+    return [f"--ignore={path}" for path in (*PURE, *elsewhere)]
 
 
 def main() -> int:
