@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+
+import pytest
 
 from ghostcore.execution.collector import THRESHOLDS, quiet_collector
+
+
+@pytest.fixture(autouse=True)
+def nothing_frozen() -> Iterator[None]:
+    """As in a program of its own: the test run has frozen what tests share."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
 
 
 def test_it_is_tuned_inside_and_restored_after() -> None:
