@@ -10,9 +10,11 @@ from hypothesis import settings
 
 from ghostcore.testing.leaks import assert_no_leaks
 
-# A busy machine is no failure: hypothesis would time each example.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# A busy machine is no failure, and the same tree has the same result everywhere. To look for new
+# examples: --hypothesis-profile=search.
+settings.register_profile("search", deadline=None)
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.load_profile("same")
 
 
 def pytest_collection_finish() -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from stage import Stage, Told
 
@@ -167,6 +167,18 @@ class Watched:
 )
 @settings(max_examples=250, deadline=None)
 @given(script=steps, everybody_is_there=st.booleans())
+@example(
+    # A queued call that rings after another's end has no time-out, and both its sides go.
+    script=[
+        ("asks", "v0", "a0"),
+        ("wait", 15.2),
+        ("accepts", "a0", 0),
+        ("asks", "v1", "a1"),
+        ("leaves", "v0"),
+        ("wait", 1.0),
+    ],
+    everybody_is_there=True,
+)
 def test_whatever_happens(
     mode: str,
     replicas: int,

@@ -205,9 +205,11 @@ class Calls:
             self._ring(self._new_request(visitor, other, ring_s, again=True), timed=True)
 
     def forget_queued(self, agent: Agent) -> None:
-        """The agent does not exist any more: what waits for it will never ring."""
+        """The agent does not exist any more: what waits for it will never ring, and what rings
+        there for ever (as queued calls do after a call's end) will never be answered."""
         for request in list(agent.pending.values()):
-            if not request.rings:
+            rings_out = request.ring_timer is not None or request.ring_end_s is not None
+            if not (request.rings and rings_out):
                 self._expire(request)
 
     # -- inside ----------------------------------------------------------------------------------
