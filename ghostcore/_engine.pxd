@@ -122,6 +122,8 @@ cdef class Opener(Waiter):
     cdef object _attempt
     cdef int64_t _limit_ns
 
+    cdef int _break(self, fault) except -1
+
 
 cdef class DispatchingSession(Session):
     pass

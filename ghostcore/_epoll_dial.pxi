@@ -44,9 +44,12 @@ cdef class EpollOpener(Opener):
             link._opener = self
             try:
                 return link._dial(address)
-            except OSError as error:
+            except (OSError, UsageError) as error:
                 self._give_up()
-                failure = error
+                # That the source is of another family than one of the addresses matters only if no
+                # other was refused.
+                if failure is None or isinstance(error, OSError):
+                    failure = error
             except BaseException:
                 self._give_up()
                 raise

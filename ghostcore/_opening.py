@@ -62,7 +62,10 @@ class Observer(Protocol):
         """An operation was answered after that time."""
 
     def trend(self, metric: Any) -> TrendRecorder | None:
-        """Where code in C records such operations by itself; None: nowhere."""
+        """Where code in C records such operations by itself; None: nowhere.
+
+        :raises UsageError: the metric is no Trend.
+        """
         ...
 
     def failed(self, metric: Any, late_ns: int = -1) -> None:
@@ -185,9 +188,8 @@ class Opening(Generic[SessionT]):
         metric: Any = None,
     ) -> None:
         if target.secure:
-            _dial.tls_context(
-                options.ssl, options.insecure
-            )  # what is wrong with it is told at once
+            # What is wrong with it is told at once.
+            _dial.tls_context(options.ssl, options.insecure)
         self._target = target
         self._options = options
         self._observer = observer
@@ -216,6 +218,8 @@ class Opening(Generic[SessionT]):
 
     def _begin(self) -> SessionT:
         engine = engine_of(asyncio.get_running_loop())
+        if self._metric is not None:
+            self._observer.trend(self._metric)  # one that is no Trend is refused before the dial
         self._observer.dialing()
         session = self._make(engine, self._options, self._observer, engine.now_ns())
         self._late_ns = self._observer.begun(session.dialed_ns, "ws_connecting", self._metric)
@@ -273,13 +277,12 @@ class Opening(Generic[SessionT]):
         loop = session.engine.loop
         try:
             async with asyncio.timeout(self._options.timeout_ns / 1e9):
+                since_ns = session.dialed_ns
                 if self._options.proxy is None:
                     addresses = await self._look_up(session)
                     since_ns = session.engine.now_ns()
-                    session.progress = "tcp"
-                else:
-                    since_ns = session.dialed_ns
-                    session.progress = "tcp"
+                session.progress = "tcp"
+                if self._options.proxy is not None:
                     sock = await dial_through(
                         self._options.proxy, loop, self._target, self._source(session)
                     )

@@ -191,14 +191,21 @@ cdef class Opener(Waiter):
 
     def upgraded(self, int64_t tcp_ns) -> None:
         """The 101 has come, and the link is the session's."""
-        self._attempt.upgraded(self._session, tcp_ns)
-        self._session.begin_handshake(self)
+        try:
+            self._attempt.upgraded(self._session, tcp_ns)
+            self._session.begin_handshake(self)
+        except Exception as fault:
+            self._break(fault)
 
     def set_result(self, value) -> None:
         """What must follow the 101 has come."""
         if self._state == WAITER_PENDING:
-            self._attempt.ready(self._session)
-            self.complete(self._session)
+            try:
+                self._attempt.ready(self._session)
+            except Exception as fault:
+                self._break(fault)
+            else:
+                self.complete(self._session)
 
     def set_error(self, error) -> None:
         if self._state == WAITER_PENDING:
@@ -207,6 +214,11 @@ cdef class Opener(Waiter):
             except Exception as fault:
                 error = fault
             self.fail(error)
+
+    cdef int _break(self, fault) except -1:
+        """Whoever records the attempt failed: that is raised, now and not at the deadline."""
+        self._session.abort()
+        return self.fail(fault)
 
     cdef int detach(self) except -1:
         self._attempt.not_ready(self._session, CancelledError())

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import uvloop
 
 import ghostcore
-from ghostcore import ClosedByPeer, UsageError
+from ghostcore import ClosedByPeer, UsageError, _dial, connect
 from ghostcore._engine import live_sessions
 from ghostcore._opening import NullObserver
 from ghostcore._options import Options
+from ghostcore.errors import EngineError
 from ghostcore.testing import EchoServer, SocketIOServer
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -413,5 +416,43 @@ def test_handlers_under_way_end_with_the_session(run: Any) -> None:
                 await session.wait_for("never")
             await until(lambda: len(state) == 2 and not session.is_linked)
             assert state == ["begun", "ended"]
+
+    run(main())
+
+
+class Faulty(NullObserver):
+    """Whoever records fails."""
+
+    def opened(self, *_: Any) -> None:
+        raise EngineError("the books are closed")
+
+
+@pytest.mark.parametrize("link", ["epoll", "picows"])
+def test_a_fault_in_recording_is_raised_at_once(run: Any, link: Any) -> None:
+    async def main() -> None:
+        async with EchoServer() as server:
+            with pytest.raises(EngineError, match="the books"):
+                await asyncio.wait_for(
+                    connect(server.url, observer=Faulty(), link=link, timeout=60), 20
+                )
+
+    run(main())
+
+
+def test_a_source_of_another_family_leaves_out_the_addresses_that_it_cannot_reach(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with EchoServer() as server:
+            port = urlsplit(server.url).port
+            v6 = (socket.AF_INET6, ("::1", port, 0, 0))
+            v4 = (socket.AF_INET, ("127.0.0.1", port))
+            found = [v6, v4]
+            monkeypatch.setattr(_dial, "known_addresses", lambda *_: found)
+            async with connect(server.url, local_address="127.0.0.9") as session:
+                assert session.is_open
+            found = [v6]
+            with pytest.raises(UsageError, match="another family"):
+                await connect(server.url, local_address="127.0.0.9")
 
     run(main())

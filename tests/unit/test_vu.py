@@ -99,6 +99,9 @@ class Recording:
     def cut_off(self, metric: Any, elapsed_ns: int, cause: str, late_ns: int = -1) -> None:
         self.cut.append((metric, cause))
 
+    def trend(self, metric: Any) -> None:
+        return None
+
     def cancel_cause(self) -> str:
         return "end"
 

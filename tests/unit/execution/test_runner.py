@@ -384,3 +384,14 @@ def test_more_users_than_files_are_refused_with_the_number_that_fits() -> None:
 
     with pytest.raises(InvalidPlan, match=r"at most [0-9]+ users fit"):
         ghostcore.run(one)
+
+
+def test_a_metric_that_is_no_trend_is_refused_before_the_dial() -> None:
+    @scenario(load=PerVUIterations(1, 1))
+    async def one(vu: VU) -> None:
+        await vu.connect("ws://127.0.0.1:1", metric=C)
+
+    result = run_it(one)
+    assert result.exit_code == 107
+    assert "c is no Trend" in result.errors[0].samples[0].text
+    assert result.metrics.count_of("ws_sessions") == 0
