@@ -10,7 +10,7 @@ one that is as far below asks to be stored::
 
     python -m benches.instructions                            # all of them, about a minute
     python -m benches.instructions --only connect_epoll       # one
-    python -m benches.instructions --accept                   # store what was measured
+    python -m benches.instructions --accept                   # store the lowest of all layouts
 
 Counts belong to an interpreter, a compiler and a few packages. Where these are not those of
 ``accepted.json`` the table says which differ, and ``FOREIGN_TOLERANCE`` is what is allowed.

@@ -152,6 +152,29 @@ def test_without_its_headers_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_pat
         callgrind.count_unit("sleep")
 
 
+@pytest.mark.parametrize(
+    ("counts", "enough", "lowest", "looks"),
+    [
+        ((100, 90), 100, 100, 1),
+        ((103, 101, 99, 98), 100, 99, 3),
+        ((103, 102, 104, 101, 105, 0), 100, 101, 5),
+        ((3, 2, 4, 6, 5, 0), 0, 2, 5),
+    ],
+)
+def test_a_count_too_high_is_taken_again_with_other_layouts(
+    monkeypatch: pytest.MonkeyPatch, counts: tuple[int, ...], enough: int, lowest: int, looks: int
+) -> None:
+    seen: list[int] = []
+
+    def count_unit(name: str, layout: int = 0) -> int:
+        seen.append(layout)
+        return counts[layout]
+
+    monkeypatch.setattr(callgrind, "count_unit", count_unit)
+    assert callgrind.count_lowest("sleep", enough=enough) == lowest
+    assert seen == list(range(looks))
+
+
 def test_a_profile_without_its_end_is_told(tmp_path: Path) -> None:
     profile = tmp_path / "sleep.few"
     profile.write_text("events: Ir\nsummary: 8\n\nfn=(1) main\n1 8\n\ntotals: 1234\n")
