@@ -104,7 +104,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
 def measure_wss(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Users of wss://, at a pace that leaves both sides time for the handshakes."""
     few, many, pace, wait_s = (50, 250, 100, 1.0) if options.quick else (500, 4000, 200, 10.0)
-    kinds = [("picows", many)]
+    kinds = [("epoll", many), ("picows", many)]
     if not options.without_k6:
         kinds.append(("k6", many if options.quick else 2000))
     return [

@@ -33,7 +33,7 @@ IDLE_KIB = {
     ("epoll", "idle_socketio"): 3.5,
     ("picows", "idle"): 8.0,
     ("picows", "idle_socketio"): 9.0,
-    ("picows", "idle_wss"): 40.0,
+    ("epoll", "idle_wss"): 40.0,
 }
 """User-space memory of an idle user."""
 

@@ -38,7 +38,10 @@ cdef class EpollOpener(Opener):
             if self._sock is None:
                 address = self._addresses[0][1]
                 self._addresses = self._addresses[1:]
-            self._link = link = EpollLink.__new__(EpollLink)
+            if self._tls_context is None:
+                self._link = link = EpollLink.__new__(EpollLink)
+            else:
+                self._link = link = TlsLink.__new__(TlsLink)
             link._hub = self._hub
             link._session = self._session
             link._opener = self

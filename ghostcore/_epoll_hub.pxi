@@ -25,12 +25,14 @@ cdef class Hub:
                 Py_DECREF(<object>self._links[fd])
         PyMem_Free(self._links)
         PyMem_Free(self._received)
+        PyMem_Free(self._sealed)
         PyMem_Free(self._corked)
         if self._epoll_fd >= 0:
             c_close(self._epoll_fd)
 
     def open(self, Session session not None, attempt, int64_t limit_ns, int64_t since_ns,
-             list addresses, local_address, upgrade not None, sock=None):
+             list addresses, local_address, upgrade not None, sock=None, tls_context=None,
+             str server_hostname=None):
         """Connect and upgrade; awaiting what is returned gives the session when it is ready.
 
         :param attempt, limit_ns: as for Opener.
@@ -41,6 +43,8 @@ cdef class Hub:
         :param upgrade: the Upgrade to ask for.
         :param sock: a connected socket to use instead of connecting to an address; the link takes its
             descriptor.
+        :param tls_context: SSLContext of a connection by TLS. :param server_hostname: whom the
+            certificate must be for.
         """
         cdef EpollOpener op = EpollOpener.__new__(EpollOpener)
         op._queue = self.engine.timers
@@ -54,6 +58,8 @@ cdef class Hub:
         op._upgrade = upgrade
         op._request = upgrade.request
         op._sock = sock
+        op._tls_context = tls_context
+        op._server_hostname = server_hostname
         return op
 
     def close(self) -> None:

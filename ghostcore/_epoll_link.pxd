@@ -1,4 +1,4 @@
-"""The link for ws:// on Linux: sockets of our own on an epoll descriptor of our own."""
+"""The link for Linux: sockets of our own on an epoll descriptor of our own."""
 
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -9,6 +9,7 @@ from ghostcore._link cimport Engine, Link
 
 cdef enum LinkState:
     LINK_CONNECTING     # connect(2) is under way
+    LINK_SECURING       # the TLS handshake is under way
     LINK_UPGRADING      # the request is out, the answer is not whole
     LINK_OPEN
     LINK_CLOSING        # what is buffered is sent, then our end of the stream; no more is handed out
@@ -25,6 +26,7 @@ cdef class Hub:
     cdef uint32_t _generation
     cdef uint64_t _mask_state
     cdef char *_received
+    cdef char *_sealed              # what TLS links received, until their TLS has taken it
     cdef char *_corked              # frames that the link in _corking sent while it was read
     cdef Py_ssize_t _corked_size
     cdef Py_ssize_t _corked_capacity
@@ -58,9 +60,12 @@ cdef class EpollLink(Link):
 
     cdef int _dial(self, object address) except -1
     cdef bint _ask(self) except -1
+    cdef bytes _opening(self)
+    cdef int _asked(self, int64_t now_ns) except -1
     cdef int _watch(self, uint32_t events) except -1
     cdef int _connected(self) except -1
     cdef int _readable(self) except -1
+    cdef Py_ssize_t _take(self, char *into, Py_ssize_t room) except? -2
     cdef int _consume(self, const char *data, Py_ssize_t size) except -1
     cdef Py_ssize_t _frames(self, const char *data, Py_ssize_t size, Py_ssize_t *wanted) except -1
     cdef Py_ssize_t _answer(self, const char *data, Py_ssize_t size) except -1
@@ -76,12 +81,31 @@ cdef class EpollLink(Link):
     cdef void _shut(self) noexcept
 
 
+cdef class TlsLink(EpollLink):
+    """TLS between the socket and the frames."""
+    cdef object _tls                # SSLObject over the two
+    cdef object _incoming
+    cdef object _outgoing
+    cdef bytes _hello               # until it is sent
+    cdef bytes _unsealed            # what TLS did not take for sending, since it must read first
+    cdef bint _drained
+
+    cdef bint _shake(self) except -1
+    cdef int _secured(self) except -1
+    cdef int _unseal(self) except -1
+    cdef int _seal(self, const char *data, Py_ssize_t size) except -1
+    cdef int _send_sealed(self) except -1
+    cdef int _answer_sealed(self) except -1
+
+
 cdef class EpollOpener(Opener):
     """Dials before it waits for the upgrade."""
     cdef Hub _hub
     cdef EpollLink _link            # until the upgrade is done
     cdef list _addresses            # (family, address): those that are still to be tried
     cdef object _local_address
+    cdef object _tls_context        # None: no TLS
+    cdef str _server_hostname
     cdef object _sock
     cdef bytes _request
     cdef object _upgrade

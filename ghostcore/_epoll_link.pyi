@@ -1,4 +1,5 @@
 import socket
+import ssl
 from typing import Any, TypeVar
 
 from ghostcore._engine import Attempt, Opener, Session
@@ -26,5 +27,7 @@ class Hub:
         local_address: str | None,
         upgrade: Upgrade,
         sock: socket.socket | None = None,
+        tls_context: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
     ) -> EpollOpener[SessionT]: ...
     def close(self) -> None: ...

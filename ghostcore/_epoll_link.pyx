@@ -1,14 +1,17 @@
-"""The link for ws:// on Linux: sockets of our own on an epoll descriptor of our own.
+"""The link for Linux: sockets of our own on an epoll descriptor of our own.
 
 The event loop watches one descriptor, the hub's, whatever the number of connections. An idle
 connection is a socket and an object of some 200 bytes: bytes are received into one buffer that all
 share, and only the begin of a frame that has not come whole is kept. What a scenario sends while a
 frame of its connection is being handled goes out in one send(2) when all that had come is handled.
+TLS is a layer of it, between the socket and the frames (_epoll_tls.pxi).
 """
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.errno cimport EAGAIN, EINPROGRESS, EINTR, errno
@@ -33,6 +36,7 @@ from ghostcore._vitals cimport Vitals
 
 import os
 import sys
+from ssl import MemoryBIO, SSLError, SSLWantReadError
 
 from ghostcore._upgrade import MAX_BODY_BYTES, MAX_HEAD_BYTES
 from ghostcore.errors import ClosedByPeer, ConnectFailed, EngineError, UsageError
@@ -193,24 +197,30 @@ cdef class EpollLink(Link):
         return self._hub._register(self, EPOLLIN | EPOLLOUT)
 
     cdef bint _ask(self) except -1:
-        """Send the request for the upgrade; False if the connection is not there yet, or has no room
-        for all of it."""
-        cdef EpollOpener op = self._opener
-        cdef const char *request = PyBytes_AS_STRING(op._request)
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(op._request)
+        """Send what opens the connection; False if it is not there yet, or has no room for all."""
+        cdef bytes opening = self._opening()
+        cdef const char *request = PyBytes_AS_STRING(opening)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(opening)
         cdef ssize_t sent = c_send(self._fd, request, size, MSG_NOSIGNAL)
         if sent < 0:
             if errno == EAGAIN or errno == EINTR:
                 return False
             raise OSError(errno, os.strerror(errno))
-        op._connected_ns = self._session.upgrading_ns = self._hub.engine.timers.now()
-        self._session.progress = "upgrade"
-        self._state = LINK_UPGRADING
+        self._asked(self._hub.engine.timers.now())
         if sent == size:
             return True
         self._backlog_append(request + sent, size - sent)
         self._watching_room = True
         return False
+
+    cdef bytes _opening(self):
+        return self._opener._request
+
+    cdef int _asked(self, int64_t now_ns) except -1:
+        self._opener._connected_ns = self._session.upgrading_ns = now_ns
+        self._session.progress = "upgrade"
+        self._state = LINK_UPGRADING
+        return 0
 
     cdef int _connected(self) except -1:
         cdef bint asked
@@ -243,19 +253,13 @@ cdef class EpollLink(Link):
         if into_partial:
             # The rest of a frame whose size is known: straight to where its begin is.
             into = self._partial + had
-            got = c_recv(self._fd, into, self._partial_capacity - had, 0)
+            got = self._take(into, self._partial_capacity - had)
         else:
             into = self._hub._received
             if had:
                 memcpy(into, self._partial, had)    # the begin of the answer to the upgrade
-            got = c_recv(self._fd, into + had, RECEIVE_SIZE - had, 0)
-        if got < 0:
-            if errno == EAGAIN or errno == EINTR:
-                return 0
-            return self._lost(OSError(errno, os.strerror(errno)))
-        if got == 0:
-            return self._lost(None)
-        if self._discarding:
+            got = self._take(into + had, RECEIVE_SIZE - had)
+        if got < 0 or self._discarding:
             return 0
         if not into_partial:
             PyMem_Free(self._partial)
@@ -273,6 +277,15 @@ cdef class EpollLink(Link):
             return self._consume(into, got)
         finally:
             PyMem_Free(into)
+
+    cdef Py_ssize_t _take(self, char *into, Py_ssize_t room) except? -2:
+        """Some of what came; -1 if there is nothing. The end of the stream is told to the session."""
+        cdef ssize_t got = c_recv(self._fd, into, room, 0)
+        if got > 0:
+            return got
+        if got == 0 or (errno != EAGAIN and errno != EINTR):
+            self._lost(None if got == 0 else OSError(errno, os.strerror(errno)))
+        return -1
 
     cdef int _consume(self, const char *data, Py_ssize_t size) except -1:
         """Handle bytes in order; keep the begin of what has not come whole."""
@@ -476,6 +489,9 @@ cdef class EpollLink(Link):
         self._opener = None
         if state == LINK_CONNECTING:
             return op._dial_next(error)
+        if state == LINK_SECURING:
+            op.set_error(error or ConnectionAbortedError("the server ended it"))
+            return 0
         if error is None:
             error = ConnectFailed(
                 "the server ended the connection instead of answering the upgrade",
@@ -508,4 +524,5 @@ cdef class EpollLink(Link):
         self.congested = False
 
 
+include "_epoll_tls.pxi"
 include "_epoll_dial.pxi"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -174,7 +175,7 @@ class Opening(Generic[SessionT]):
     """A session to be opened: await it, or enter it with ``async with``, which closes it.
 
     Where the address is known and the epoll link will do, all of it happens in one waiter in C; a
-    name to look up, a proxy or TLS takes a coroutine.
+    name to look up or a proxy takes a coroutine, and so does the picows link.
     """
 
     __slots__ = ("_late_ns", "_make", "_metric", "_observer", "_options", "_session", "_target")
@@ -236,11 +237,18 @@ class Opening(Generic[SessionT]):
 
     def _on_epoll(self) -> bool:
         wanted = self._options.link
-        if wanted == "picows" or self._target.secure or not _epoll_link.available():
+        if wanted == "picows":
+            return False
+        if not _epoll_link.available():
             if wanted == "epoll":
-                raise UsageError("link='epoll' is for ws:// on Linux: leave link out elsewhere")
+                raise UsageError("link='epoll' is for Linux: leave link out elsewhere")
             return False
         return True
+
+    def _tls_context(self) -> ssl.SSLContext | None:
+        if not self._target.secure:
+            return None
+        return _dial.tls_context(self._options.ssl, self._options.insecure)
 
     def _source(self, session: SessionT) -> str | None:
         own = self._options.local_addresses
@@ -266,11 +274,13 @@ class Opening(Generic[SessionT]):
             self._source(session),
             self._make_upgrade(),
             sock,
+            self._tls_context(),
+            self._target.host,
         )
         return opener
 
     async def _open(self, session: SessionT) -> SessionT:
-        """What must be waited for step by step: a look-up, a proxy, TLS."""
+        """What must be waited for step by step: a look-up, a proxy, the picows link."""
         addresses: list[tuple[int, Any]] = []
         sock: socket.socket | None = None
         connected_ns = 0
@@ -305,7 +315,7 @@ class Opening(Generic[SessionT]):
         if self._on_epoll():
             return await self._over_epoll(session, addresses, sock, since_ns)
         if self._target.secure:
-            self._observer.phase("tls", session.upgrading_ns - connected_ns)
+            self.secured(session.upgrading_ns - connected_ns)
         opener: Opener[SessionT] = Opener(
             session, self, session.dialed_ns + self._options.timeout_ns
         )
@@ -321,14 +331,14 @@ class Opening(Generic[SessionT]):
         return addresses
 
     async def _open_picows(self, session: SessionT, sock: socket.socket) -> None:
-        target, options = self._target, self._options
+        target = self._target
         session.progress = "tls" if target.secure else "upgrade"
         try:
             opened = await open_link(
                 session,
                 sock,
                 self._make_upgrade(),
-                ssl=_dial.tls_context(options.ssl, options.insecure) if target.secure else None,
+                ssl=self._tls_context(),
                 server_hostname=target.host if target.secure else None,
             )
         except OSError as error:
@@ -349,6 +359,10 @@ class Opening(Generic[SessionT]):
         )
 
     # ---- what an Opener tells of its session ---------------------------------------------------
+
+    def secured(self, elapsed_ns: int) -> None:
+        """The TLS handshake is done, after that time."""
+        self._observer.phase("tls", elapsed_ns)
 
     def upgraded(self, session: SessionT, tcp_ns: int) -> None:
         """The 101 arrived."""
@@ -380,7 +394,8 @@ class Opening(Generic[SessionT]):
                 )
         elif isinstance(error, OSError):
             reason = error
-            error = _dial.connect_failed(reason, self._target, "tcp")
+            phase = "tls" if session.progress == "tls" else "tcp"
+            error = _dial.connect_failed(reason, self._target, phase)
             error.__cause__ = reason
         if session.opened_ns == 0:
             self._observer.not_opened(elapsed_ns, cause, self._late_ns)

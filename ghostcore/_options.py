@@ -43,7 +43,7 @@ class OpeningOptions(TypedDict, total=False):
     :ivar local_address: source address to connect from, or several that take turns (one has some
         28,000 ports to one server). Unless given, the system chooses; over loopback, from the
         1,000th open session on, 127.0.0.1, 127.0.0.2 and so on take turns.
-    :ivar link: what carries the connection: "epoll" (ws:// on Linux, the default there) or "picows"
+    :ivar link: what carries the connection: "epoll" (Linux, the default there) or "picows"
         (everything).
     """
 

@@ -264,6 +264,7 @@ PART_OF = {
     "_operations": "_engine",
     "_epoll_hub": "_epoll_link",
     "_epoll_dial": "_epoll_link",
+    "_epoll_tls": "_epoll_link",
 }
 
 

@@ -26,7 +26,7 @@ BOUND_S = 20.0
 CASES = [
     pytest.param(name, link, id=f"{name}-{link}")
     for name, bad in BAD_SERVERS.items()
-    for link in (("picows",) if bad.secure else ("epoll", "picows"))
+    for link in ("epoll", "picows")
 ]
 
 

@@ -97,10 +97,11 @@ def test_ten_thousand_failing_connections(urls: dict[str, str], link: str) -> No
     assert rss_bytes_now - rss_bytes < GROWTH_BYTES
 
 
-def test_two_thousand_failing_tls_connections(tls_urls: dict[str, str]) -> None:
-    storm(tls_urls, None, WARM_UP, TLS_USERS)
+@pytest.mark.parametrize("link", ["epoll", "picows"])
+def test_two_thousand_failing_tls_connections(tls_urls: dict[str, str], link: str) -> None:
+    storm(tls_urls, link, WARM_UP, TLS_USERS)
     objects, rss_bytes = level()
-    result, kinds = storm(tls_urls, None, ATTEMPTS, TLS_USERS)
+    result, kinds = storm(tls_urls, link, ATTEMPTS, TLS_USERS)
     total = TLS_USERS * ATTEMPTS
     expected: Counter[str] = Counter()
     for kind in tls_urls.values():

@@ -38,12 +38,13 @@ def test_ws(kind: type[Proxy], link: LinkName, user: str | None, node: NodeServe
 
 
 @KINDS
+@pytest.mark.parametrize("link", ["epoll", "picows"])
 def test_wss_and_the_proxy_resolves_the_name(
-    kind: type[Proxy], node: NodeServers, ca_file: str
+    kind: type[Proxy], link: LinkName, node: NodeServers, ca_file: str
 ) -> None:
     with kind() as proxy:
         url = node.url("wss", "/echo")
-        assert uvloop.run(echo(url, proxy=proxy.url(), ssl=ca_file)) == "through"
+        assert uvloop.run(echo(url, proxy=proxy.url(), ssl=ca_file, link=link)) == "through"
     assert proxy.asked == [f"localhost:{node.ports['wss']}"]
 
 

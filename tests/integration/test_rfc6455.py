@@ -1,13 +1,16 @@
-"""RFC 6455 as a client lives it, over both links, against a server that breaks every rule."""
+"""RFC 6455 as a client lives it, over both links and over TLS, against a server that breaks every
+rule."""
 
 from __future__ import annotations
 
+import ssl
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pytest
+import trustme
 import uvloop
 
 from ghostcore import connect
@@ -31,14 +34,28 @@ from tests.support.hostile import (
     upgrade_answer,
 )
 
-LinkName = Literal["epoll", "picows"]
+LinkName = Literal["epoll", "picows", "epoll+tls"]
+SERVER_CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
-@pytest.fixture(params=["epoll", "picows"])
+@pytest.fixture(params=["epoll", "picows", "epoll+tls"])
 def link(request: pytest.FixtureRequest) -> LinkName:
     name: LinkName = request.param
     return name
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server_context(authority: trustme.CA) -> None:
+    authority.issue_cert("127.0.0.1").configure_cert(SERVER_CONTEXT)
+
+
+def over(link: LinkName, server: HostileServer) -> dict[str, Any]:
+    """The options of a session over that link; tells the server of TLS."""
+    if not link.endswith("+tls"):
+        return {"link": link}
+    server.secure(SERVER_CONTEXT)
+    return {"link": link.removesuffix("+tls"), "insecure": True}
 
 
 @dataclass
@@ -72,9 +89,10 @@ def meet(
 ) -> Meeting:
     """Connect, talk, close; the server has seen the end when this returns."""
     meeting = Meeting()
+    options |= over(link, server)
 
     async def main() -> None:
-        session = await connect(server.url, link=link, **options)
+        session = await connect(server.url, **options)
         await talk(session, meeting)
         await session.close()
 
@@ -484,16 +502,22 @@ BAD_ANSWERS = {
 }
 
 
-async def refused(server: HostileServer, link: LinkName, **options: Any) -> TargetError:
-    with pytest.raises(TargetError) as caught:
-        await connect(server.url, link=link, **options)
-    return caught.value
+def refused(server: HostileServer, link: LinkName, **options: Any) -> TargetError:
+    options |= over(link, server)
+
+    async def main() -> TargetError:
+        with pytest.raises(TargetError) as caught:
+            await connect(server.url, **options)
+        return caught.value
+
+    with server:
+        return uvloop.run(main())
 
 
 @pytest.mark.parametrize("name", BAD_ANSWERS)
 def test_answers_that_break_the_rules(name: str, link: LinkName) -> None:
-    with HostileServer(answer=BAD_ANSWERS[name]) as server:
-        error = uvloop.run(refused(server, link))
+    server = HostileServer(answer=BAD_ANSWERS[name])
+    error = refused(server, link)
     assert (error.kind, error.phase) == ("upgrade_invalid", "upgrade")
     assert server.frames == []
 
@@ -502,17 +526,19 @@ def test_the_subprotocol_must_be_one_of_ours(link: LinkName) -> None:
     def choose(name: str) -> Callable[[dict[str, str]], bytes]:
         return lambda headers: upgrade_answer(headers, f"Sec-WebSocket-Protocol: {name}")
 
-    with HostileServer(answer=choose("c")) as server:
-        error = uvloop.run(refused(server, link, subprotocols=["a", "b"]))
+    server = HostileServer(answer=choose("c"))
+    error = refused(server, link, subprotocols=["a", "b"])
     assert error.kind == "upgrade_invalid"
     assert server.headers["sec-websocket-protocol"] == "a, b"
 
-    async def main(url: str) -> str:
-        async with connect(url, link=link, subprotocols=["a", "b"]) as session:
+    async def main(url: str, **options: Any) -> str:
+        async with connect(url, subprotocols=["a", "b"], **options) as session:
             return session.subprotocol
 
-    with HostileServer(answer=choose("b")) as server:
-        assert uvloop.run(main(server.url)) == "b"
+    server = HostileServer(answer=choose("b"))
+    options = over(link, server)
+    with server:
+        assert uvloop.run(main(server.url, **options)) == "b"
 
 
 def test_the_request(link: LinkName) -> None:

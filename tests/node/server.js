@@ -150,6 +150,15 @@ const VERBS = {
       socket.send(data.subarray(2 * third), { fin: true, binary: isBinary });
     });
   },
+  // Asks for a new TLS handshake, and echoes meanwhile (TLS 1.2).
+  renegotiates(socket) {
+    socket.on("message", (data, isBinary) => {
+      socket._socket.renegotiate({ rejectUnauthorized: false }, (error) => {
+        socket.send(error ? `refused: ${error.message}` : "renegotiated");
+      });
+      socket.send(data, { binary: isBinary });
+    });
+  },
   extensions(socket) {
     socket.send(socket.extensions);
   },

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import ssl
 import struct
 import threading
 from base64 import b64encode
@@ -145,11 +146,17 @@ class HostileServer:
         self.frames: list[ClientFrame] = []
         self.was_reset = False
         self._failure: BaseException | None = None
+        self._context: ssl.SSLContext | None = None
         self._buffer = b""
         self._thread = threading.Thread(target=self._run, name="hostile", daemon=True)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(DEADLINE_S)
         self.url = f"ws://127.0.0.1:{self._listener.getsockname()[1]}/hostile"
+
+    def secure(self, context: ssl.SSLContext) -> None:
+        """Speak TLS. To be called before it starts."""
+        self._context = context
+        self.url = self.url.replace("ws:", "wss:")
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -181,7 +188,10 @@ class HostileServer:
             with connection:
                 connection.settimeout(DEADLINE_S)
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._converse(connection)
+                if self._context is not None:
+                    connection = self._context.wrap_socket(connection, server_side=True)
+                with connection:
+                    self._converse(connection)
         except BaseException as error:
             self._failure = error
 
@@ -206,7 +216,8 @@ class HostileServer:
             while not self.closes:
                 if not self._receive(connection):
                     return
-            connection.shutdown(socket.SHUT_WR)
+            # Of a TLS connection, this ends the stream below it; it can be read on.
+            socket.socket.shutdown(connection, socket.SHUT_WR)
             while self._receive(connection):
                 pass
         except (ConnectionResetError, BrokenPipeError):

@@ -121,11 +121,11 @@ def test_memory_is_the_slope_between_two_runs(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(memory, "measure_once", measured)
     report = [memory.measure_idle("epoll", kind, few=1000, many=10_000)
               for kind in ("idle", "idle_socketio")]  # fmt: skip
-    report.append(memory.measure_idle("picows", "idle_wss", few=500, many=4000))
+    report.append(memory.measure_idle("epoll", "idle_wss", few=500, many=4000))
     assert report[0]["kib_per_user"] == 7
     shown = text_of(*memory.tables(report)).splitlines()
     assert [line.count(" NO ") for line in shown if "7.00" in line] == [1, 1, 0]
-    assert any("picows wss" in line and "<= 40" in line and "yes" in line for line in shown)
+    assert any("epoll wss" in line and "<= 40" in line and "yes" in line for line in shown)
 
 
 def test_groups_are_named_one_by_one_or_in_a_list(capsys: pytest.CaptureFixture[str]) -> None:
