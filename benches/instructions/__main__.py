@@ -14,7 +14,13 @@ from rich.table import Table
 
 import ghostcore
 from benches.instructions import guard, workloads
-from benches.instructions.callgrind import ROOT, MissingTool, count_functions, count_lowest
+from benches.instructions.callgrind import (
+    ROOT,
+    MissingTool,
+    control_library,
+    count_functions,
+    count_lowest,
+)
 from benches.instructions.workloads import WORKLOADS
 from ghostcore.testing import ServerProcess
 
@@ -102,6 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
             console.print(calls_table(name))
         return 0
     try:
+        control_library()
         counts = {name: count_lowest(name, enough=enough(name, options)) for name in names}
     except MissingTool as error:
         print(f"instructions cannot be counted: {error}", file=sys.stderr)

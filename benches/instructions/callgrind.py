@@ -14,7 +14,15 @@ from pathlib import Path
 from benches.instructions.workloads import WORKLOADS
 from ghostcore.testing import ServerProcess
 
-__all__ = ["LAYOUTS", "OUT", "MissingTool", "count_functions", "count_lowest", "count_unit"]
+__all__ = [
+    "LAYOUTS",
+    "OUT",
+    "MissingTool",
+    "control_library",
+    "count_functions",
+    "count_lowest",
+    "count_unit",
+]
 
 ROOT = Path(__file__).parent.parent.parent
 OUT = ROOT / "build" / "instructions"
@@ -35,8 +43,11 @@ class MissingTool(Exception):
     """A program that is needed is not there; the text says how to get it."""
 
 
-def _control() -> Path:
-    """The library of ``control.c``, compiled."""
+def control_library() -> Path:
+    """The library of ``control.c``, compiled.
+
+    :raises MissingTool: valgrind or a compiler is not there.
+    """
     if shutil.which("valgrind") is None:
         raise MissingTool(f"valgrind is missing: {_INSTALL}")
     OUT.mkdir(parents=True, exist_ok=True)
@@ -94,7 +105,7 @@ def count_unit(name: str, layout: int = 0) -> int:
     :raises MissingTool: valgrind or a compiler is not there.
     :raises RuntimeError: the workload failed; with what it said.
     """
-    workload, library = WORKLOADS[name], _control()
+    workload, library = WORKLOADS[name], control_library()
     for old in OUT.glob(f"{name}.*"):
         old.unlink()
     with ExitStack() as stack:
