@@ -82,6 +82,8 @@ cdef class Watchdog(Timer):
     cdef int64_t within_ns
     cdef int grace                  # passes of the loop since the deadline
 
+    cdef int64_t next_look_ns(self, int64_t now_ns) noexcept
+
 
 cdef class RoomWaiter(Waiter):
     cdef Session _session

@@ -26,6 +26,7 @@ from ghostcore.errors import (
 )
 
 cdef int64_t CLOSE_TIMEOUT_NS = 5_000_000_000   # for the peer's part of the closing handshake
+cdef int64_t LOOK_NS = 250_000_000     # watchdogs look at multiples of it
 cdef int PING_GRACE_PASSES = 3
 
 cdef dict _REACHED = {
@@ -271,6 +272,7 @@ cdef class Session(Channel):
 
     cdef int _watch(self, int64_t within_ns) except -1:
         cdef Watchdog dog = self._watchdog
+        cdef int64_t now_ns
         if within_ns == 0:
             if dog is not None:
                 self.engine.timers.remove(dog)
@@ -280,9 +282,10 @@ cdef class Session(Channel):
             dog.session = self
         dog.within_ns = within_ns
         dog.grace = 0
-        dog.deadline_ns = self.engine.timers.now() + within_ns
+        now_ns = self.engine.timers.now()
+        dog.deadline_ns = now_ns + within_ns
         if dog._slot < 0 or dog.deadline_ns < dog.due_ns:
-            self.engine.timers.push(dog, dog.deadline_ns)
+            self.engine.timers.push(dog, dog.next_look_ns(now_ns))
         return 0
 
     cdef int _send(self, int opcode, const char *data, Py_ssize_t size) except -1:

@@ -234,13 +234,19 @@ cdef class Opener(Waiter):
 
 
 cdef class Watchdog(Timer):
+    cdef int64_t next_look_ns(self, int64_t now_ns) noexcept:
+        """When to look whether the deadline has moved on: together with others a little before it,
+        since each look of its own would wake the process; then at the deadline itself."""
+        cdef int64_t together_ns = self.deadline_ns - self.deadline_ns % LOOK_NS
+        return together_ns if together_ns > now_ns else self.deadline_ns
+
     cdef int fire(self, int64_t now_ns) except -1:
         cdef Session session = self.session
         if session is None or session.link is None:
             return 0
         if now_ns < self.deadline_ns:
             # Moved on since it was queued: one re-queue a period instead of one a ping.
-            return session.engine.timers.push(self, self.deadline_ns)
+            return session.engine.timers.push(self, self.next_look_ns(now_ns))
         if session._state == SESSION_OPEN:
             if self.grace < PING_GRACE_PASSES + session.engine.live_sessions // 128:
                 # If it was this process that was busy, the ping may be waiting in the socket: it is
