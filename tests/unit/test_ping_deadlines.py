@@ -55,7 +55,7 @@ def test_many_are_looked_after_together_and_each_ends_at_its_deadline() -> None:
 
         limit_ns = (INTERVAL_MS + TIMEOUT_MS) * MS
         for number, (session, _) in enumerate(held):
-            with pytest.raises(Timeout, match="no Engine.IO ping"):
+            with pytest.raises(Timeout, match=r"no Engine\.IO ping"):
                 await session.wait_for("never", timeout=100)
             # A few passes of the loop are granted in which a ping may still be found.
             late_ns = now_ns() - last_ping_ns[number] - limit_ns
