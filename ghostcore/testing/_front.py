@@ -7,6 +7,7 @@ protocol of our own; one that asks for a WebSocket is handed to picows with all 
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
 from collections.abc import Callable
@@ -26,6 +27,8 @@ __all__ = ["HttpFront", "Refusal", "Reply", "websocket_protocol"]
 MAX_HEAD_BYTES = 16 * 1024  # Node's --max-http-header-size
 KEEP_ALIVE_S = 5.0  # Node's keepAliveTimeout
 HANDSHAKE_TIMEOUT_S = 60.0  # Node's headersTimeout
+
+_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]+")
 
 Reply = Callable[[HttpResponse], None]
 
@@ -171,17 +174,21 @@ class HttpFront(asyncio.Protocol):
         while True:
             line_end = self._buffer.find(b"\r\n", at)
             if line_end < 0:
+                if len(self._buffer) - at > MAX_HEAD_BYTES:
+                    raise BadRequest("a chunk size without an end")
                 return None
-            try:
-                size = int(bytes(self._buffer[at:line_end]).partition(b";")[0], 16)
-            except ValueError:
-                raise BadRequest("malformed chunk") from None
+            digits = bytes(self._buffer[at:line_end]).partition(b";")[0]
+            if _CHUNK_SIZE.fullmatch(digits) is None:  # int() would take -1, +5 and 0x5 as well
+                raise BadRequest(f"malformed chunk size {digits[:20]!r}: expected hex digits")
+            size = int(digits, 16)
             chunk_end = line_end + 2 + size
             if len(body) + size > self._server.max_body_bytes:
                 self._reject(413, "the body is too long")
                 return None
             if len(self._buffer) < chunk_end + 2:
                 return None
+            if self._buffer[chunk_end : chunk_end + 2] != b"\r\n":
+                raise BadRequest("a chunk is longer than its size")
             body += self._buffer[line_end + 2 : chunk_end]
             at = chunk_end + 2
             if size == 0:

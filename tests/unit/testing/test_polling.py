@@ -300,7 +300,12 @@ def test_methods_bodies_and_kept_connections(run: Run) -> None:
         (b"GET / HTTP/2\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        *(
+            (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n%b\r\nabcde" % size, 400)
+            for size in (b"zz", b"", b"-1", b"-5", b"+5", b"0x5", b"1_0", b" 5", b"3")
+        ),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"5" * 20_000, 400),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: 1\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nContent-Length: 1000001\r\n\r\n", 413),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFF\r\n", 413),
         (b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000, 431),
