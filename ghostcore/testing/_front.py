@@ -207,9 +207,16 @@ class HttpFront(asyncio.Protocol):
         if not self._keep_alive:
             self._transport.close()
             return
-        self._answering = False
         self._expect(KEEP_ALIVE_S)
-        if self._buffer:
+        if self._buffer:  # not from here: a client may have sent thousands of requests at once
+            asyncio.get_running_loop().call_soon(self._resume)
+        else:
+            self._answering = False
+
+    def _resume(self) -> None:
+        """The next of the requests that came before the last one was answered."""
+        self._answering = False
+        if not self._transport.is_closing():
             self._next_request()
 
     def _reject(self, status: int, text: str) -> None:

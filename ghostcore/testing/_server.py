@@ -121,6 +121,7 @@ class WebSocketServer:
     :param max_frame_bytes: frames over this are refused with close code 1009.
     :param full_http: answer HTTP requests with any method and body, and keep their connections, as
         Node does. Otherwise each connection gets one GET answered.
+    :ivar max_body_bytes: bytes that the body of a request may have; more is refused with 413.
     :ivar connections: the open connections.
     :ivar connections_total: connections accepted so far.
     :ivar errors_total: exceptions raised by handlers; each is logged to ``ghostcore.testing``.

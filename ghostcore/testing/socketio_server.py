@@ -111,7 +111,7 @@ class SocketIOServer(WebSocketServer):
                 raise UsageError(f"{name} is {value}: expected more than 0")
         self.ping_interval_s = ping_interval
         self.ping_timeout_s = ping_timeout
-        self.max_payload_bytes = max_payload
+        self.max_payload_bytes = self.max_body_bytes = max_payload
         self.connect_timeout_s = connect_timeout
         self.clock = clock
         self.polling = polling

@@ -322,6 +322,36 @@ def test_requests_that_are_none(run: Run, sent: bytes, status: int) -> None:
     run(main)
 
 
+def test_thousands_of_requests_at_once(run: Run) -> None:
+    async def main() -> None:
+        server = SocketIOServer(polling=True)
+        server.route("/page", lambda request: (200, request.query["n"]))
+        async with serving(server), Page(server) as page:
+            page.writer.write(
+                b"".join(b"GET /page?n=%d HTTP/1.1\r\n\r\n" % n for n in range(3000))
+            )
+            for number in range(3000):
+                assert await page.answer() == (200, str(number).encode())
+            assert server.errors_total == 0
+
+    run(main)
+
+
+def test_a_body_may_have_as_many_bytes_as_a_message(run: Run) -> None:
+    async def main() -> None:
+        async with serving(server_of_echoes(max_payload=100)) as server:
+            for more, status in ((0, 200), (1, 413)):
+                async with Page(server) as page, Page(server) as other:
+                    session, handshake = await opened(page)
+                    assert handshake["maxPayload"] == 100
+                    await page.ask(session, "POST", b"40")
+                    body = b'42["echo","' + b"x" * (87 + more) + b'"]'
+                    assert (await page.ask(session, "POST", body))[0] == status
+                    assert (await other.ask(session))[1].startswith(b"40")
+
+    run(main)
+
+
 def test_a_websocket_on_a_connection_that_has_been_kept(run: Run) -> None:
     async def main() -> None:
         server = server_of_echoes()
