@@ -11,6 +11,7 @@ import re
 import socket
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ Reply = Callable[[HttpResponse], None]
 
 
 class Refusal(Enum):
-    """How a connection that asks for a WebSocket may be refused, besides with an answer.
+    """How a connection that asks for a session may be refused, besides with an answer.
 
     RESET ends it with a TCP reset, HANG keeps it without a word.
     """
@@ -93,9 +94,11 @@ class HttpFront(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._server.fronts.discard(self)
-        for timer in (self._timer, self._waiting):
-            if timer is not None:
-                timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._server.opening -= 1
         if self.aborted is not None:
             aborted, self.aborted = self.aborted, None
             aborted()
@@ -125,9 +128,10 @@ class HttpFront(asyncio.Protocol):
             return
         try:
             method, target, version, headers = parse_head(bytes(self._buffer[:end]))
-            if method == "GET" and headers.get("upgrade", "").lower() == "websocket":
-                self._answering = True
-                self._upgrade(HttpRequest.at(target, headers, peer=self._peer()))
+            request = HttpRequest.at(target, headers, method=method, peer=self._peer())
+            if method == "GET" and request.is_upgrade:
+                self._answering, self._keep_alive = True, False
+                self.judge(request, self._hand_over)
                 return
             body = self._body(headers, end + 4)
         except BadRequest as error:
@@ -143,8 +147,7 @@ class HttpFront(asyncio.Protocol):
         self._answering = True
         if self._timer is not None:
             self._timer.cancel()
-        request = HttpRequest.at(target, headers, method=method, body=body, peer=self._peer())
-        self._server.serve(request, self._reply, self)
+        self._server.serve(replace(request, body=body), self._reply, self)
 
     def _peer(self) -> str:
         return str((self._transport.get_extra_info("peername") or ("",))[0])
@@ -225,22 +228,29 @@ class HttpFront(asyncio.Protocol):
         self._answering = True
         self._reply(HttpResponse(status, text, {"Content-Type": "text/plain; charset=utf-8"}))
 
-    # -- WebSockets ------------------------------------------------------------------------------
+    # -- openings --------------------------------------------------------------------------------
 
-    def _upgrade(self, request: HttpRequest) -> None:
-        verdict = self._server.judge_upgrade(request)
+    def judge(self, request: HttpRequest, let_in: Callable[[], object]) -> None:
+        """A session is to be opened: let it in, now or later, or refuse it, as the server says."""
+        server = self._server
+        verdict = server.judge_opening(request)
         if verdict is None:
-            self._hand_over()
+            let_in()
         elif isinstance(verdict, HttpResponse):
-            self._keep_alive = False
             self._reply(verdict)
         elif verdict is Refusal.RESET:
             connection = self._transport.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
         elif isinstance(verdict, int | float):
+            server.opening += 1
             loop = asyncio.get_running_loop()
-            self._waiting = loop.call_later(verdict, self._hand_over)
+            self._waiting = loop.call_later(verdict, self._let_in, let_in)
+
+    def _let_in(self, let_in: Callable[[], object]) -> None:
+        self._waiting = None
+        self._server.opening -= 1
+        let_in()
 
     def _hand_over(self) -> None:
         """picows takes over, and finds everything as if it had been there from the beginning."""

@@ -124,6 +124,7 @@ class WebSocketServer:
     :ivar max_body_bytes: bytes that the body of a request may have; more is refused with 413.
     :ivar connections: the open connections.
     :ivar connections_total: connections accepted so far.
+    :ivar opening: connections that are let in, but have to wait for it (see judge_opening).
     :ivar errors_total: exceptions raised by handlers; each is logged to ``ghostcore.testing``.
     """
 
@@ -143,6 +144,7 @@ class WebSocketServer:
         self.host = host
         self.connections: set[Connection] = set()
         self.connections_total = 0
+        self.opening = 0
         self.errors_total = 0
         self.fronts: set[HttpFront] = set()
         self.max_body_bytes = 1_000_000
@@ -255,8 +257,8 @@ class WebSocketServer:
         """Answer a request that asks for no WebSocket, now or later; with `full_http` only."""
         raise NotImplementedError
 
-    def judge_upgrade(self, request: HttpRequest) -> HttpResponse | Refusal | float | None:
-        """What happens to a request for a WebSocket before it is looked at; with `full_http` only.
+    def judge_opening(self, request: HttpRequest) -> HttpResponse | Refusal | float | None:
+        """What happens to a request for a session before it is looked at; with `full_http` only.
 
         :returns: None: it goes on; a number: after so many seconds; otherwise it is refused.
         """

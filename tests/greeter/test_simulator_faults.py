@@ -237,6 +237,37 @@ def test_connections_over_the_limit() -> None:
     asyncio.run(main())
 
 
+def test_the_limit_holds_for_many_at_once_and_for_polling() -> None:
+    polling = SOCKETIO.replace("websocket", "polling")
+
+    async def opens(simulator: Simulator, way: int) -> int:
+        upgrade = {} if way else {"Upgrade": "websocket", "Connection": "Upgrade"}
+        status, _, body = await ask(simulator.url, polling if way else SOCKETIO, **upgrade)
+        if status == 200:
+            sids.append(json.loads(body[1:])["sid"])
+        return status
+
+    sids: list[str] = []
+
+    async def main() -> None:
+        async with serving(Simulator()) as simulator:
+            simulator.faults.set({"connection_limit": 5, "connect_latency": "50ms"})
+            clients = [asyncio.create_task(RawClient.socketio(simulator.url)) for _ in range(3)]
+            while simulator.sockets.opening < 3:
+                await asyncio.sleep(0.001)
+            found = await asyncio.gather(*(opens(simulator, 1) for _ in range(10)))
+            assert sorted(found) == [200] * 2 + [503] * 8
+            assert [await opens(simulator, way) for way in (0, 1)] == [503, 503]
+            await asyncio.gather(*clients)
+            assert len(simulator.sockets.connections) == 5
+            # What is in already may upgrade.
+            client = await RawClient.open(simulator.url, f"{SOCKETIO}&sid={sids[0]}")
+            client.send("2probe")
+            assert await client.recv() == "3probe"
+
+    asyncio.run(main())
+
+
 def test_connecting_takes_its_time() -> None:
     async def main() -> None:
         async with serving(Simulator()) as simulator:

@@ -130,7 +130,7 @@ class Simulator:
                 server.on(event, partial(self._on_event, node, event))
             server.on_connect(partial(self._on_connect, node))
             server.on_disconnect(partial(self._on_disconnect, node))
-            server.on_upgrade(partial(self._judge, server))
+            server.on_opening(partial(self._judge, server))
             express = Express(
                 server,
                 self.clock,
@@ -243,12 +243,13 @@ class Simulator:
     # -- in --------------------------------------------------------------------------------------
 
     def _judge(
-        self, server: SocketIOServer, _request: HttpRequest
+        self, server: SocketIOServer, request: HttpRequest
     ) -> HttpResponse | Refusal | float | None:
-        """Faults of connecting."""
+        """Faults of connecting. A session that goes from polling to a WebSocket is in already."""
         faults = self.faults
         limit = faults.connection_limit
-        if limit is not None and len(server.connections) >= limit:
+        comes = "sid" not in request.query
+        if comes and limit is not None and len(server.connections) + server.opening >= limit:
             if faults.over_limit == "503":
                 return HttpResponse(503, "Service Unavailable", {"Content-Type": "text/plain"})
             return Refusal(faults.over_limit)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -43,7 +44,8 @@ class Page:
 
     async def __aexit__(self, *_: object) -> None:
         self.writer.close()
-        await self.writer.wait_closed()
+        with suppress(ConnectionError):
+            await self.writer.wait_closed()
 
     async def ask(self, path: str, method: str = "GET", body: bytes = b"") -> tuple[int, bytes]:
         length = f"Content-Length: {len(body)}\r\n" if body else ""
@@ -327,9 +329,7 @@ def test_thousands_of_requests_at_once(run: Run) -> None:
         server = SocketIOServer(polling=True)
         server.route("/page", lambda request: (200, request.query["n"]))
         async with serving(server), Page(server) as page:
-            page.writer.write(
-                b"".join(b"GET /page?n=%d HTTP/1.1\r\n\r\n" % n for n in range(3000))
-            )
+            page.writer.write(b"".join(b"GET /page?n=%d HTTP/1.1\r\n\r\n" % n for n in range(3000)))
             for number in range(3000):
                 assert await page.answer() == (200, str(number).encode())
             assert server.errors_total == 0
@@ -383,7 +383,7 @@ def test_upgrades_can_be_judged(run: Run) -> None:
         None,
     ]
     server = server_of_echoes()
-    server.on_upgrade(lambda request: verdicts.pop(0))
+    server.on_opening(lambda request: verdicts.pop(0))
 
     async def main() -> None:
         async with serving(server):
@@ -400,6 +400,38 @@ def test_upgrades_can_be_judged(run: Run) -> None:
                 assert await client.recv() == '42["echo",1]'
             assert len(server.fronts) == 1
             hanging.cancel()
+
+    run(main)
+
+
+def test_handshakes_of_polling_can_be_judged(run: Run) -> None:
+    verdicts: list[Any] = [HttpResponse(503, "full"), 0.05, 20, None, None, Refusal.RESET]
+    server = server_of_echoes()
+    server.on_opening(lambda request: verdicts.pop(0))
+
+    async def main() -> None:
+        async with serving(server), Page(server) as page, Page(server) as other:
+            assert await page.ask(POLLING) == (503, b"full")
+            waits = asyncio.create_task(opened(page))
+            while not server.opening:
+                await asyncio.sleep(0.001)
+            assert not server.sessions
+            session, _ = await waits
+            assert server.opening == 0
+            other.writer.write(f"GET {POLLING} HTTP/1.1\r\n\r\n".encode())
+            while not server.opening:
+                await asyncio.sleep(0.001)
+            other.writer.transport.abort()
+            while server.opening:
+                await asyncio.sleep(0.001)
+            assert await page.ask(session, "POST", b"40") == (200, b"ok"), "is in already"
+            await opened(page)
+            client = await RawClient.open(server.url, f"{SOCKETIO}&sid={session[-20:]}")
+            client.send("2probe")
+            assert await client.recv() == "3probe"
+            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+                await opened(page)
+            assert verdicts == []
 
     run(main)
 
