@@ -93,7 +93,7 @@ class HttpFront(asyncio.Protocol):
         self._expect(HANDSHAKE_TIMEOUT_S)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._server.fronts.discard(self)
+        self._server.front_ended(self)
         if self._timer is not None:
             self._timer.cancel()
         if self._waiting is not None:
@@ -109,7 +109,11 @@ class HttpFront(asyncio.Protocol):
             self._next_request()
 
     def close(self) -> None:
-        """End the connection; what it was still to be told is lost."""
+        """End the connection, once it has been told what it was still to be told."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """End the connection now."""
         self._transport.abort()
 
     # -- requests --------------------------------------------------------------------------------

@@ -205,13 +205,12 @@ class WebSocketServer:
             return
         self._listener.close()
         self._listener = None
+        for connection in tuple(self.connections):
+            connection.close()  # those that poll have their answer with it
         for front in tuple(self.fronts):
             front.close()
-        for connection in tuple(self.connections):
-            connection.close()
         await self._wait_all_gone(timeout_s)
-        for connection in tuple(self.connections):
-            connection.abort()
+        self._abort_all()
         await self._wait_all_gone(timeout_s)
 
     async def crash(self) -> None:
@@ -224,14 +223,22 @@ class WebSocketServer:
         self._wanted_port = self.port
         self._listener.close()
         self._listener = None
-        for front in tuple(self.fronts):
-            front.close()
-        for connection in tuple(self.connections):
-            connection.abort()
+        self._abort_all()
         await self._wait_all_gone(CLOSE_TIMEOUT_S)
 
+    @property
+    def is_listening(self) -> bool:
+        """Can anybody still come?"""
+        return self._listener is not None
+
+    def _abort_all(self) -> None:
+        for front in tuple(self.fronts):
+            front.abort()
+        for connection in tuple(self.connections):
+            connection.abort()
+
     async def _wait_all_gone(self, timeout_s: float) -> None:
-        if self.connections:
+        if self.connections or self.fronts:
             self._all_gone = asyncio.Event()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._all_gone.wait(), timeout_s)
@@ -280,7 +287,15 @@ class WebSocketServer:
             self.failed("accept()")
             return refusal(500, "Internal Server Error")
 
+    def front_ended(self, front: HttpFront) -> None:
+        """A connection that became no WebSocket has ended."""
+        self.fronts.discard(front)
+        self._tell_all_gone()
+
     def _forget(self, connection: Connection) -> None:
         self.connections.discard(connection)
-        if self._all_gone is not None and not self.connections:
+        self._tell_all_gone()
+
+    def _tell_all_gone(self) -> None:
+        if self._all_gone is not None and not self.connections and not self.fronts:
             self._all_gone.set()

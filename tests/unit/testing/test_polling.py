@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import uvloop
-from raw_client import SOCKETIO, Closed, RawClient, ask, get, serving
+from raw_client import PING, PONG, SOCKETIO, Closed, Frame, RawClient, ask, get, serving
 
 from ghostcore.testing import HttpRequest, HttpResponse, Refusal, SocketIOClient, SocketIOServer
 
@@ -204,12 +204,22 @@ def test_pings_and_time_outs_of_polling(run: Run) -> None:
 def test_a_protocol_error_over_polling(run: Run) -> None:
     async def main() -> None:
         server = server_of_echoes()
+        heard: list[object] = []
+        server.on("hear", lambda client, *args: heard.append(args))
         async with serving(server), Page(server) as page:
             session, _ = await opened(page)
             assert await page.ask(session, "POST", b'42["echo",1]') == (200, b"ok")
             assert server.violations_total == 1
+            assert await page.ask(session, "POST", b"40") == (200, b"ok"), "is not looked at"
             assert await page.ask(session) == (200, b"1")
             assert (await page.ask(session))[0] == 400
+            # What follows in the same body is not looked at either.
+            session, _ = await opened(page)
+            await page.ask(session, "POST", b'40\x1e42["hear",1]\x1e2\x1e40\x1e42["hear",2]')
+            assert heard == [(1,)]
+            assert server.violations_total == 2
+            assert server.client_count() == 0
+            assert (await page.ask(session))[1].endswith(b"\x1e1")
 
     run(main)
 
@@ -447,11 +457,55 @@ def test_stopping_ends_polls_and_kept_connections(run: Run) -> None:
             while not any(front.aborted for front in server.fronts):
                 await asyncio.sleep(0.001)
             await server.stop()
-            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-                await held
+            assert await held == (200, b"1")
+            assert await page.at_end()
             assert await idle.at_end()
             assert not server.fronts
             assert not server.connections
+
+    run(main)
+
+
+@pytest.mark.parametrize(("way", "code"), [("stop", 1005), ("crash", 1006), ("leave", 1005)])
+def test_a_probe_ends_with_its_session(run: Run, way: str, code: int) -> None:
+    async def main() -> None:
+        server = server_of_echoes()
+        async with serving(server), Page(server) as page:
+            session, handshake = await opened(page)
+            probe = f"{SOCKETIO}&sid={handshake['sid']}"
+            client = await RawClient.open(server.url, probe)
+            client.send("2probe")
+            assert await client.recv() == "3probe"
+            second = await RawClient.open(server.url, probe)
+            assert await second.recv() == Closed(1005), "one at a time"
+            if way == "leave":
+                await page.ask(session, "POST", b"1")
+            else:
+                await getattr(server, way)()
+            assert await client.recv() == Closed(code)
+            assert not server.sessions
+
+    run(main)
+
+
+def test_a_probe_that_takes_too_long(run: Run) -> None:
+    async def main() -> None:
+        at_s = 50.0
+        server = server_of_echoes(clock=lambda: at_s)
+        async with serving(server), Page(server) as page:
+            session, handshake = await opened(page)
+            client = await RawClient.open(server.url, f"{SOCKETIO}&sid={handshake['sid']}")
+            client.send("2probe")
+            assert await client.recv() == "3probe"
+            at_s += 9.9
+            server.advance()
+            client.send_frame(PING, b"there?")
+            assert await client.recv() == Frame(PONG, True, b"there?")
+            at_s += 0.2
+            server.advance()
+            assert await client.recv() == Closed(1005)
+            await page.ask(session, "POST", b"40")
+            assert (await page.ask(session))[1].startswith(b"40"), "the session goes on"
 
     run(main)
 
