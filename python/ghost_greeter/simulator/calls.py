@@ -130,7 +130,7 @@ class Calls:
         visitor = core.visitors.get(call.visitor_id)
         if visitor is not None:
             visitor.call = call
-            core.waiting.pop(visitor.visitor_id, None)
+            core.stop_waiting(visitor)
         call.agent.call = call
         call.agent.status = "in_call"
         core.queue.update(call.agent)

@@ -6,7 +6,7 @@ No I/O. Whoever drives it sets the time and the replica first, and takes what is
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -62,7 +62,8 @@ class Core:
         self.agent_of_socket: dict[str, Agent] = {}
         self.visitors: dict[VisitorId, Visitor] = {}
         self.visitor_of_socket: dict[str, Visitor] = {}
-        self.waiting: dict[VisitorId, Visitor] = {}  # assigned to nobody, by the time they came
+        # Assigned to nobody, by the time they came. Served from the front: a dict would search it.
+        self.waiting: OrderedDict[VisitorId, Visitor] = OrderedDict()
         self.requests: dict[str, Request] = {}
         self.calls: dict[str, Call] = {}
         self.outcomes: Counter[str] = Counter()
@@ -133,6 +134,11 @@ class Core:
     def after(self, delay_s: float, function: Callable[..., object], *arguments: Any) -> Timer:
         """Call a function later, on behalf of this replica."""
         return self.timers.at(self.now_s + delay_s, self.node, function, *arguments)
+
+    def stop_waiting(self, visitor: Visitor) -> None:
+        """The visitor waits no more; another one who has come under its id since still does."""
+        if self.waiting.get(visitor.visitor_id) is visitor:
+            del self.waiting[visitor.visitor_id]
 
     def new_id(self, kind: str) -> str:
         """``KIND_<ms>_<7 base36>``."""
