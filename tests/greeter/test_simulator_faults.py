@@ -203,6 +203,24 @@ def test_a_built_in_agent_comes_back_when_it_was_marked_away() -> None:
     assert stage.core.agents["sim-agent-1"].is_free, "never stale"
 
 
+@pytest.mark.parametrize("mode", ["memory", "redis"])
+def test_a_built_in_agent_hangs_up_when_the_visitor_had_left(mode: Any) -> None:
+    stage = Stage(mode, agents=1, behaviour=Behaviour(answer=Distribution.parse("2s")))
+    stage.join("v")
+    stage.asks("v", "sim-agent-1")
+    stage.leaves("v")
+    stage.wait(2.5)
+    assert len(stage.core.calls) == 1, "it cannot know yet"
+    stage.wait(5)
+    assert stage.core.calls == {}
+    assert stage.core.agents["sim-agent-1"].is_free
+    # A call that has two sides goes on.
+    stage.join("w")
+    stage.asks("w", "sim-agent-1")
+    assert names(stage.wait(60)) == [("w", "call:accepted")]
+    assert len(stage.core.calls) == 1
+
+
 @pytest.mark.parametrize("text", ["", "90", "90,8", "a,b,c", "1,2,3,4"])
 def test_mixes_that_cannot_be(text: str) -> None:
     with pytest.raises(UsageError, match="expected three shares"):
@@ -275,44 +293,6 @@ def test_connecting_takes_its_time() -> None:
             began_s = asyncio.get_running_loop().time()
             await RawClient.socketio(simulator.url)
             assert asyncio.get_running_loop().time() - began_s >= 0.14
-
-    asyncio.run(main())
-
-
-@pytest.mark.parametrize(("mode", "left_over"), [("memory", 0), ("redis", 1)])
-def test_a_crash(mode: Any, left_over: int) -> None:
-    async def main() -> None:
-        async with serving(Simulator(mode=mode, agents=1)) as simulator:
-            port, url = simulator.port, simulator.url
-            visitor = await RawClient.socketio(url)
-            visitor.emit("visitor:join", {"visitorId": "v"})
-            assert (await visitor.event())[0] == "agent:assigned"
-            await simulator.crash()
-            assert await visitor.recv() == Closed(1006)
-            with pytest.raises(ConnectionError):
-                await RawClient.open(url, SOCKETIO)
-            await simulator.start()
-            assert simulator.port == port
-            # What was in memory is lost; in Redis nobody has cleaned up.
-            assert simulator.state.visitor_count == left_over
-            again = await RawClient.socketio(url)
-            again.emit("visitor:join", {"visitorId": "w"})
-            assert (await again.event())[0] == "agent:assigned"
-
-    asyncio.run(main())
-
-
-def test_one_replica_crashes() -> None:
-    async def main() -> None:
-        async with serving(Simulator(mode="redis", replicas=2)) as simulator:
-            first = await RawClient.socketio(simulator.urls[0])
-            second = await RawClient.socketio(simulator.urls[1])
-            await simulator.crash(0)
-            assert await first.recv() == Closed(1006)
-            await second.quiet("3")
-            await simulator.start()
-            await RawClient.socketio(simulator.urls[0])
-            await second.quiet("3")
 
     asyncio.run(main())
 

@@ -234,7 +234,7 @@ class Calls:
         core.requests[request_id] = agent.pending[request_id] = request
         agent.queued[request_id] = request
         if core.setup.redis:
-            request.expiry = core.after(core.timings.pending_ttl_s, self._expire, request)
+            request.expiry = core.expire_after(core.timings.pending_ttl_s, self._expire, request)
         if not again:
             core.outcomes["requested"] += 1
         return request

@@ -60,6 +60,10 @@ class Express:
         self._windows = Windows(window_s)
         server.route(None, self._not_found)
 
+    def started(self) -> None:
+        """The replica begins anew: what addresses have used up was in its memory."""
+        self._windows = Windows(self._windows.window_s)
+
     def get(self, path: str, handler: Handler) -> None:
         """Answer GET."""
         self._server.route(path, lambda request: self._finish(request, *handler(request)))
