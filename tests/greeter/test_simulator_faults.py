@@ -322,6 +322,26 @@ def test_control() -> None:
             assert simulator.faults.drop == 1
             status, found = await control("/faults", {"drop": 2})
             assert (status, found) == (400, {"error": "drop is 2: expected 0 to 1"})
+            for body, told in (
+                (b"", "is no JSON"),
+                (b"drop=1", "is no JSON"),
+                (b"[" * 50_000, "is no JSON"),
+                (b"\xff", "is no JSON"),
+                (b"[]", "is of type list"),
+                (b"null", "is of type NoneType"),
+            ):
+                for kind in ("application/json", "application/x-www-form-urlencoded"):
+                    status, _, text = await ask(
+                        simulator.url, "/_simulator/faults", "POST", body, **{"Content-Type": kind}
+                    )
+                    assert status == 400, body[:10]
+                    error = json.loads(text)["error"]
+                    assert told in error
+                    assert "expected an object of faults and values, such as {" in error
+            assert simulator.faults.drop == 1, "nothing has been changed"
+            # As curl sends it, without saying that it is JSON.
+            await ask(simulator.url, "/_simulator/faults", "POST", b'{"drop": null}')
+            assert simulator.faults.drop == 0
             client = await RawClient.socketio(simulator.url)
             await ask(simulator.url, "/_simulator/crash", "POST", b"{}")
             assert await client.recv() == Closed(1006)
