@@ -172,7 +172,7 @@ class EngineConnection(Connection):
     def _message(self, kind: WSMsgType, data: bytes) -> None:
         server = self.server
         server.messages_total += 1
-        if data == b"3":
+        if data == b"3" and kind is _TEXT:
             self._pong()
         elif len(data) > server.max_payload_bytes:
             self.close(1009)

@@ -7,9 +7,11 @@ protocol of our own; one that asks for a WebSocket is handed to picows with all 
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +29,13 @@ MAX_HEAD_BYTES = 16 * 1024  # Node's --max-http-header-size
 KEEP_ALIVE_S = 5.0  # Node's keepAliveTimeout
 HANDSHAKE_TIMEOUT_S = 60.0  # Node's headersTimeout
 
+_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]+")
+
 Reply = Callable[[HttpResponse], None]
 
 
 class Refusal(Enum):
-    """How a connection that asks for a WebSocket may be refused, besides with an answer.
+    """How a connection that asks for a session may be refused, besides with an answer.
 
     RESET ends it with a TCP reset, HANG keeps it without a word.
     """
@@ -89,10 +93,12 @@ class HttpFront(asyncio.Protocol):
         self._expect(HANDSHAKE_TIMEOUT_S)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._server.fronts.discard(self)
-        for timer in (self._timer, self._waiting):
-            if timer is not None:
-                timer.cancel()
+        self._server.front_ended(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._server.opening -= 1
         if self.aborted is not None:
             aborted, self.aborted = self.aborted, None
             aborted()
@@ -103,7 +109,11 @@ class HttpFront(asyncio.Protocol):
             self._next_request()
 
     def close(self) -> None:
-        """End the connection; what it was still to be told is lost."""
+        """End the connection, once it has been told what it was still to be told."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """End the connection now."""
         self._transport.abort()
 
     # -- requests --------------------------------------------------------------------------------
@@ -122,9 +132,10 @@ class HttpFront(asyncio.Protocol):
             return
         try:
             method, target, version, headers = parse_head(bytes(self._buffer[:end]))
-            if method == "GET" and headers.get("upgrade", "").lower() == "websocket":
-                self._answering = True
-                self._upgrade(HttpRequest.at(target, headers, peer=self._peer()))
+            request = HttpRequest.at(target, headers, method=method, peer=self._peer())
+            if method == "GET" and request.is_upgrade:
+                self._answering, self._keep_alive = True, False
+                self.judge(request, self._hand_over)
                 return
             body = self._body(headers, end + 4)
         except BadRequest as error:
@@ -140,8 +151,7 @@ class HttpFront(asyncio.Protocol):
         self._answering = True
         if self._timer is not None:
             self._timer.cancel()
-        request = HttpRequest.at(target, headers, method=method, body=body, peer=self._peer())
-        self._server.serve(request, self._reply, self)
+        self._server.serve(replace(request, body=body), self._reply, self)
 
     def _peer(self) -> str:
         return str((self._transport.get_extra_info("peername") or ("",))[0])
@@ -171,17 +181,21 @@ class HttpFront(asyncio.Protocol):
         while True:
             line_end = self._buffer.find(b"\r\n", at)
             if line_end < 0:
+                if len(self._buffer) - at > MAX_HEAD_BYTES:
+                    raise BadRequest("a chunk size without an end")
                 return None
-            try:
-                size = int(bytes(self._buffer[at:line_end]).partition(b";")[0], 16)
-            except ValueError:
-                raise BadRequest("malformed chunk") from None
+            digits = bytes(self._buffer[at:line_end]).partition(b";")[0]
+            if _CHUNK_SIZE.fullmatch(digits) is None:  # int() would take -1, +5 and 0x5 as well
+                raise BadRequest(f"malformed chunk size {digits[:20]!r}: expected hex digits")
+            size = int(digits, 16)
             chunk_end = line_end + 2 + size
             if len(body) + size > self._server.max_body_bytes:
                 self._reject(413, "the body is too long")
                 return None
             if len(self._buffer) < chunk_end + 2:
                 return None
+            if self._buffer[chunk_end : chunk_end + 2] != b"\r\n":
+                raise BadRequest("a chunk is longer than its size")
             body += self._buffer[line_end + 2 : chunk_end]
             at = chunk_end + 2
             if size == 0:
@@ -200,9 +214,16 @@ class HttpFront(asyncio.Protocol):
         if not self._keep_alive:
             self._transport.close()
             return
-        self._answering = False
         self._expect(KEEP_ALIVE_S)
-        if self._buffer:
+        if self._buffer:  # not from here: a client may have sent thousands of requests at once
+            asyncio.get_running_loop().call_soon(self._resume)
+        else:
+            self._answering = False
+
+    def _resume(self) -> None:
+        """The next of the requests that came before the last one was answered."""
+        self._answering = False
+        if not self._transport.is_closing():
             self._next_request()
 
     def _reject(self, status: int, text: str) -> None:
@@ -211,22 +232,29 @@ class HttpFront(asyncio.Protocol):
         self._answering = True
         self._reply(HttpResponse(status, text, {"Content-Type": "text/plain; charset=utf-8"}))
 
-    # -- WebSockets ------------------------------------------------------------------------------
+    # -- openings --------------------------------------------------------------------------------
 
-    def _upgrade(self, request: HttpRequest) -> None:
-        verdict = self._server.judge_upgrade(request)
+    def judge(self, request: HttpRequest, let_in: Callable[[], object]) -> None:
+        """A session is to be opened: let it in, now or later, or refuse it, as the server says."""
+        server = self._server
+        verdict = server.judge_opening(request)
         if verdict is None:
-            self._hand_over()
+            let_in()
         elif isinstance(verdict, HttpResponse):
-            self._keep_alive = False
             self._reply(verdict)
         elif verdict is Refusal.RESET:
             connection = self._transport.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
         elif isinstance(verdict, int | float):
+            server.opening += 1
             loop = asyncio.get_running_loop()
-            self._waiting = loop.call_later(verdict, self._hand_over)
+            self._waiting = loop.call_later(verdict, self._let_in, let_in)
+
+    def _let_in(self, let_in: Callable[[], object]) -> None:
+        self._waiting = None
+        self._server.opening -= 1
+        let_in()
 
     def _hand_over(self) -> None:
         """picows takes over, and finds everything as if it had been there from the beginning."""

@@ -27,6 +27,7 @@ _PROBLEMS = {
     3: "Bad request",
     5: "Unsupported protocol version",
 }
+UPGRADE_TIMEOUT_S = 10.0
 _PLAIN = {"Content-Type": "text/plain; charset=UTF-8", "Cache-Control": "no-store"}
 
 
@@ -84,7 +85,7 @@ class PollingTransport:
         self._packets: list[str] = []
         self._reply: Reply | None = None
         self._ending = False
-        self.upgrading = False
+        self.probe: Probe | None = None  # the WebSocket that the client upgrades to
 
     @property
     def is_polled(self) -> bool:
@@ -96,6 +97,9 @@ class PollingTransport:
         if kind is _CLOSE:
             self._packets.append("1")
             self._ending = True
+            if self._reply is None and not self._session.server.is_listening:
+                self.disconnect()  # nobody can come for it any more
+                return
         elif kind is _BINARY:
             self._packets.append("b" + base64.b64encode(_bytes(data)).decode())
         else:
@@ -105,7 +109,7 @@ class PollingTransport:
     def polled(self, reply: Reply) -> None:
         """A poll has come."""
         self._reply = reply
-        if self.upgrading and not self._packets:
+        if self.probe is not None and self.probe.probed and not self._packets:
             self._packets.append(_NOOP)
         self._flush()
 
@@ -124,8 +128,10 @@ class PollingTransport:
         packets, self._packets = self._packets, []
         return packets
 
-    def disconnect(self, _graceful: bool = True) -> None:
-        """The session has ended."""
+    def disconnect(self, graceful: bool = True) -> None:
+        """The session has ended, and the way to another transport with it."""
+        if self.probe is not None:
+            self.probe.close(graceful)
         reply, self._reply = self._reply, None
         if reply is not None:
             reply(HttpResponse(400, {"code": 1, "message": "Session ID unknown"}))
@@ -173,6 +179,8 @@ class PollingSession(EngineConnection):
                 assert isinstance(self.transport, PollingTransport)
                 self.transport.disconnect()
                 break
+            if self.closing:  # it broke the protocol: what follows is not looked at
+                break
             self._message(_TEXT, packet)
         reply(HttpResponse(200, "ok", {"Content-Type": "text/html"}))
 
@@ -201,40 +209,68 @@ class PollingSession(EngineConnection):
 
 
 class Probe(WSListener):  # type: ignore[misc, unused-ignore]
-    """A WebSocket that a polling client upgrades to; once it has, it is the session's."""
+    """A WebSocket that a polling client upgrades to; once it has, it is the session's.
 
-    __slots__ = ("_session", "_upgraded")
+    A session has one at a time, and for 10 s (engine.io's upgradeTimeout).
+
+    :ivar probed: the client has asked whether it works: polls are released.
+    """
+
+    __slots__ = ("_session", "_transport", "_upgraded", "probed")
 
     def __init__(self, session: EngineConnection) -> None:
         self._session: Any = session
+        self._transport: WSTransport | None = None
         self._upgraded = False
+        self.probed = False
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         transport.request.headers.clear()
         transport.response.headers.clear()
+        self._transport = transport
+        polling, server = self._session.transport, self._session.server
+        if not isinstance(polling, PollingTransport) or polling.probe is not None:
+            self.close()
+            return
+        polling.probe = self
+        server.wheel.schedule(self, server.clock() + UPGRADE_TIMEOUT_S)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if self._upgraded:
             self._session.on_ws_frame(transport, frame)
             return
         data, polling = frame.get_payload_as_bytes(), self._session.transport
-        if not isinstance(polling, PollingTransport):
+        if not isinstance(polling, PollingTransport) or polling.probe is not self:
             transport.disconnect()
         elif data == b"2probe":
             transport.send(_TEXT, b"3probe")
-            polling.upgrading = True
+            self.probed = True
             polling.release()
-        elif data == b"5":
+        elif data == b"5" and not self._session.closing:
             self._upgraded = True
             self._session.become(transport)
         else:
             transport.disconnect()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._transport = None
+        polling = self._session.transport
         if self._upgraded:
             self._session.on_ws_disconnected(transport)
-        elif isinstance(self._session.transport, PollingTransport):
-            self._session.transport.upgrading = False
+        elif isinstance(polling, PollingTransport) and polling.probe is self:
+            polling.probe = None
+
+    def expire(self, _now_s: float) -> None:
+        """It has taken too long."""
+        if not self._upgraded:
+            self.close()
+
+    def close(self, graceful: bool = True) -> None:
+        """End it, with a close frame (1005) or without a word."""
+        if self._transport is not None:
+            if graceful:
+                self._transport.send(_CLOSE, b"")
+            self._transport.disconnect(graceful)
 
 
 def _bytes(data: str | bytes) -> bytes:

@@ -121,8 +121,10 @@ class WebSocketServer:
     :param max_frame_bytes: frames over this are refused with close code 1009.
     :param full_http: answer HTTP requests with any method and body, and keep their connections, as
         Node does. Otherwise each connection gets one GET answered.
+    :ivar max_body_bytes: bytes that the body of a request may have; more is refused with 413.
     :ivar connections: the open connections.
     :ivar connections_total: connections accepted so far.
+    :ivar opening: connections that are let in, but have to wait for it (see judge_opening).
     :ivar errors_total: exceptions raised by handlers; each is logged to ``ghostcore.testing``.
     """
 
@@ -142,6 +144,7 @@ class WebSocketServer:
         self.host = host
         self.connections: set[Connection] = set()
         self.connections_total = 0
+        self.opening = 0
         self.errors_total = 0
         self.fronts: set[HttpFront] = set()
         self.max_body_bytes = 1_000_000
@@ -202,13 +205,12 @@ class WebSocketServer:
             return
         self._listener.close()
         self._listener = None
+        for connection in tuple(self.connections):
+            connection.close()  # those that poll have their answer with it
         for front in tuple(self.fronts):
             front.close()
-        for connection in tuple(self.connections):
-            connection.close()
         await self._wait_all_gone(timeout_s)
-        for connection in tuple(self.connections):
-            connection.abort()
+        self._abort_all()
         await self._wait_all_gone(timeout_s)
 
     async def crash(self) -> None:
@@ -221,14 +223,22 @@ class WebSocketServer:
         self._wanted_port = self.port
         self._listener.close()
         self._listener = None
-        for front in tuple(self.fronts):
-            front.close()
-        for connection in tuple(self.connections):
-            connection.abort()
+        self._abort_all()
         await self._wait_all_gone(CLOSE_TIMEOUT_S)
 
+    @property
+    def is_listening(self) -> bool:
+        """Can anybody still come?"""
+        return self._listener is not None
+
+    def _abort_all(self) -> None:
+        for front in tuple(self.fronts):
+            front.abort()
+        for connection in tuple(self.connections):
+            connection.abort()
+
     async def _wait_all_gone(self, timeout_s: float) -> None:
-        if self.connections:
+        if self.connections or self.fronts:
             self._all_gone = asyncio.Event()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._all_gone.wait(), timeout_s)
@@ -254,8 +264,8 @@ class WebSocketServer:
         """Answer a request that asks for no WebSocket, now or later; with `full_http` only."""
         raise NotImplementedError
 
-    def judge_upgrade(self, request: HttpRequest) -> HttpResponse | Refusal | float | None:
-        """What happens to a request for a WebSocket before it is looked at; with `full_http` only.
+    def judge_opening(self, request: HttpRequest) -> HttpResponse | Refusal | float | None:
+        """What happens to a request for a session before it is looked at; with `full_http` only.
 
         :returns: None: it goes on; a number: after so many seconds; otherwise it is refused.
         """
@@ -277,7 +287,15 @@ class WebSocketServer:
             self.failed("accept()")
             return refusal(500, "Internal Server Error")
 
+    def front_ended(self, front: HttpFront) -> None:
+        """A connection that became no WebSocket has ended."""
+        self.fronts.discard(front)
+        self._tell_all_gone()
+
     def _forget(self, connection: Connection) -> None:
         self.connections.discard(connection)
-        if self._all_gone is not None and not self.connections:
+        self._tell_all_gone()
+
+    def _tell_all_gone(self) -> None:
+        if self._all_gone is not None and not self.connections and not self.fronts:
             self._all_gone.set()

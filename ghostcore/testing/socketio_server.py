@@ -6,6 +6,7 @@ import ssl as ssl_module
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from picows import WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
@@ -111,7 +112,7 @@ class SocketIOServer(WebSocketServer):
                 raise UsageError(f"{name} is {value}: expected more than 0")
         self.ping_interval_s = ping_interval
         self.ping_timeout_s = ping_timeout
-        self.max_payload_bytes = max_payload
+        self.max_payload_bytes = self.max_body_bytes = max_payload
         self.connect_timeout_s = connect_timeout
         self.clock = clock
         self.polling = polling
@@ -201,8 +202,9 @@ class SocketIOServer(WebSocketServer):
             self._routes[method, path] = handler
         return handler
 
-    def on_upgrade(self, judge: Judge) -> Judge:
-        """Set what decides over upgrades before they are looked at (with `polling` only).
+    def on_opening(self, judge: Judge) -> Judge:
+        """Set what decides over sessions before they are opened (with `polling` only): upgrades to
+        a WebSocket, those of a polling session included, and handshakes of polling.
 
         ``judge(request)`` returns None to let it go on, a number to let it go on after so many
         seconds, an :class:`HttpResponse` or a :class:`Refusal` to refuse it.
@@ -263,10 +265,12 @@ class SocketIOServer(WebSocketServer):
         problem = engineio_problem(request, self)
         if problem is not None:
             reply(HttpResponse(400, problem))
-        else:
+        elif "sid" in request.query:
             poll(self, request, reply, front)
+        else:
+            front.judge(request, partial(poll, self, request, reply, front))
 
-    def judge_upgrade(self, request: HttpRequest) -> HttpResponse | Refusal | float | None:
+    def judge_opening(self, request: HttpRequest) -> HttpResponse | Refusal | float | None:
         return None if self._judge is None else self._judge(request)
 
     def _answer(self, request: HttpRequest) -> HttpResponse:

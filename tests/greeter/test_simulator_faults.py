@@ -203,6 +203,24 @@ def test_a_built_in_agent_comes_back_when_it_was_marked_away() -> None:
     assert stage.core.agents["sim-agent-1"].is_free, "never stale"
 
 
+@pytest.mark.parametrize("mode", ["memory", "redis"])
+def test_a_built_in_agent_hangs_up_when_the_visitor_had_left(mode: Any) -> None:
+    stage = Stage(mode, agents=1, behaviour=Behaviour(answer=Distribution.parse("2s")))
+    stage.join("v")
+    stage.asks("v", "sim-agent-1")
+    stage.leaves("v")
+    stage.wait(2.5)
+    assert len(stage.core.calls) == 1, "it cannot know yet"
+    stage.wait(5)
+    assert stage.core.calls == {}
+    assert stage.core.agents["sim-agent-1"].is_free
+    # A call that has two sides goes on.
+    stage.join("w")
+    stage.asks("w", "sim-agent-1")
+    assert names(stage.wait(60)) == [("w", "call:accepted")]
+    assert len(stage.core.calls) == 1
+
+
 @pytest.mark.parametrize("text", ["", "90", "90,8", "a,b,c", "1,2,3,4"])
 def test_mixes_that_cannot_be(text: str) -> None:
     with pytest.raises(UsageError, match="expected three shares"):
@@ -237,6 +255,37 @@ def test_connections_over_the_limit() -> None:
     asyncio.run(main())
 
 
+def test_the_limit_holds_for_many_at_once_and_for_polling() -> None:
+    polling = SOCKETIO.replace("websocket", "polling")
+
+    async def opens(simulator: Simulator, way: int) -> int:
+        upgrade = {} if way else {"Upgrade": "websocket", "Connection": "Upgrade"}
+        status, _, body = await ask(simulator.url, polling if way else SOCKETIO, **upgrade)
+        if status == 200:
+            sids.append(json.loads(body[1:])["sid"])
+        return status
+
+    sids: list[str] = []
+
+    async def main() -> None:
+        async with serving(Simulator()) as simulator:
+            simulator.faults.set({"connection_limit": 5, "connect_latency": "50ms"})
+            clients = [asyncio.create_task(RawClient.socketio(simulator.url)) for _ in range(3)]
+            while simulator.sockets.opening < 3:
+                await asyncio.sleep(0.001)
+            found = await asyncio.gather(*(opens(simulator, 1) for _ in range(10)))
+            assert sorted(found) == [200] * 2 + [503] * 8
+            assert [await opens(simulator, way) for way in (0, 1)] == [503, 503]
+            await asyncio.gather(*clients)
+            assert len(simulator.sockets.connections) == 5
+            # What is in already may upgrade.
+            client = await RawClient.open(simulator.url, f"{SOCKETIO}&sid={sids[0]}")
+            client.send("2probe")
+            assert await client.recv() == "3probe"
+
+    asyncio.run(main())
+
+
 def test_connecting_takes_its_time() -> None:
     async def main() -> None:
         async with serving(Simulator()) as simulator:
@@ -244,44 +293,6 @@ def test_connecting_takes_its_time() -> None:
             began_s = asyncio.get_running_loop().time()
             await RawClient.socketio(simulator.url)
             assert asyncio.get_running_loop().time() - began_s >= 0.14
-
-    asyncio.run(main())
-
-
-@pytest.mark.parametrize(("mode", "left_over"), [("memory", 0), ("redis", 1)])
-def test_a_crash(mode: Any, left_over: int) -> None:
-    async def main() -> None:
-        async with serving(Simulator(mode=mode, agents=1)) as simulator:
-            port, url = simulator.port, simulator.url
-            visitor = await RawClient.socketio(url)
-            visitor.emit("visitor:join", {"visitorId": "v"})
-            assert (await visitor.event())[0] == "agent:assigned"
-            await simulator.crash()
-            assert await visitor.recv() == Closed(1006)
-            with pytest.raises(ConnectionError):
-                await RawClient.open(url, SOCKETIO)
-            await simulator.start()
-            assert simulator.port == port
-            # What was in memory is lost; in Redis nobody has cleaned up.
-            assert simulator.state.visitor_count == left_over
-            again = await RawClient.socketio(url)
-            again.emit("visitor:join", {"visitorId": "w"})
-            assert (await again.event())[0] == "agent:assigned"
-
-    asyncio.run(main())
-
-
-def test_one_replica_crashes() -> None:
-    async def main() -> None:
-        async with serving(Simulator(mode="redis", replicas=2)) as simulator:
-            first = await RawClient.socketio(simulator.urls[0])
-            second = await RawClient.socketio(simulator.urls[1])
-            await simulator.crash(0)
-            assert await first.recv() == Closed(1006)
-            await second.quiet("3")
-            await simulator.start()
-            await RawClient.socketio(simulator.urls[0])
-            await second.quiet("3")
 
     asyncio.run(main())
 
@@ -311,6 +322,26 @@ def test_control() -> None:
             assert simulator.faults.drop == 1
             status, found = await control("/faults", {"drop": 2})
             assert (status, found) == (400, {"error": "drop is 2: expected 0 to 1"})
+            for body, told in (
+                (b"", "is no JSON"),
+                (b"drop=1", "is no JSON"),
+                (b"[" * 50_000, "is no JSON"),
+                (b"\xff", "is no JSON"),
+                (b"[]", "is of type list"),
+                (b"null", "is of type NoneType"),
+            ):
+                for kind in ("application/json", "application/x-www-form-urlencoded"):
+                    status, _, text = await ask(
+                        simulator.url, "/_simulator/faults", "POST", body, **{"Content-Type": kind}
+                    )
+                    assert status == 400, body[:10]
+                    error = json.loads(text)["error"]
+                    assert told in error
+                    assert "expected an object of faults and values, such as {" in error
+            assert simulator.faults.drop == 1, "nothing has been changed"
+            # As curl sends it, without saying that it is JSON.
+            await ask(simulator.url, "/_simulator/faults", "POST", b'{"drop": null}')
+            assert simulator.faults.drop == 0
             client = await RawClient.socketio(simulator.url)
             await ask(simulator.url, "/_simulator/crash", "POST", b"{}")
             assert await client.recv() == Closed(1006)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from stage import Stage, Told
+from stage import Stage, Told, told
 
 from ghost_greeter.simulator import Database
 
@@ -21,6 +21,7 @@ steps = st.lists(
     st.one_of(
         st.tuples(st.just("join"), visitor),
         st.tuples(st.just("leaves"), st.sampled_from(VISITORS + AGENTS)),
+        st.tuples(st.just("comes_back"), visitor, st.booleans()),
         st.tuples(st.just("login"), agent),
         st.tuples(st.just("back"), agent),
         st.tuples(st.just("away"), agent),
@@ -45,6 +46,9 @@ class Watched:
 
     def __init__(self, mode: str, replicas: int, database: Database | None) -> None:
         self.stage = Stage(mode, replicas=replicas, database=database)
+        self.replicas = replicas
+        self.socket_of = {who: who for who in VISITORS + AGENTS}
+        self.moves = 0
         for number, who in enumerate(VISITORS + AGENTS):
             self.stage.at(who, number % replicas)
         self.ends: Counter[str] = Counter()
@@ -57,19 +61,21 @@ class Watched:
         if kind == "wait":
             self.hear(stage.wait(*rest))
             return
-        who = rest[0]
+        name, *rest = rest  # type: ignore[assignment]
+        who = self.socket_of[name]
         if kind == "leaves":
-            if who in stage.node_of:
-                node = stage.node_of[who]
-                self.hear(stage.leaves(who))
-                stage.at(who, node)
+            node = stage.node_of[who]
+            self.hear(stage.leaves(who))
+            stage.at(who, node)
+        elif kind == "comes_back":
+            self.comes_back(name, elsewhere=rest[0])
         elif kind == "status":
-            self.hear(stage.does(who, "agent:status", {"status": rest[1]}))
+            self.hear(stage.does(who, "agent:status", {"status": rest[0]}))
         elif kind in ("accepts", "rejects", "cancels"):
             waiting = list(stage.core.requests)
             if waiting:
                 event = f"call:{kind[:-1]}"
-                request_id = waiting[rest[1] % len(waiting)]
+                request_id = waiting[rest[0] % len(waiting)]
                 gone = stage.core.requests[request_id].visitor_id not in stage.core.visitors
                 before = set(stage.core.calls)
                 self.hear(stage.does(who, event, {"requestId": request_id}))
@@ -77,26 +83,38 @@ class Watched:
                     self.with_nobody |= set(stage.core.calls) - before
         elif kind == "reconnects":
             if self.tokens:
-                token = self.tokens[-1 - rest[1] % len(self.tokens)]
-                role = "agent" if who in AGENTS else "visitor"
+                token = self.tokens[-1 - rest[0] % len(self.tokens)]
+                role = "agent" if name in AGENTS else "visitor"
                 payload = {"reconnectToken": token, "role": role}
                 self.hear(stage.does(who, "call:reconnect", payload))
         elif kind == "ends":
             calls = list(stage.core.calls)
             if calls:
-                self.hear(stage.does(who, "call:end", {"callId": calls[rest[1] % len(calls)]}))
+                self.hear(stage.does(who, "call:end", {"callId": calls[rest[0] % len(calls)]}))
+        elif kind in ("join", "login"):
+            self.hear(getattr(stage, kind)(name, who))
         else:
-            self.hear(getattr(stage, kind)(*rest))
+            self.hear(getattr(stage, kind)(who, *rest))
+
+    def comes_back(self, name: str, *, elsewhere: bool) -> None:
+        """A visitor's socket goes, and at the same moment it joins again on another."""
+        stage, old = self.stage, self.socket_of[name]
+        node = stage.node_of.pop(old)
+        self.moves += 1
+        new = self.socket_of[name] = f"{name}/{self.moves}"
+        effects = stage.machine.left(stage.now_s, node, old)
+        stage.at(new, (node + elsewhere) % self.replicas)
+        self.hear([*told(effects), *stage.join(name, new)])
 
     def hear(self, events: list[Told]) -> None:
-        for told in events:
-            if told.event == "call:accepted":
-                self.accepted[told.payload["callId"]] += 1
-                self.tokens.append(told.payload["reconnectToken"])
-            elif told.event == "call:reconnected":
-                self.tokens.append(told.payload["reconnectToken"])
-            elif told.event == "call:ended" and told.who.startswith("v"):
-                self.ends[told.payload["callId"]] += 1
+        for who, event, payload in events:
+            if event == "call:accepted":
+                self.accepted[payload["callId"]] += 1
+                self.tokens.append(payload["reconnectToken"])
+            elif event == "call:reconnected":
+                self.tokens.append(payload["reconnectToken"])
+            elif event == "call:ended" and who.startswith("v"):
+                self.ends[payload["callId"]] += 1
 
     def check(self) -> None:
         core = self.stage.core
@@ -113,9 +131,7 @@ class Watched:
         for each in core.agents.values():
             assert each.call is None or each.call.call_id in core.calls
             assert set(each.pending) <= set(core.requests)
-            assert each.assigned == sum(one.agent is each for one in core.visitors.values()) or (
-                self.stage.machine.setup.redis  # a leave is written a moment later
-            )
+            assert each.assigned == sum(one.agent is each for one in core.visitors.values())
         # Every request has had exactly one outcome, or is still there.
         outcomes = core.outcomes
         assert outcomes["requested"] == len(core.requests) + sum(
@@ -130,7 +146,7 @@ class Watched:
         for one in core.visitors.values():
             waits = core.waiting.get(one.visitor_id) is one
             nobodys = one.agent is None and one.call is None
-            assert waits is nobodys or self.stage.machine.setup.redis
+            assert waits is nobodys
             assert one.call is None or one.call.call_id in core.calls
             assert core.visitor_of_socket[one.socket_id] is one
         if not self.stage.machine.setup.redis:

@@ -51,6 +51,20 @@ def test_joins_at_the_same_moment_overwrite_one_another() -> None:
     assert stage.core.simulation_count == 1
 
 
+def test_a_visitor_that_comes_back_before_its_leave_is_written_is_not_lost() -> None:
+    stage = served()
+    stage.does("a", "agent:status", {"status": "away"})
+    stage.faults.set({"redis_latency": "100ms"})  # three round trips: gone after 0.09 s, written
+    stage.machine.left(stage.now_s, 0, "v")  # after 0.3
+    stage.wait(0.15)
+    assert stage.core.visitor_count == 0
+    stage.faults.set({"redis_latency": None})
+    assert names(stage.join("v", "again")) == [("again", "agent:unavailable")]
+    stage.wait(0.3)
+    assert list(stage.core.waiting) == ["v"]
+    assert ("again", "agent:assigned") in names(stage.back("a"))
+
+
 def test_joins_one_after_the_other_are_all_recorded() -> None:
     stage = Stage("redis")
     stage.agents("a")

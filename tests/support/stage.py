@@ -99,6 +99,14 @@ class Stage:
         self.now_s = at_s
         return told(self.machine.advance(at_s))
 
+    def ends(self, node: int = 0) -> None:
+        """A replica's process ends."""
+        self.machine.ended(self.now_s, node)
+
+    def restarts(self, node: int = 0) -> list[Told]:
+        """It is there again."""
+        return told(self.machine.restarted(self.now_s, node))
+
     # -- what people do --------------------------------------------------------------------------
 
     def join(self, visitor: str, socket: str | None = None, **more: Any) -> list[Told]:

@@ -112,8 +112,11 @@ class Agents:
         agent.status_before_offline = agent.status
         agent.status = "offline"
         core.queue.update(agent)
-        expire = self._forget_grace if core.setup.redis else self._unregister
-        agent.grace = core.after(core.timings.agent_grace_s, expire, agent)
+        grace_s = core.timings.agent_grace_s
+        if core.setup.redis:
+            agent.grace = core.expire_after(grace_s, self._forget_grace, agent)
+        else:
+            agent.grace = core.after(grace_s, self._unregister, agent)
 
     def _unregister(self, agent: Agent) -> None:
         agent.grace = None

@@ -124,7 +124,7 @@ class Assignment:
         return packets.unavailable(visitor, old, said)
 
     def _drop_assignment(self, visitor: Visitor) -> None:
-        self._core.waiting.pop(visitor.visitor_id, None)
+        self._core.stop_waiting(visitor)
         if visitor.agent is not None:
             visitor.agent.assigned -= 1
             visitor.agent = None

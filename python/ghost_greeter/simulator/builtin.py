@@ -13,11 +13,13 @@ from typing import Any
 
 from ghost_greeter.simulator.core import Core
 from ghost_greeter.simulator.distribution import Distribution
+from ghost_greeter.simulator.model import VisitorId
 from ghostcore import UsageError
 
 __all__ = ["Behaviour", "BuiltInAgents"]
 
 _BACK_AFTER_S = 1.0
+_LOOK_S = 5.0  # how often one looks whether there is still somebody in the call
 _ANSWERS = ("accept", "reject", "ignore")
 
 Act = Callable[[str, str, list[Any]], None]
@@ -61,13 +63,14 @@ class Behaviour:
 
 
 class _Agent:
-    """One of them: what rings at it, and whether it is in a call."""
+    """One of them: the replica it connects to, what rings at it, the call it is in."""
 
-    def __init__(self, name: str, socket_id: str) -> None:
-        self.name = name
-        self.socket_id = socket_id
+    def __init__(self, number: int, node: int) -> None:
+        self.number = number
+        self.node = node
+        self.socket_id = f"inside-{number}"
         self.ringing: dict[str, str] = {}  # request id: what to do with it
-        self.in_call = False
+        self.call_id: str | None = None
 
 
 class BuiltInAgents:
@@ -83,17 +86,28 @@ class BuiltInAgents:
         self._act = act
         self._behaviour = behaviour or Behaviour()
         self._answered = [0, 0, 0]
+        replicas = core.setup.replicas
+        self._agents = [_Agent(number, (number - 1) % replicas) for number in range(1, count + 1)]
         before = core.node
-        for number in range(1, count + 1):
-            core.node = (number - 1) % core.setup.replicas
-            self._start(number)
+        for core.node in range(replicas):
+            self.return_to(core.node)
         core.node = before
 
-    def _start(self, number: int) -> None:
-        agent = _Agent(f"sim-agent-{number}", f"inside-{number}")
+    def return_to(self, node: int) -> None:
+        """Those of a replica connect, now that it is there. A call that they were in is over."""
+        for agent in self._agents:
+            if agent.node == node:
+                self._start(agent)
+
+    def _start(self, agent: _Agent) -> None:
         self._core.attach(agent.socket_id, partial(self._received, agent))
-        profile = {"displayName": f"Simulated agent {number}"}
-        self._act(agent.socket_id, "agent:login", [{"agentId": agent.name, "profile": profile}])
+        agent.ringing.clear()
+        call_id, agent.call_id = agent.call_id, None
+        profile = {"displayName": f"Simulated agent {agent.number}"}
+        login = {"agentId": f"sim-agent-{agent.number}", "profile": profile}
+        self._act(agent.socket_id, "agent:login", [login])
+        if call_id is not None:
+            self._act(agent.socket_id, "call:end", [{"callId": call_id}])
         self._act(agent.socket_id, "agent:back", [])
 
     def _received(self, agent: _Agent, packet: str) -> None:
@@ -108,20 +122,34 @@ class BuiltInAgents:
         elif name == "call:cancelled":
             agent.ringing.pop(json.loads(packet[2:])[1]["requestId"], None)
         elif name == "call:started":
-            agent.in_call = True
+            call = json.loads(packet[2:])[1]["call"]
+            agent.call_id = call["callId"]
+            self._core.after(_LOOK_S * scale, self._look, agent, call["callId"], call["visitorId"])
         elif name == "call:ended":
-            agent.in_call = False
+            agent.call_id = None
             for request_id in agent.ringing:
                 self._answer_later(agent, request_id)
         elif name == "agent:marked_away":
             self._core.after(_BACK_AFTER_S * scale, self._act, agent.socket_id, "agent:back", [])
+
+    def _look(self, agent: _Agent, call_id: str, visitor_id: VisitorId) -> None:
+        """Nobody tells an agent that the visitor had left before it accepted: it hangs up when it
+        sees nobody."""
+        if agent.call_id != call_id:
+            return
+        visitor = self._core.visitors.get(visitor_id)
+        if visitor is not None and self._core.is_anywhere(visitor.socket_id):
+            seconds = _LOOK_S * self._core.timings.scale
+            self._core.after(seconds, self._look, agent, call_id, visitor_id)
+        else:
+            self._act(agent.socket_id, "call:end", [{"callId": call_id}])
 
     def _answer_later(self, agent: _Agent, request_id: str) -> None:
         delay_s = self._behaviour.answer.draw(self._core.random) * self._core.timings.scale
         self._core.after(delay_s, self._answer, agent, request_id)
 
     def _answer(self, agent: _Agent, request_id: str) -> None:
-        if agent.in_call or request_id not in agent.ringing:
+        if agent.call_id is not None or request_id not in agent.ringing:
             return
         answer = agent.ringing[request_id]
         if answer != "ignore":

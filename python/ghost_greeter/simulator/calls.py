@@ -130,7 +130,7 @@ class Calls:
         visitor = core.visitors.get(call.visitor_id)
         if visitor is not None:
             visitor.call = call
-            core.waiting.pop(visitor.visitor_id, None)
+            core.stop_waiting(visitor)
         call.agent.call = call
         call.agent.status = "in_call"
         core.queue.update(call.agent)
@@ -175,7 +175,7 @@ class Calls:
                 core.send(visitor.socket_id, packet)
         if tell_agent:
             core.send(agent.socket_id, packet)
-        if ring_next and agent.pending:
+        if ring_next and agent.queued:
             core.after(core.timings.queue_s, self.ring_queued, agent)
 
     def ring_queued(self, agent: Agent, *, timed: bool = False) -> None:
@@ -185,24 +185,27 @@ class Calls:
         """
         if not agent.is_free:
             return
-        for request in list(agent.pending.values()):
-            if request.visitor_id not in self._core.visitors and not request.rings:
-                self._expire(request)  # it has no visitor left to show
-            elif not request.rings:
+        while agent.queued:
+            request = next(iter(agent.queued.values()))
+            if request.visitor_id in self._core.visitors:
                 self._ring(request, timed=timed)
                 break
+            self._expire(request)  # it has no visitor left to show
 
     def reroute_pending(self, agent: Agent) -> None:
         """The agent has gone away: its pending calls ring elsewhere, if anybody else is free."""
+        other = self._assignment.best(exclude=agent)  # for all of them: a ring changes no agent
+        if other is None:
+            return
         for request in list(agent.pending.values()):
             visitor = self._core.visitors.get(request.visitor_id)
-            other = self._assignment.best(exclude=agent)
-            if visitor is None or other is None:
-                continue
-            self._core.outcomes["rerouted"] += 1
-            self._remove(request)
-            ring_s = self._core.timings.ring_s
-            self._ring(self._new_request(visitor, other, ring_s, again=True), timed=True)
+            if visitor is not None:
+                self._core.outcomes["rerouted"] += 1
+                self._remove(request)
+                ring_s = self._core.timings.ring_s
+                self._ring(self._new_request(visitor, other, ring_s, again=True), timed=True)
+            elif not request.rings:
+                self._expire(request)  # as in ring_queued(): so that it is looked at once
 
     def forget_queued(self, agent: Agent) -> None:
         """The agent does not exist any more: what waits for it will never ring, and what rings
@@ -229,8 +232,9 @@ class Calls:
             request_id, visitor.visitor_id, agent, visitor.page, text, core.now_s, ring_s
         )
         core.requests[request_id] = agent.pending[request_id] = request
+        agent.queued[request_id] = request
         if core.setup.redis:
-            request.expiry = core.after(core.timings.pending_ttl_s, self._expire, request)
+            request.expiry = core.expire_after(core.timings.pending_ttl_s, self._expire, request)
         if not again:
             core.outcomes["requested"] += 1
         return request
@@ -242,6 +246,7 @@ class Calls:
             return  # another replica's agent: no ring, no time-out, no error
         core.outcomes["rang"] += 1
         request.rings = True
+        request.agent.queued.pop(request.request_id, None)
         core.send(agent.socket_id, packets.call_incoming(request, visitor))
         if timed:
             self.watch.watch(request)
@@ -253,6 +258,7 @@ class Calls:
             request.expiry = None
         del self._core.requests[request.request_id]
         del request.agent.pending[request.request_id]
+        request.agent.queued.pop(request.request_id, None)
 
     def _expire(self, request: Request) -> None:
         self._core.outcomes["expired"] += 1

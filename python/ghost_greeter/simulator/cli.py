@@ -112,8 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     faults = parser.add_argument_group("faults (see README.md of the simulator)")
     add = faults.add_argument
     add("--max-connections", type=int, metavar="N", help="at once, per replica")
-    add("--over-limit", choices=OVER_LIMIT, default="503",
-        help="what happens to a connection over that")  # fmt: skip
+    add("--over-limit", choices=OVER_LIMIT,
+        help="what happens to a connection over that; default: 503")  # fmt: skip
     add(
         "--fault",
         action="append",
@@ -208,8 +208,15 @@ def _faults(options: argparse.Namespace) -> Faults:
         if not equals:
             raise UsageError(f"--fault: {text!r} has no value: expected NAME=VALUE")
         values[name] = {"true": True, "false": False}.get(value, value)
+    if options.max_connections is not None:
+        values["connection_limit"] = options.max_connections
+    if options.over_limit is not None:
+        if values.get("connection_limit") is None:
+            raise UsageError(
+                f"--over-limit {options.over_limit} is for connections over a limit, and there is "
+                "none: give --max-connections N, too"
+            )
+        values["over_limit"] = options.over_limit
     faults = Faults()
     faults.set(values)
-    if options.max_connections is not None:
-        faults.set({"connection_limit": options.max_connections, "over_limit": options.over_limit})
     return faults

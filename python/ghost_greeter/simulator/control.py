@@ -14,7 +14,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from ghost_greeter.simulator.express import Express, json_object, page
+from ghost_greeter.simulator.express import Express, json_of, page
 from ghostcore import UsageError
 from ghostcore.testing import HttpRequest
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Control"]
 
 PATH = "/_simulator"
+_EXPECTED = """expected an object of faults and values, such as {"latency":"50ms","drop":null}"""
 
 
 class Control:
@@ -35,7 +36,7 @@ class Control:
     def register(self, express: Express) -> None:
         """Set the routes of a replica."""
         express.get(PATH, self._status)
-        express.post(f"{PATH}/faults", self._set_faults)
+        express.post(f"{PATH}/faults", self._set_faults, parsed=False)
         express.post(f"{PATH}/crash", self._crash)
 
     def _status(self, request: HttpRequest) -> tuple[int, Any]:
@@ -54,9 +55,14 @@ class Control:
         if not _is_local(request):
             return _hidden(request)
         try:
-            self._simulator.faults.set(json_object(request))
+            values = json_of(request)
+            if not isinstance(values, dict):
+                raise UsageError(f"the body is of type {type(values).__name__}: {_EXPECTED}")
+            self._simulator.faults.set(values)
         except UsageError as error:
             return 400, {"error": str(error)}
+        except ValueError as error:
+            return 400, {"error": f"the body is no JSON ({error}): {_EXPECTED}"}
         return 200, self._simulator.faults.described()
 
     def _crash(self, request: HttpRequest) -> tuple[int, Any]:

@@ -6,7 +6,7 @@ No I/O. Whoever drives it sets the time and the replica first, and takes what is
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from ghost_greeter.simulator.timers import Timer, Timers
 
 __all__ = ["Core", "Effect", "Kick", "Send"]
 
+_STORE = -1  # the "replica" on whose behalf Redis and the database forget
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -42,6 +43,7 @@ class Core:
 
     :ivar now_s: the time of the event being handled.
     :ivar node: the replica that handles it.
+    :ivar redis_down: does Redis not answer?
     :ivar service_s: how long it takes over it: the time for which what it has read may be old.
     :ivar effects: what is to be sent for it, in order.
     :ivar outcomes: what became of calls, counted. Every one ``requested`` is ``accepted``,
@@ -54,6 +56,7 @@ class Core:
         self.random = source
         self.now_s = 0.0
         self.node = 0
+        self.redis_down = False
         self.service_s = 0.0
         self.effects: list[Effect] = []
         self.timers = Timers()
@@ -62,7 +65,8 @@ class Core:
         self.agent_of_socket: dict[str, Agent] = {}
         self.visitors: dict[VisitorId, Visitor] = {}
         self.visitor_of_socket: dict[str, Visitor] = {}
-        self.waiting: dict[VisitorId, Visitor] = {}  # assigned to nobody, by the time they came
+        # Assigned to nobody, by the time they came. Served from the front: a dict would search it.
+        self.waiting: OrderedDict[VisitorId, Visitor] = OrderedDict()
         self.requests: dict[str, Request] = {}
         self.calls: dict[str, Call] = {}
         self.outcomes: Counter[str] = Counter()
@@ -88,21 +92,25 @@ class Core:
         self.enter(socket_id)
 
     def is_inside(self, socket_id: str | None) -> bool:
-        """Does the socket belong to somebody inside the simulator?"""
-        return socket_id in self._receivers
+        """Does the socket belong to somebody inside the simulator, whose replica is there?"""
+        return socket_id in self._receivers and socket_id in self._node_of
 
     def is_here(self, socket_id: str | None) -> bool:
         """Is the socket one of this replica's own? It can send to no other."""
         return socket_id is not None and self._node_of.get(socket_id) == self.node
 
-    def forget_sockets(self) -> None:
-        """This replica has gone with all its sockets; in Redis nothing is changed by that.
+    def is_anywhere(self, socket_id: str) -> bool:
+        """Is the socket connected, to whichever replica?"""
+        return socket_id in self._node_of
 
-        Those who are inside the simulator connect again at once.
-        """
-        for socket_id, node in list(self._node_of.items()):
-            if node == self.node and socket_id not in self._receivers:
-                del self._node_of[socket_id]
+    def end_replica(self) -> list[str]:
+        """This replica has gone with all that it was about to do, and with its sockets, which are
+        returned. In Redis nothing is changed by that."""
+        self.timers.cancel_of(self.node)
+        gone = [socket_id for socket_id, node in self._node_of.items() if node == self.node]
+        for socket_id in gone:
+            del self._node_of[socket_id]
+        return gone
 
     def send(self, socket_id: str | None, packet: str) -> None:
         """Send to a socket; what is for another replica's is lost, as it is in the real server."""
@@ -133,6 +141,18 @@ class Core:
     def after(self, delay_s: float, function: Callable[..., object], *arguments: Any) -> Timer:
         """Call a function later, on behalf of this replica."""
         return self.timers.at(self.now_s + delay_s, self.node, function, *arguments)
+
+    def expire_after(
+        self, delay_s: float, function: Callable[..., object], *arguments: Any
+    ) -> Timer:
+        """Call a function later, on behalf of what the replicas store their state in: also if this
+        replica is gone by then."""
+        return self.timers.at(self.now_s + delay_s, _STORE, function, *arguments)
+
+    def stop_waiting(self, visitor: Visitor) -> None:
+        """The visitor waits no more; another one who has come under its id since still does."""
+        if self.waiting.get(visitor.visitor_id) is visitor:
+            del self.waiting[visitor.visitor_id]
 
     def new_id(self, kind: str) -> str:
         """``KIND_<ms>_<7 base36>``."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ghost_greeter.simulator.core import Core
 from ghost_greeter.simulator.express import Express, json_object
 from ghost_greeter.simulator.machine import Machine
-from ghost_greeter.simulator.memory import LIMIT_BYTES, MIB, Memory
+from ghost_greeter.simulator.process import LIMIT_BYTES, MIB, Process
 from ghostcore.testing import HttpRequest, SocketIOServer
 
 if TYPE_CHECKING:
@@ -33,17 +33,16 @@ class Endpoints:
         self,
         simulator: Simulator,
         sockets: SocketIOServer,
-        memory: Memory,
+        process: Process,
         metrics_key: str | None,
         production: bool,
     ) -> None:
         self._simulator = simulator
         self._sockets = sockets
         self._clock = simulator.clock
-        self._memory = memory
+        self._process = process
         self._key = metrics_key
         self._production = production
-        self._started_s = simulator.clock.now_s()
 
     def register(self, express: Express) -> None:
         """Set the routes of the server."""
@@ -64,9 +63,6 @@ class Endpoints:
     @property
     def _core(self) -> Core:
         return self._simulator.state
-
-    def _uptime_s(self) -> float:
-        return round(self._clock.now_s() - self._started_s, 3)
 
     @property
     def _mode(self) -> str:
@@ -93,7 +89,7 @@ class Endpoints:
             "status": status,
             "timestamp": self._clock.epoch_ms(),
             "version": "1.0.0",
-            "uptime": self._uptime_s(),
+            "uptime": round(self._process.uptime_s(), 3),
             "checks": checks,
             "mode": self._mode,
         }
@@ -102,7 +98,7 @@ class Endpoints:
     def _memory_check(self) -> dict[str, Any]:
         """There is no V8 heap here: the resident size stands for the heap, its limit for the
         heap's total."""
-        rss = self._memory.rss_bytes()
+        rss = self._process.rss_bytes()
         if rss > LIMIT_BYTES:
             status = "unhealthy"
         else:
@@ -141,7 +137,7 @@ class Endpoints:
         if self._redis_down:
             return 500, {"error": "Failed to collect metrics"}
         core = self._core
-        rss = self._memory.rss_bytes()
+        rss = self._process.rss_bytes()
         body: dict[str, Any] = {
             "timestamp": self._clock.epoch_ms(),
             "mode": self._mode,
@@ -163,7 +159,7 @@ class Endpoints:
                 "rss": rss,
                 "external": 0,
             },
-            "uptime": self._uptime_s(),
+            "uptime": round(self._process.uptime_s(), 3),
         }
         return 200, body
 

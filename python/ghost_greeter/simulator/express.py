@@ -12,7 +12,7 @@ from ghost_greeter.simulator.limits import Windows
 from ghostcore import UsageError
 from ghostcore.testing import HttpRequest, HttpResponse, SocketIOServer
 
-__all__ = ["DEFAULT_ORIGINS", "MAX_REQUESTS", "Express", "json_object", "page"]
+__all__ = ["DEFAULT_ORIGINS", "MAX_REQUESTS", "Express", "json_object", "json_of", "page"]
 
 Handler = Callable[[HttpRequest], "tuple[int, object]"]
 
@@ -60,15 +60,22 @@ class Express:
         self._windows = Windows(window_s)
         server.route(None, self._not_found)
 
+    def started(self) -> None:
+        """The replica begins anew: what addresses have used up was in its memory."""
+        self._windows = Windows(self._windows.window_s)
+
     def get(self, path: str, handler: Handler) -> None:
         """Answer GET."""
         self._server.route(path, lambda request: self._finish(request, *handler(request)))
 
-    def post(self, path: str, handler: Handler) -> None:
-        """Answer POST, with a body of JSON or none."""
+    def post(self, path: str, handler: Handler, *, parsed: bool = True) -> None:
+        """Answer POST, with a body of JSON or none.
+
+        :param parsed: a body that is neither gets a page with the error; else the handler gets it.
+        """
 
         def answer(request: HttpRequest) -> HttpResponse:
-            problem = _body_problem(request)
+            problem = _body_problem(request) if parsed else None
             return self._finish(request, *(problem or handler(request)))
 
         self._server.route(path, answer, method="POST")
@@ -118,8 +125,19 @@ def json_object(request: HttpRequest) -> dict[str, Any]:
     """The body of a request that has passed, if it is a JSON object; otherwise an empty one."""
     if not request.body or not _is_json(request):
         return {}
-    found = json.loads(request.body)
+    found = json_of(request)
     return found if isinstance(found, dict) else {}
+
+
+def json_of(request: HttpRequest) -> object:
+    """The body, whatever it calls itself.
+
+    :raises ValueError: it is no JSON, or nested too deeply for us.
+    """
+    try:
+        return json.loads(request.body)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def _is_json(request: HttpRequest) -> bool:
@@ -134,7 +152,7 @@ def _body_problem(request: HttpRequest) -> tuple[int, str] | None:
     if len(request.body) > MAX_JSON_BYTES:
         return page(413, "PayloadTooLargeError: request entity too large")
     try:
-        found = json.loads(request.body)
+        found = json_of(request)
     except ValueError as error:
         return page(400, f"SyntaxError: {error}")
     if not isinstance(found, dict | list):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -32,12 +33,13 @@ class _Window(NamedTuple):
 class Windows:
     """Counts uses by key, each key in windows of its own that begin with its first use.
 
-    Windows are kept in the order of their beginning, so that old ones are dropped in O(1) a use.
+    Windows are kept in the order of their beginning, so that old ones are dropped in O(1) a use:
+    the first of a dict, from which the first ones have been removed, would be searched for.
     """
 
     def __init__(self, window_s: float) -> None:
         self.window_s = window_s
-        self._windows: dict[object, _Window] = {}
+        self._windows: OrderedDict[object, _Window] = OrderedDict()
 
     def use(self, key: object, now_s: float) -> _Window:
         """One more use of `key`: its window, this use counted."""

@@ -86,19 +86,27 @@ class Machine:
             **{event: partial(relay.cobrowse, event) for event in COBROWSE_EVENTS},
             DISCONNECT: self._left,
         }
-        for core.node in range(self.setup.replicas):  # each looks after the agents by itself
-            Staleness(core).start()
-            if self.setup.redis:
-                calls.watch.start_polling()
+        self._staleness, self._ring_watch = Staleness(core), calls.watch
+        self._inside: BuiltInAgents | None = None
+        for node in range(self.setup.replicas):
+            self._begin(now_s, node)
+            self._look_after()
         core.node = 0
+
+    def _look_after(self) -> None:
+        """A replica begins: each looks after agents and calls by itself."""
+        self._staleness.start()
+        if self.setup.redis:
+            self._ring_watch.start_polling()
 
     def add_agents(self, count: int, behaviour: Behaviour | None = None) -> list[Effect]:
         """Have agents inside the simulator, see :class:`BuiltInAgents`."""
 
         def act(socket_id: str, event: str, args: list[Any]) -> None:
-            self._handlers[event](socket_id, args, None)
+            if not self.core.redis_down:
+                self._handlers[event](socket_id, args, None)
 
-        BuiltInAgents(self.core, act, count, behaviour)
+        self._inside = BuiltInAgents(self.core, act, count, behaviour)
         return self._done()
 
     @property
@@ -125,9 +133,9 @@ class Machine:
         :param args: its arguments; one that is missing is JavaScript's undefined.
         :param ack_id: the id that the client wants it acknowledged under.
         """
-        if event not in self._handlers or (self.setup.redis and self.faults.redis_down):
-            return []
         self._begin(now_s, node)
+        if event not in self._handlers or self.core.redis_down:
+            return []
         self._take(socket_id, event, args, ack_id)
         return self._done()
 
@@ -138,10 +146,20 @@ class Machine:
         self._take(socket_id, DISCONNECT, [], None)
         return self._done()
 
-    def crashed(self, node: int) -> None:
-        """A replica has gone without a word. In Redis everything stays as it was."""
-        self._begin(self.core.now_s, node)
-        self.core.forget_sockets()
+    def ended(self, now_s: float, node: int) -> None:
+        """A replica's process has ended: with all its sockets, and with all that it was about to
+        do. In Redis everything stays as it was."""
+        self._begin(now_s, node)
+        for socket_id in self.core.end_replica():
+            self._busy_until_s.pop(socket_id, None)
+
+    def restarted(self, now_s: float, node: int) -> list[Effect]:
+        """A replica that had ended is there again, over what is in Redis."""
+        self._begin(now_s, node)
+        self._look_after()
+        if self._inside is not None:
+            self._inside.return_to(node)
+        return self._done()
 
     @property
     def next_due_s(self) -> float | None:
@@ -163,6 +181,7 @@ class Machine:
         self.core.now_s = now_s
         self.core.node = node
         self.core.service_s = 0.0
+        self.core.redis_down = self.setup.redis and self.faults.redis_down
         self._limits.overrides = self.faults.rate_limits
 
     def _done(self) -> list[Effect]:
@@ -197,6 +216,8 @@ class Machine:
         self, socket_id: str, event: str, args: list[Any], ack_id: int | None, service: float
     ) -> None:
         self.core.service_s = service
+        if self.core.redis_down and event != DISCONNECT:
+            return  # it has gone down while the event was being handled
         self._handlers[event](socket_id, args, ack_id)
 
     def _delays_s(self, event: str) -> tuple[float, float]:

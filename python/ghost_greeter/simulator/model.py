@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -109,6 +110,7 @@ class Agent:
     assigned: int = 0
     call: Call | None = None
     pending: dict[str, Request] = field(default_factory=dict)  # in order of their making
+    queued: OrderedDict[str, Request] = field(default_factory=OrderedDict)  # those that do not ring
     status_before_offline: str = "away"
     grace: Timer | None = None
     last_assigned: int = 0

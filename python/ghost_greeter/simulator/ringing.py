@@ -6,6 +6,7 @@ ringing calls every 5 s: whichever comes first does the work, but can reach its 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 from ghost_greeter.simulator.core import Core
@@ -23,7 +24,8 @@ class RingWatch:
     def __init__(self, core: Core, rang_out: Callable[[Request], None]) -> None:
         self._core = core
         self._rang_out = rang_out
-        self._ringing: dict[str, Request] = {}  # Redis mode; all ring equally long: in order of end
+        # Redis mode. All ring equally long: they are in the order of their end.
+        self._ringing: OrderedDict[str, Request] = OrderedDict()
 
     def start_polling(self) -> None:
         """Redis mode: this replica begins to look through the calls."""
@@ -55,13 +57,18 @@ class RingWatch:
     def _poll(self) -> None:
         core = self._core
         core.after(core.timings.ring_poll_s, self._poll)
-        over = []
-        for request in self._ringing.values():
-            assert request.ring_end_s is not None
-            if request.ring_end_s > core.now_s:
+        if core.redis_down:
+            return
+        kept_s = core.timings.ring_ttl_s - core.timings.ring_s
+        while self._ringing:
+            request = next(iter(self._ringing.values()))
+            ended_s = request.ring_end_s
+            assert ended_s is not None
+            if ended_s > core.now_s:
                 break
-            over.append(request)
-        for request in over:  # one record in Redis: what this replica has taken no other finds
-            del self._ringing[request.request_id]
-            request.ring_end_s = None
-            request.ring_timer = core.after(core.timings.ring_grace_s, self._over, request)
+            # One record in Redis: what this replica has taken no other finds.
+            self.forget(request)
+            if core.now_s <= ended_s + kept_s:
+                grace_s = core.timings.ring_grace_s
+                request.ring_timer = core.after(grace_s, self._over, request)
+            # Else no replica was there to look: it rings until its request is forgotten.

@@ -18,7 +18,7 @@ from ghost_greeter.simulator.endpoints import Endpoints
 from ghost_greeter.simulator.express import DEFAULT_ORIGINS, MAX_REQUESTS, Express
 from ghost_greeter.simulator.faults import Faults
 from ghost_greeter.simulator.machine import Machine
-from ghost_greeter.simulator.memory import Memory
+from ghost_greeter.simulator.process import Process
 from ghost_greeter.simulator.setup import Database, Mode, Setup
 from ghost_greeter.simulator.timings import Timings
 from ghostcore import UsageError
@@ -124,13 +124,15 @@ class Simulator:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_s = _NEVER
         self._tasks: set[asyncio.Task[None]] = set()
-        self._gone: set[int] = set()  # replicas that have crashed
+        self._running: set[int] = set()  # replicas
+        self._ended: set[int] = set()  # those that have run and do no more
+        self._parts: list[tuple[Express, Process]] = []  # of each replica
         for node, server in enumerate(self.servers):
             for event in self.machine.events:
                 server.on(event, partial(self._on_event, node, event))
             server.on_connect(partial(self._on_connect, node))
             server.on_disconnect(partial(self._on_disconnect, node))
-            server.on_upgrade(partial(self._judge, server))
+            server.on_opening(partial(self._judge, server))
             express = Express(
                 server,
                 self.clock,
@@ -138,8 +140,9 @@ class Simulator:
                 window_s=scaled.rate_window_s,
                 max_requests=http_limit,
             )
-            memory = Memory(self.faults, server, self.clock)
-            Endpoints(self, server, memory, metrics_key, production).register(express)
+            process = Process(self.faults, server, self.clock)
+            Endpoints(self, server, process, metrics_key, production).register(express)
+            self._parts.append((express, process))
             if control:
                 Control(self).register(express)
 
@@ -171,39 +174,58 @@ class Simulator:
     # -- life ------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Listen; after a crash on the same ports. Raises OSError where one cannot be had.
+        """Listen, with all replicas that do not; after a crash on the same ports. Raises OSError
+        where one cannot be had.
 
-        What was in memory when it crashed is lost; what was in Redis is all still there.
+        What was in the memory of a replica that has ended is lost; what was in Redis is all still
+        there.
         """
-        if self._gone and not self._setup.redis:
+        if len(self._running) == len(self.servers):
+            raise UsageError("the simulator is running already: stop() it first")
+        if self._ended and not self._setup.redis:
             self.machine = self._new_machine()
         try:
             for node, server in enumerate(self.servers):
-                if not self._gone or node in self._gone:
+                if node not in self._running:
                     await server.start()
+                    self._started(node)
         except OSError:
             await self.stop()
             raise
-        self._gone.clear()
         self._arm()
+
+    def _started(self, node: int) -> None:
+        self._running.add(node)
+        for part in self._parts[node]:
+            part.started()
+        if node in self._ended:
+            self._ended.discard(node)
+            if self._setup.redis:
+                self._deliver(self.machine.restarted(self.clock.now_s(), node))
 
     async def stop(self) -> None:
         """Close every connection (clients see 1005) and stop listening."""
         await asyncio.gather(*(server.stop() for server in self.servers))
         await asyncio.gather(*self._tasks)
-        self._disarm()
+        self._end(set(self._running))
 
     async def crash(self, node: int | None = None) -> None:
         """End as if killed: clients see no close frame (1006), the port refuses.
 
         :param node: the replica that crashes; None: all of them.
         """
-        crashing = range(len(self.servers)) if node is None else [node]
-        self._gone.update(crashing)
+        crashing = self._running & (set(range(len(self.servers))) if node is None else {node})
+        self._end(crashing)
         await asyncio.gather(*(self.servers[each].crash() for each in crashing))
-        for each in crashing:
-            self.machine.crashed(each)
-        if len(self._gone) == len(self.servers):
+
+    def _end(self, nodes: set[int]) -> None:
+        """The processes of these replicas are no more."""
+        now_s = self.clock.now_s()
+        self._running -= nodes
+        self._ended |= nodes
+        for node in nodes:
+            self.machine.ended(now_s, node)
+        if not self._running:
             self._disarm()
 
     def _crash_soon(self) -> None:
@@ -243,12 +265,13 @@ class Simulator:
     # -- in --------------------------------------------------------------------------------------
 
     def _judge(
-        self, server: SocketIOServer, _request: HttpRequest
+        self, server: SocketIOServer, request: HttpRequest
     ) -> HttpResponse | Refusal | float | None:
-        """Faults of connecting."""
+        """Faults of connecting. A session that goes from polling to a WebSocket is in already."""
         faults = self.faults
         limit = faults.connection_limit
-        if limit is not None and len(server.connections) >= limit:
+        comes = "sid" not in request.query
+        if comes and limit is not None and len(server.connections) + server.opening >= limit:
             if faults.over_limit == "503":
                 return HttpResponse(503, "Service Unavailable", {"Content-Type": "text/plain"})
             return Refusal(faults.over_limit)
@@ -257,17 +280,21 @@ class Simulator:
         return None
 
     def _on_connect(self, node: int, client: SocketIOClient) -> None:
+        if node not in self._running:
+            return
         self._clients[client.sid] = client
         self.machine.connected(self.clock.now_s(), node, client.sid)
 
     def _on_event(self, node: int, event: str, client: SocketIOClient, *args: object) -> None:
+        if node not in self._running:
+            return  # the last words to one that is crashing
         now_s, ack_id = self.clock.now_s(), client.ack_id
         effects = self.machine.handle(now_s, node, client.sid, event, list(args), ack_id)
         self._deliver(effects)
 
     def _on_disconnect(self, node: int, client: SocketIOClient, _reason: str) -> None:
         self._clients.pop(client.sid, None)
-        if node not in self._gone:
+        if node in self._running:
             self._deliver(self.machine.left(self.clock.now_s(), node, client.sid))
 
     # -- out -------------------------------------------------------------------------------------

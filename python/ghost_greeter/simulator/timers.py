@@ -79,6 +79,12 @@ class Timers:
         timer.function, timer.arguments = None, ()
         return timer, function, arguments
 
+    def cancel_of(self, node: int) -> None:
+        """Nothing of what is to happen on behalf of this replica shall happen."""
+        for _, _, timer in list(self._heap):
+            if timer.node == node:
+                timer.cancel()
+
     def cancelled(self) -> None:
         """One of the timers has been cancelled."""
         self._cancelled += 1

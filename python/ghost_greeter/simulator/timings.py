@@ -19,6 +19,8 @@ class Timings:
     :ivar ring_s: ring-no-answer: how long a call rings.
     :ivar ring_grace_s: and how long it is waited on top of that.
     :ivar ring_poll_s: Redis mode: how often calls are looked through that rang too long.
+    :ivar ring_ttl_s: Redis mode: how long the record of a ring is kept: a replica that looks later
+        does not find it.
     :ivar queue_s: from the end of an agent's call to the ring of the next one in its queue.
     :ivar agent_grace_s: that an agent has to come back before it is unregistered.
     :ivar stale_after_s: without a heartbeat an idle agent is marked away after this,
@@ -36,6 +38,7 @@ class Timings:
     ring_s: float = 15.0
     ring_grace_s: float = 0.1
     ring_poll_s: float = 5.0
+    ring_ttl_s: float = 35.0
     queue_s: float = 1.0
     agent_grace_s: float = 10.0
     stale_after_s: float = 120.0

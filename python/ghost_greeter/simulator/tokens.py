@@ -74,7 +74,8 @@ class Tokens:
         """One side of the call has gone: its token is good for as long as it may come back."""
         record = self._records.get(call.token)
         if record is not None and record.timer is None:
-            record.timer = self._core.after(self._core.timings.reconnect_s, self._dies, record)
+            seconds = self._core.timings.reconnect_s
+            record.timer = self._core.expire_after(seconds, self._dies, record)
 
     def _dies(self, record: TokenRecord) -> None:
         record.timer = None

@@ -138,7 +138,7 @@ class Visitors:
     def _forget(self, visitor: Visitor) -> None:
         core = self._core
         if core.setup.redis:
-            core.waiting.pop(visitor.visitor_id, None)
+            core.stop_waiting(visitor)
         else:
             self._assignment.release(visitor)
         core.visitors.pop(visitor.visitor_id, None)

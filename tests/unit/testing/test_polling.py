@@ -6,11 +6,12 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import uvloop
-from raw_client import SOCKETIO, Closed, RawClient, ask, get, serving
+from raw_client import PING, PONG, SOCKETIO, Closed, Frame, RawClient, ask, get, serving
 
 from ghostcore.testing import HttpRequest, HttpResponse, Refusal, SocketIOClient, SocketIOServer
 
@@ -43,7 +44,8 @@ class Page:
 
     async def __aexit__(self, *_: object) -> None:
         self.writer.close()
-        await self.writer.wait_closed()
+        with suppress(ConnectionError):
+            await self.writer.wait_closed()
 
     async def ask(self, path: str, method: str = "GET", body: bytes = b"") -> tuple[int, bytes]:
         length = f"Content-Length: {len(body)}\r\n" if body else ""
@@ -202,12 +204,22 @@ def test_pings_and_time_outs_of_polling(run: Run) -> None:
 def test_a_protocol_error_over_polling(run: Run) -> None:
     async def main() -> None:
         server = server_of_echoes()
+        heard: list[object] = []
+        server.on("hear", lambda client, *args: heard.append(args))
         async with serving(server), Page(server) as page:
             session, _ = await opened(page)
             assert await page.ask(session, "POST", b'42["echo",1]') == (200, b"ok")
             assert server.violations_total == 1
+            assert await page.ask(session, "POST", b"40") == (200, b"ok"), "is not looked at"
             assert await page.ask(session) == (200, b"1")
             assert (await page.ask(session))[0] == 400
+            # What follows in the same body is not looked at either.
+            session, _ = await opened(page)
+            await page.ask(session, "POST", b'40\x1e42["hear",1]\x1e2\x1e40\x1e42["hear",2]')
+            assert heard == [(1,)]
+            assert server.violations_total == 2
+            assert server.client_count() == 0
+            assert (await page.ask(session))[1].endswith(b"\x1e1")
 
     run(main)
 
@@ -300,7 +312,12 @@ def test_methods_bodies_and_kept_connections(run: Run) -> None:
         (b"GET / HTTP/2\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        *(
+            (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n%b\r\nabcde" % size, 400)
+            for size in (b"zz", b"", b"-1", b"-5", b"+5", b"0x5", b"1_0", b" 5", b"3")
+        ),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"5" * 20_000, 400),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: 1\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nContent-Length: 1000001\r\n\r\n", 413),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFF\r\n", 413),
         (b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000, 431),
@@ -313,6 +330,34 @@ def test_requests_that_are_none(run: Run, sent: bytes, status: int) -> None:
             page.writer.write(sent)
             assert (await page.answer())[0] == status
             assert await page.at_end()
+
+    run(main)
+
+
+def test_thousands_of_requests_at_once(run: Run) -> None:
+    async def main() -> None:
+        server = SocketIOServer(polling=True)
+        server.route("/page", lambda request: (200, request.query["n"]))
+        async with serving(server), Page(server) as page:
+            page.writer.write(b"".join(b"GET /page?n=%d HTTP/1.1\r\n\r\n" % n for n in range(3000)))
+            for number in range(3000):
+                assert await page.answer() == (200, str(number).encode())
+            assert server.errors_total == 0
+
+    run(main)
+
+
+def test_a_body_may_have_as_many_bytes_as_a_message(run: Run) -> None:
+    async def main() -> None:
+        async with serving(server_of_echoes(max_payload=100)) as server:
+            for more, status in ((0, 200), (1, 413)):
+                async with Page(server) as page, Page(server) as other:
+                    session, handshake = await opened(page)
+                    assert handshake["maxPayload"] == 100
+                    await page.ask(session, "POST", b"40")
+                    body = b'42["echo","' + b"x" * (87 + more) + b'"]'
+                    assert (await page.ask(session, "POST", body))[0] == status
+                    assert (await other.ask(session))[1].startswith(b"40")
 
     run(main)
 
@@ -348,7 +393,7 @@ def test_upgrades_can_be_judged(run: Run) -> None:
         None,
     ]
     server = server_of_echoes()
-    server.on_upgrade(lambda request: verdicts.pop(0))
+    server.on_opening(lambda request: verdicts.pop(0))
 
     async def main() -> None:
         async with serving(server):
@@ -369,6 +414,38 @@ def test_upgrades_can_be_judged(run: Run) -> None:
     run(main)
 
 
+def test_handshakes_of_polling_can_be_judged(run: Run) -> None:
+    verdicts: list[Any] = [HttpResponse(503, "full"), 0.05, 20, None, None, Refusal.RESET]
+    server = server_of_echoes()
+    server.on_opening(lambda request: verdicts.pop(0))
+
+    async def main() -> None:
+        async with serving(server), Page(server) as page, Page(server) as other:
+            assert await page.ask(POLLING) == (503, b"full")
+            waits = asyncio.create_task(opened(page))
+            while not server.opening:
+                await asyncio.sleep(0.001)
+            assert not server.sessions
+            session, _ = await waits
+            assert server.opening == 0
+            other.writer.write(f"GET {POLLING} HTTP/1.1\r\n\r\n".encode())
+            while not server.opening:
+                await asyncio.sleep(0.001)
+            other.writer.transport.abort()
+            while server.opening:
+                await asyncio.sleep(0.001)
+            assert await page.ask(session, "POST", b"40") == (200, b"ok"), "is in already"
+            await opened(page)
+            client = await RawClient.open(server.url, f"{SOCKETIO}&sid={session[-20:]}")
+            client.send("2probe")
+            assert await client.recv() == "3probe"
+            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+                await opened(page)
+            assert verdicts == []
+
+    run(main)
+
+
 def test_stopping_ends_polls_and_kept_connections(run: Run) -> None:
     async def main() -> None:
         server = server_of_echoes()
@@ -380,11 +457,55 @@ def test_stopping_ends_polls_and_kept_connections(run: Run) -> None:
             while not any(front.aborted for front in server.fronts):
                 await asyncio.sleep(0.001)
             await server.stop()
-            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-                await held
+            assert await held == (200, b"1")
+            assert await page.at_end()
             assert await idle.at_end()
             assert not server.fronts
             assert not server.connections
+
+    run(main)
+
+
+@pytest.mark.parametrize(("way", "code"), [("stop", 1005), ("crash", 1006), ("leave", 1005)])
+def test_a_probe_ends_with_its_session(run: Run, way: str, code: int) -> None:
+    async def main() -> None:
+        server = server_of_echoes()
+        async with serving(server), Page(server) as page:
+            session, handshake = await opened(page)
+            probe = f"{SOCKETIO}&sid={handshake['sid']}"
+            client = await RawClient.open(server.url, probe)
+            client.send("2probe")
+            assert await client.recv() == "3probe"
+            second = await RawClient.open(server.url, probe)
+            assert await second.recv() == Closed(1005), "one at a time"
+            if way == "leave":
+                await page.ask(session, "POST", b"1")
+            else:
+                await getattr(server, way)()
+            assert await client.recv() == Closed(code)
+            assert not server.sessions
+
+    run(main)
+
+
+def test_a_probe_that_takes_too_long(run: Run) -> None:
+    async def main() -> None:
+        at_s = 50.0
+        server = server_of_echoes(clock=lambda: at_s)
+        async with serving(server), Page(server) as page:
+            session, handshake = await opened(page)
+            client = await RawClient.open(server.url, f"{SOCKETIO}&sid={handshake['sid']}")
+            client.send("2probe")
+            assert await client.recv() == "3probe"
+            at_s += 9.9
+            server.advance()
+            client.send_frame(PING, b"there?")
+            assert await client.recv() == Frame(PONG, True, b"there?")
+            at_s += 0.2
+            server.advance()
+            assert await client.recv() == Closed(1005)
+            await page.ask(session, "POST", b"40")
+            assert (await page.ask(session))[1].startswith(b"40"), "the session goes on"
 
     run(main)
 

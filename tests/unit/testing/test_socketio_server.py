@@ -109,6 +109,10 @@ def test_events_acknowledgements_and_attachments_both_ways() -> None:
             client.send(b"\xff\xfe")
             assert await client.recv() == "4312[]"
             assert heard.pop() == (b"\xff\xfe",)
+            client.send('451-13["nothing",{"_placeholder":true,"num":0}]')
+            client.send(b"3")  # in text it would be a pong
+            assert await client.recv() == "4313[]"
+            assert heard.pop() == (b"3",)
             client.emit("silent", ack=1)
             await client.quiet()
             assert heard.pop() == ("silent",)
@@ -302,6 +306,7 @@ def test_violations_before_connect_close_with_1005(frame: str | bytes) -> None:
         [""],
         ["8"],
         [b"\x00"],
+        [b"3"],
         ["bAAECAw=="],
         ["b!"],
         ['451-["x",{"_placeholder":true,"num":0}]', '42["x"]'],

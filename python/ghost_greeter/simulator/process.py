@@ -1,4 +1,7 @@
-"""The memory that the server reports: this process's own, or what a fault says it is."""
+"""What a replica tells of its process: since when it runs, and its memory.
+
+The memory is this process's own, or what a fault says it is.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +11,30 @@ from ghost_greeter.simulator.clock import Clock
 from ghost_greeter.simulator.faults import Faults
 from ghostcore.testing import SocketIOServer
 
-__all__ = ["LIMIT_BYTES", "MIB", "Memory"]
+__all__ = ["LIMIT_BYTES", "MIB", "Process"]
 
 KIB, MIB = 1024, 1024 * 1024
 LIMIT_BYTES = 512 * MIB
 
 
-class Memory:
+class Process:
     """Figures of one replica. Faults change what is reported, never what is used."""
 
     def __init__(self, faults: Faults, server: SocketIOServer, clock: Clock) -> None:
         self._faults = faults
         self._server = server
         self._clock = clock
-        self._started_s = clock.now_s()
         self._process = psutil.Process()
+        self.started()
+
+    def started(self) -> None:
+        """The replica begins, or begins anew."""
+        self._started_s = self._clock.now_s()
+        self._connections_before = self._server.connections_total
+
+    def uptime_s(self) -> float:
+        """Seconds since then."""
+        return self._clock.now_s() - self._started_s
 
     def rss_bytes(self) -> int:
         """Resident memory."""
@@ -31,8 +43,8 @@ class Memory:
             found = float(self._process.memory_info().rss)
         else:
             found = faults.memory_base * MIB
-        gone = server.connections_total - len(server.connections)
-        found += faults.memory_per_connection * KIB * len(server.connections)
+        there = len(server.connections)
+        gone = server.connections_total - self._connections_before - there
+        found += faults.memory_per_connection * KIB * there
         found += faults.memory_leak * KIB * gone
-        hours = (self._clock.now_s() - self._started_s) / 3600
-        return int(found + faults.memory_growth * MIB * hours)
+        return int(found + faults.memory_growth * MIB * self.uptime_s() / 3600)
