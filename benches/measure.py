@@ -34,8 +34,8 @@ class Refused(Exception):
 
 
 NO_FIGURE = (Refused, RuntimeError, OSError, ServerDied)
-"""What ends a measurement, but not those after it: it is said in the row. A process that failed is a
-RuntimeError, one that hung a TimeoutError, which is an OSError."""
+"""What ends a measurement, but not those after it: it is said in the row. Of a process that
+failed comes a RuntimeError, of one that hung a TimeoutError, which is an OSError."""
 
 
 def reason_text(error: BaseException) -> str:

@@ -13,6 +13,8 @@ __all__ = [
     "LATE_MS",
     "LIMIT_SHARE",
     "MOST_SERVER_SHARE",
+    "OMITTED_MS",
+    "THEORY",
     "verdict",
 ]
 
@@ -51,6 +53,13 @@ LATE_MS = 0.5
 
 IDLE_SHARE = 0.05
 """Of a core, with all users idle."""
+
+
+THEORY = (0.02, 5.0)
+"""Response times from theory, the server having stood still: this share of it, and so many ms."""
+
+OMITTED_MS = 10.0
+"""What k6 shows at most at its 90th percentile, where theory has a second: a few ms."""
 
 
 def verdict(holds: bool) -> str:
