@@ -128,8 +128,8 @@ class Server:
             time.sleep(seconds)
         finally:
             going = self._signal(signal.SIGCONT, stopped=False)
-        middles = (sum(pair) // 2 for pair in (stopping, going))
-        return Stall(*middles, max(after - before for before, after in (stopping, going)) // 2)
+        widest_ns = max(after - before for before, after in (stopping, going))
+        return Stall(sum(stopping) // 2, sum(going) // 2, widest_ns // 2)
 
     def _signal(self, number: signal.Signals, *, stopped: bool) -> tuple[int, int]:
         stat = Path(f"/proc/{self._process.pid}/stat")
@@ -142,11 +142,16 @@ class Server:
         wait_until(done, STOP_TIMEOUT_S, f"the server after {number.name}", look_s=0.0)
         return before_ns, time.monotonic_ns()
 
+    def fetch(self, path: str) -> bytes:
+        """What it says to GET."""
+        url = f"{self.url.replace('ws', 'http', 1)}{path}"
+        with urllib.request.urlopen(url, timeout=30, context=self._context) as answer:
+            body: bytes = answer.read()
+        return body
+
     def counts(self) -> dict[str, Any]:
         """Everything that it has counted."""
-        url = f"{self.url.replace('ws', 'http', 1)}/state"
-        with urllib.request.urlopen(url, timeout=30, context=self._context) as answer:
-            counts: dict[str, Any] = json.load(answer)
+        counts: dict[str, Any] = json.loads(self.fetch("/state"))
         return counts
 
     def state(self) -> ServerState:
