@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from benches import accuracy, connect, echo, flight, hold, memory, omission, rate, timers
+from benches import accuracy, connect, echo, flight, hold, memory, omission, pacing, rate, timers
 from benches.measure import NO_FIGURE, machine, reason_text
 from ghostcore.testing._main import raise_descriptor_limit
 
@@ -39,6 +39,7 @@ GROUPS = {
     "hold": Group(hold.measure, hold.tables),
     "connect": Group(connect.measure, connect.tables),
     "timers": Group(timers.measure, timers.tables),
+    "pacing": Group(pacing.measure, pacing.tables),
     "accuracy": Group(accuracy.measure, accuracy.tables),
     "omission": Group(omission.measure, omission.tables),
 }
