@@ -3,6 +3,7 @@
 # make test-debug, make test-sanitized   most tests again, on builds that catch what C lets pass
 # make test-full   these two and the instructions; installs valgrind if it is missing, as root
 # make bench  speed and memory, beside k6 in the same run
+# make demo-omission  a server that stands still, in the figures of ghostcore and of k6
 # make instructions  what a message and a connect cost, against benches/instructions/accepted.json
 # make fuzz   ten million random frames (FRAMES=) against a reference, on the sanitized build
 # make lint   ruff and mypy
@@ -15,8 +16,8 @@ FRAMES ?= 10000000
 SEED ?= 1
 SOURCES := setup.py pyproject.toml $(wildcard ghostcore/*.pyx ghostcore/*.pxi ghostcore/*.pxd)
 
-.PHONY: build run test test-debug test-sanitized test-full valgrind bench instructions fuzz lint \
-	wheel clean
+.PHONY: build run test test-debug test-sanitized test-full valgrind bench demo-omission \
+	instructions fuzz lint wheel clean
 .DELETE_ON_ERROR:
 
 build: $(VENV)/built
@@ -72,6 +73,9 @@ lint: $(VENV)/test
 
 bench: $(VENV)/test
 	$(BIN)/python -m benches
+
+demo-omission: $(VENV)/test
+	$(BIN)/python -m benches.omission
 
 instructions: $(VENV)/test
 	$(BIN)/python -m benches.instructions

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from benches import connect, echo, flight, hold, memory, rate, timers
-from benches.measure import Refused, machine, raise_descriptors
+from benches import accuracy, connect, echo, flight, hold, memory, omission, pacing, rate, timers
+from benches.measure import NO_FIGURE, machine, reason_text
+from ghostcore.testing._main import raise_descriptor_limit
 
 WIDTH = 140
 """Of tables in a file or a log."""
@@ -38,6 +39,9 @@ GROUPS = {
     "hold": Group(hold.measure, hold.tables),
     "connect": Group(connect.measure, connect.tables),
     "timers": Group(timers.measure, timers.tables),
+    "pacing": Group(pacing.measure, pacing.tables),
+    "accuracy": Group(accuracy.measure, accuracy.tables),
+    "omission": Group(omission.measure, omission.tables),
 }
 
 
@@ -73,24 +77,38 @@ def measured(group: Group, options: argparse.Namespace) -> Any:
     """What the group found, or why it found nothing: the other groups go on."""
     try:
         return group.measure(options)
-    except (Refused, RuntimeError, TimeoutError) as reason:
-        return {"refused": f"{type(reason).__name__}: {reason}"}
+    except NO_FIGURE as reason:
+        return {"refused": reason_text(reason)}
+
+
+def is_refused(found: Any) -> bool:
+    """Whether that is a reason in place of figures."""
+    return isinstance(found, dict) and isinstance(found.get("refused"), str)
+
+
+def has_figures(found: Any) -> bool:
+    """Whether a group measured anything: one of its rows, or one of its clients in one round."""
+    if isinstance(found, list):
+        return any(map(has_figures, found))
+    if "medians" in found:
+        return any(found["medians"].values())
+    return not is_refused(found)
 
 
 def show(name: str, found: Any, console: Console) -> bool:
-    """Print the tables of a group; whether there are any."""
-    if isinstance(found, dict) and isinstance(found.get("refused"), str):
+    """Print the tables of a group; whether there is a figure in them."""
+    if is_refused(found):
         console.print(f"{name}: no figures. {found['refused']}", markup=False)
         return False
     for table in GROUPS[name].tables(found):
         console.print(table)
-    return True
+    return has_figures(found)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure group after group. 1 if one of them has no figures, else 0."""
     options = parser().parse_args(arguments)
-    raise_descriptors()
+    raise_descriptor_limit()
     report: dict[str, Any] = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "quick": options.quick,

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from rich.table import Table
 
 from benches.clients import COMMANDS
-from benches.measure import Refused, check_descriptors
+from benches.measure import NO_FIGURE, Refused, check_descriptors, reason_text
 from benches.needed import CONNECT_US, FLAT, verdict
 from benches.processes import Client, Server
 
@@ -71,6 +71,13 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
 def measure_once(case: Case, users: int, idle_s: float) -> dict[str, Any]:
     """Connect them all; then look for so long what they cost while nothing happens."""
     row: dict[str, Any] = {**case._asdict(), "users": users}
+    try:
+        return {**row, **_figures(case, users, idle_s)}
+    except NO_FIGURE as reason:
+        return {**row, "refused": reason_text(reason)}
+
+
+def _figures(case: Case, users: int, idle_s: float) -> dict[str, Any]:
     ramp_s = users / case.pace if case.pace else 0.0
     timeout_s = 60 + 3 * ramp_s
     kind, env = "idle", {}
@@ -91,17 +98,13 @@ def measure_once(case: Case, users: int, idle_s: float) -> dict[str, Any]:
             # when the next row begins.
             process.freeze()
             server.stop()
-    try:
-        if (state.connections, state.accepted) != (users, users):
-            raise Refused(f"{users} connections were to last: {state}")
-        parts = quarters(samples)
-    except Refused as reason:
-        return {**row, "refused": str(reason)}
+    if (state.connections, state.accepted) != (users, users):
+        raise Refused(f"{users} connections were to last: {state}")
+    parts = quarters(samples)
     connect_us = sum(part.client_us for part in parts) / len(parts)
     whole_s = samples[-1].at_s - samples[0].at_s
     first, last = parts[0], parts[-1]
     return {
-        **row,
         "quarters": [asdict(part) for part in parts],
         "connects_per_s": (users - samples[0].connections) / whole_s,
         "connect_us": connect_us,

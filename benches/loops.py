@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from benches.clients import COMMANDS
-from benches.measure import Refused
+from benches.measure import NO_FIGURE, Refused, reason_text
 from benches.processes import Client, Server
 
 __all__ = [
@@ -131,9 +131,9 @@ def in_turns(names: Iterable[str], rounds: int, measure: Callable[[str], LoopFig
         for name, runs in turns.runs.items():
             try:
                 runs.append(measure(name))
-            except Refused as reason:
+            except NO_FIGURE as reason:
                 runs.append(None)
-                turns.refused.setdefault(name, []).append(str(reason))
+                turns.refused.setdefault(name, []).append(reason_text(reason))
     return turns
 
 

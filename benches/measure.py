@@ -10,14 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ghostcore.testing import ServerDied
+
 __all__ = [
+    "NO_FIGURE",
     "Reading",
     "Refused",
     "check_descriptors",
     "kernel_bytes",
     "machine",
-    "raise_descriptors",
     "read",
+    "reason_text",
     "wait_until",
 ]
 
@@ -28,6 +31,16 @@ SPARE_DESCRIPTORS = 128
 
 class Refused(Exception):
     """No figure: something was lost, or another was the limit than what was to be measured."""
+
+
+NO_FIGURE = (Refused, RuntimeError, OSError, ServerDied)
+"""What ends a measurement, but not those after it: it is said in the row. Of a process that
+failed comes a RuntimeError, of one that hung a TimeoutError, which is an OSError."""
+
+
+def reason_text(error: BaseException) -> str:
+    """Why there is no figure, as tables say it."""
+    return str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {error}"
 
 
 @dataclass(frozen=True)
@@ -64,12 +77,6 @@ def kernel_bytes() -> int:
     )
     tcp = Path("/proc/net/sockstat").read_text().partition("TCP: ")[2].splitlines()[0].split()
     return slab_kib * 1024 + int(tcp[tcp.index("mem") + 1]) * _PAGE_BYTES
-
-
-def raise_descriptors() -> None:
-    """Let this process, and all that it starts, open as many files as they may."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def check_descriptors(sockets: int) -> None:

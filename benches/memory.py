@@ -15,7 +15,7 @@ from typing import Any
 from rich.table import Table
 
 from benches.clients import COMMANDS
-from benches.measure import Refused, kernel_bytes
+from benches.measure import NO_FIGURE, Refused, kernel_bytes, reason_text
 from benches.needed import IDLE_KIB, verdict
 from benches.processes import Client, Server
 
@@ -77,8 +77,8 @@ def measure_idle(
     try:
         low = measure_once(client, kind, few, pace, wait_s)
         high = measure_once(client, kind, many, pace, wait_s)
-    except Refused as reason:
-        return {**row, "refused": str(reason)}
+    except NO_FIGURE as reason:
+        return {**row, "refused": reason_text(reason)}
     return {
         **row,
         "kib_per_user": (high.rss_bytes - low.rss_bytes) / (many - few) / 1024,

@@ -5,6 +5,8 @@ from __future__ import annotations
 __all__ = [
     "CONNECT_US",
     "ECHO_RATIO",
+    "ERROR_MS",
+    "ERROR_OVER_LAG_MS",
     "FLAT",
     "HELD",
     "IDLE_KIB",
@@ -13,6 +15,10 @@ __all__ = [
     "LATE_MS",
     "LIMIT_SHARE",
     "MOST_SERVER_SHARE",
+    "MOST_SHARE",
+    "OMITTED_MS",
+    "PAIRS",
+    "THEORY",
     "verdict",
 ]
 
@@ -51,6 +57,25 @@ LATE_MS = 0.5
 
 IDLE_SHARE = 0.05
 """Of a core, with all users idle."""
+
+
+PAIRS = 100_000
+"""Messages whose delay was recorded by the server and reported, at least."""
+
+ERROR_MS = {"p50": 0.2, "p99": 1.0}
+"""Reported less recorded, message by message."""
+
+ERROR_OVER_LAG_MS = 0.2
+"""The same beyond the generator error of the second, 99th percentile."""
+
+MOST_SHARE = 0.7
+"""Of a core, of either side: where one has no time to spare, its queue is what is measured."""
+
+THEORY = (0.02, 5.0)
+"""Response times from theory, the server having stood still: this share of it, and so many ms."""
+
+OMITTED_MS = 10.0
+"""What k6 shows at most at its 90th percentile, where theory has a second: a few ms."""
 
 
 def verdict(holds: bool) -> str:

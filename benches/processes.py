@@ -9,6 +9,7 @@ import signal
 import ssl
 import subprocess
 import tempfile
+import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,9 +18,10 @@ from typing import Any, NamedTuple
 from benches.measure import Reading, read, wait_until
 from ghostcore.testing import ServerProcess
 
-__all__ = ["Client", "Server", "ServerState", "cores", "pinned"]
+__all__ = ["Client", "Server", "ServerState", "Stall", "cores", "pinned"]
 
 ROOT = Path(__file__).parent.parent
+STOP_TIMEOUT_S = 5.0
 
 
 def cores() -> tuple[int, int]:
@@ -50,6 +52,17 @@ class ServerState(NamedTuple):
     connections: int
     accepted: int
     messages: int
+
+
+class Stall(NamedTuple):
+    """When a process stood still, on CLOCK_MONOTONIC.
+
+    :ivar unsure_ns: by how much each of the two may be wrong.
+    """
+
+    start_ns: int
+    end_ns: int
+    unsure_ns: int
 
 
 class Server:
@@ -103,11 +116,42 @@ class Server:
         """End it before the block does."""
         self._process.stop()
 
+    def stand_still(self, seconds: float) -> Stall:
+        """Stop the process (SIGSTOP), wait for so long, let it go on.
+
+        It stands still between a signal and the moment at which the kernel says so: the middle
+        counts.
+        :raises TimeoutError: it did not stop, or not go on.
+        """
+        stopping = self._signal(signal.SIGSTOP, stopped=True)
+        try:
+            time.sleep(seconds)
+        finally:
+            going = self._signal(signal.SIGCONT, stopped=False)
+        widest_ns = max(after - before for before, after in (stopping, going))
+        return Stall(sum(stopping) // 2, sum(going) // 2, widest_ns // 2)
+
+    def _signal(self, number: signal.Signals, *, stopped: bool) -> tuple[int, int]:
+        stat = Path(f"/proc/{self._process.pid}/stat")
+
+        def done() -> bool:
+            return (stat.read_text().rpartition(")")[2].split()[0] == "T") == stopped
+
+        before_ns = time.monotonic_ns()
+        os.kill(self._process.pid, number)
+        wait_until(done, STOP_TIMEOUT_S, f"the server after {number.name}", look_s=0.0)
+        return before_ns, time.monotonic_ns()
+
+    def fetch(self, path: str) -> bytes:
+        """What it says to GET."""
+        url = f"{self.url.replace('ws', 'http', 1)}{path}"
+        with urllib.request.urlopen(url, timeout=30, context=self._context) as answer:
+            body: bytes = answer.read()
+        return body
+
     def counts(self) -> dict[str, Any]:
         """Everything that it has counted."""
-        url = f"{self.url.replace('ws', 'http', 1)}/state"
-        with urllib.request.urlopen(url, timeout=30, context=self._context) as answer:
-            counts: dict[str, Any] = json.load(answer)
+        counts: dict[str, Any] = json.loads(self.fetch("/state"))
         return counts
 
     def state(self) -> ServerState:
@@ -156,6 +200,11 @@ class Client:
     def freeze(self) -> None:
         """It does nothing any more: what becomes of its server now is no error of the server's."""
         self._process.send_signal(signal.SIGSTOP)
+
+    def said(self) -> str:
+        """What it has written to standard output so far."""
+        size = os.fstat(self._stdout.fileno()).st_size
+        return os.pread(self._stdout.fileno(), size, 0).decode()
 
     def check(self) -> None:
         """Raise if the process has ended."""

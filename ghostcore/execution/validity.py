@@ -28,9 +28,15 @@ from ghostcore.metrics import (
     parse_selector,
     view_of,
 )
+from ghostcore.metrics.views import number_text
 from ghostcore.monitor.report import GeneratorReport, is_within
-from ghostcore.monitor.rules import LOCAL_KINDS, UNDELIVERED_SHARE
-from ghostcore.monitor.sample import Doubt
+from ghostcore.monitor.rules import (
+    ERROR_MARGIN,
+    LEAST_PERCENTILE,
+    LOCAL_KINDS,
+    UNDELIVERED_SHARE,
+)
+from ghostcore.monitor.sample import Doubt, GeneratorSample
 
 __all__ = ["local_failures", "reconsider", "suspect_note", "undelivered"]
 
@@ -50,9 +56,26 @@ def reconsider(
     of a sum by whatever makes a second suspect, anything else only by what is grave (time-outs may
     have passed). A lower limit of a sum is judged at the pace of the seconds that can be trusted.
 
+    A high quantile of durations has to fail by more than the generator's own error as well, in
+    seconds that are not suspect too: by ERROR_MARGIN times what it was in the worst of them. Where
+    it does not, the seconds with the largest errors are left out, until it does, or holds, or none
+    is left.
+
     :param counted: what the threshold was judged on. :param generator: without the warm-up.
     :param warmup_s: from the start of the run, does not count.
     """
+    result = _without_suspect(result, planned, counted, timeline, generator, warmup_s)
+    return _beside_error(result, planned, counted, timeline, generator, warmup_s)
+
+
+def _without_suspect(
+    result: ThresholdResult,
+    planned: PlannedThreshold,
+    counted: Totals,
+    timeline: Timeline,
+    generator: GeneratorReport,
+    warmup_s: float,
+) -> ThresholdResult:
     spans = generator.suspect_spans
     condition = planned.condition
     declaration = counted.declarations[parse_selector(planned.selector).name]
@@ -76,6 +99,63 @@ def reconsider(
         return _in_doubt(result, "no second in which it was measured can be trusted")
     kept = f"in the {format_duration(round(kept_s, 1))} that can be trusted"
     return _in_doubt(result, f"{trusted.observed_text} {kept}")
+
+
+def _beside_error(
+    result: ThresholdResult,
+    planned: PlannedThreshold,
+    counted: Totals,
+    timeline: Timeline,
+    generator: GeneratorReport,
+    warmup_s: float,
+) -> ThresholdResult:
+    condition, selector = planned.condition, planned.selector
+    declaration = counted.declarations[parse_selector(selector).name]
+    if (
+        result.verdict != "fail"
+        or result.observed is None
+        or math.isinf(result.observed)
+        or not _is_latency(condition, declaration)
+        or not _is_high_quantile(condition)
+    ):
+        return result
+    assert isinstance(declaration, Trend)
+    suspect = [(0.0, warmup_s), *generator.suspect_spans]
+    errors = [(_error_ms(one, condition), one) for one in generator.samples if not one.doubts]
+    most_ms, below_ms = max((error_ms for error_ms, _ in errors), default=0.0), math.inf
+    while True:
+        late = [(one.start_s, one.at_s) for error_ms, one in errors if error_ms >= below_ms]
+        totals, kept_s = timeline.outside([*suspect, *late], condition.window_s)
+        view = view_of(declaration, totals.metric(selector), seconds=kept_s, name=selector)
+        kept = evaluate(condition, view, allow_empty=True)
+        if kept_s <= 0 or kept.observed is None:
+            most = number_text(most_ms)
+            return _in_doubt(result, f"the generator's own error was up to {most} ms")
+        if kept.verdict != "fail":
+            return _in_doubt(
+                result,
+                f"{kept.observed_text} in the {format_duration(round(kept_s, 1))} in which the "
+                f"generator's own error was below {number_text(below_ms)} ms",
+            )
+        excess_ms = (kept.observed - condition.limit) * declaration.unit_ns / 1e6
+        worst_ms = max((error_ms for error_ms, _ in errors if error_ms < below_ms), default=0.0)
+        if excess_ms >= ERROR_MARGIN * worst_ms:
+            return result
+        # Halved at the least: few rounds, however many seconds there are.
+        below_ms = min(excess_ms / ERROR_MARGIN, below_ms / 2)
+
+
+def _is_high_quantile(condition: Condition) -> bool:
+    """Of most samples the generator's error is far below what 99 of 100 stay within."""
+    return condition.aggregation == "max" or (condition.percentile or 0) >= LEAST_PERCENTILE
+
+
+def _error_ms(sample: GeneratorSample, condition: Condition) -> float:
+    """What the generator can have added in that second to what the condition looks at."""
+    if condition.aggregation != "max" and (condition.percentile or 0) <= 99:
+        return sample.error_ms
+    parts = (sample.loop_lag_ms, sample.stamp_error_ms)
+    return sum(part for part in parts if not math.isnan(part))
 
 
 def _in_doubt(result: ThresholdResult, why: str) -> ThresholdResult:

@@ -27,9 +27,11 @@ __all__ = [
     "BLAMED_MS",
     "CLOCK_JUMP_MS",
     "CPU_SHARE",
+    "ERROR_MARGIN",
     "GC_PAUSE_MS",
     "GRAVE_LAG_MS",
     "LAG_MS",
+    "LEAST_PERCENTILE",
     "LOCAL_KINDS",
     "RULES",
     "SHORTEST_S",
@@ -57,6 +59,13 @@ GRAVE_LAG_MS = 1000.0
 
 UNDELIVERED_SHARE = 0.01
 """More of the offered load than this, lost through the generator, makes a run inconclusive."""
+
+ERROR_MARGIN = 2.0
+"""A high quantile fails for certain by so many times the generator's error: that is estimated from
+100 timers a second, and an operation waits for the loop more than once."""
+
+LEAST_PERCENTILE = 90.0
+"""From here on a quantile is high: the error that 99 of 100 stay within is of its size."""
 
 LOCAL_KINDS = ("no_source_port", "no_descriptors")
 """Kinds of errors that are this machine's, not the server's."""

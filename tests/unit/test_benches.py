@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from benches import __main__ as command
-from benches import clients, echo, memory
+from benches import clients, connect, echo, loops, memory
 from benches.measure import Refused, check_descriptors, machine, read, wait_until
 from benches.processes import Client, Server, ServerState, cores, pinned
 from tests.support.tables import text_of
@@ -149,7 +149,46 @@ def test_a_group_without_figures_does_not_keep_the_others_from_theirs(
     assert command.main(["--only", "echo,idle", "--out", str(out)]) == 1
     report = json.loads(out.read_text())
     assert report["machine"] == machine()
-    assert report["echo"] == {"refused": "Refused: 2 connections were lost"}
+    assert report["echo"] == {"refused": "2 connections were lost"}
     assert report["idle"] == [row]
-    assert "echo: no figures. Refused: 2 connections" in capsys.readouterr().out
-    assert command.main(["--only", "idle", "--out", str(out)]) == 0
+    assert "echo: no figures. 2 connections" in capsys.readouterr().out
+
+
+def test_a_group_of_refusals_alone_has_no_figures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = {"client": "epoll", "kind": "idle", "users": [1, 2], "refused": "1 was lost"}
+    figures = {"kib_per_user": 2.0, "kernel_kib_per_connection": 1.0, "connect_us": 9.0}
+    measured = {"client": "picows", "kind": "idle", "users": [1, 2], **figures}
+    rows = [refused]
+    monkeypatch.setitem(command.GROUPS, "idle", command.Group(lambda _: rows, memory.tables))
+    words = ["--only", "idle", "--out", str(tmp_path / "bench.json")]
+    assert command.main(words) == 1
+    assert "refused: 1 was lost" in capsys.readouterr().out
+    rows.append(measured)
+    assert command.main(words) == 0
+
+
+def test_a_group_in_turns_has_figures_if_one_client_has() -> None:
+    assert not command.has_figures({"medians": {"C": None, "k6": None}, "refused": {"C": ["no"]}})
+    assert command.has_figures({"medians": {"C": None, "k6": {"client_us": 1.0}}, "refused": {}})
+    assert not command.has_figures([])
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("k6 ended by itself"), TimeoutError("not within 1 s")]
+)
+def test_a_process_that_fails_is_a_line_and_not_the_end_of_its_table(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    said = f"{type(error).__name__}: {error}"
+    monkeypatch.setattr(memory, "measure_once", fail)
+    row = memory.measure_idle("epoll", "idle", few=2, many=4, pace=100, wait_s=0)
+    assert row["refused"] == said
+    monkeypatch.setattr(connect, "connect_all", fail)
+    assert connect.measure_once(connect.Case("C"), 2, 0)["refused"] == said
+    turns = loops.in_turns(("C",), 1, fail)  # type: ignore[arg-type]
+    assert (turns.runs, turns.refused) == ({"C": [None]}, {"C": [said]})

@@ -293,6 +293,86 @@ def test_in_a_long_run_a_whole_block_is_left_out() -> None:
     assert run.results()[0].verdict == "undetermined"
 
 
+def error(p99_ms: float, most_ms: float = 0.0) -> dict[str, Any]:
+    return {"loop_lag_p99_ms": p99_ms, "loop_lag_ms": max(p99_ms, most_ms)}
+
+
+def test_a_failure_by_no_more_than_the_error_of_every_second_is_inconclusive() -> None:
+    run = Run(LIMIT)
+    for late_ms in (4.0, 3.0, 4.5):
+        run.second(error(late_ms), t=[104.0] * 100)
+    verdict, code, reasons = run.judge()
+    assert (verdict, code) == ("inconclusive", 111)
+    assert "p(95) is 104, but the generator's own error was up to 4.5 ms: the" in reasons
+    assert "suspect" not in reasons
+
+
+@pytest.mark.parametrize(("observed", "expected"), [(107.9, "undetermined"), (108.1, "fail")])
+def test_a_failure_by_twice_the_error_is_one(observed: float, expected: str) -> None:
+    run = Run(LIMIT).second(error(4.0), t=[observed] * 100).second(error(0.1), t=FAST * 5)
+    run.second(error(4.0), t=[observed] * 100)
+    assert [one.verdict for one in run.results()] == [expected]
+
+
+def test_a_failure_that_vanishes_without_the_seconds_of_large_errors_is_inconclusive() -> None:
+    run = Run(LIMIT).second(error(0.2), t=[99.0] * 100).second(error(6.0), t=[105.0] * 100)
+    verdict, code, reasons = run.second(error(0.2), t=[99.0] * 100).judge()
+    assert (verdict, code) == ("inconclusive", 111)
+    assert (
+        "p(95) is 105, but 99 in the 2s in which the generator's own error was below 2.5" in reasons
+    )
+
+
+def test_a_failure_in_seconds_of_small_errors_is_one_whatever_the_others_were() -> None:
+    run = Run(LIMIT).second(error(0.2), t=[105.0] * 100).second(error(40.0), t=[145.0] * 100)
+    assert run.judge()[:2] == ("fail", 99)
+    # Without a sample in them nothing is known.
+    run = Run(LIMIT).second(error(0.2)).second(error(40.0), t=[145.0] * 100)
+    assert run.judge()[:2] == ("inconclusive", 111)
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("med<100", "fail"),
+        ("avg<100", "fail"),
+        ("p(89)<100", "fail"),
+        ("p(90)<100", "undetermined"),
+        ("p(99)<100", "undetermined"),
+        ("p(99.5)<100", "undetermined"),
+        ("max<100", "undetermined"),
+    ],
+)
+def test_the_error_of_few_excuses_no_failure_of_most(expression: str, expected: str) -> None:
+    run = Run({T: expression}).second(error(4.0), t=[104.0] * 100)
+    assert [one.verdict for one in run.results()] == [expected]
+
+
+def test_a_maximum_is_judged_beside_the_latest_of_all() -> None:
+    def judged(expression: str) -> str:
+        run = Run({T: expression}).second(error(0.1, 30.0), t=[120.0] * 100)
+        return run.results()[0].verdict
+
+    assert (judged("p(99)<100"), judged("p(99.9)<100")) == ("fail", "undetermined")
+    assert judged("max<100") == "undetermined"
+
+
+def test_what_failed_is_not_explained_by_an_error_of_some_ms() -> None:
+    run = Run(LIMIT).second(error(40.0), t=trend_state([10.0], failed=9))
+    assert run.judge()[:2] == ("fail", 99)
+    run = Run({SIZE: "max<100"}).second(error(40.0), size=[101.0])
+    assert run.judge()[:2] == ("fail", 99)
+
+
+def test_the_error_counts_neither_in_the_warm_up_nor_outside_of_a_window() -> None:
+    run = Run(LIMIT, warmup=1).second(error(40.0), t=FAST).second(error(0.1), t=[101.0] * 100)
+    assert [one.verdict for one in run.results()] == ["fail"]
+    run = Run({T: "p(95)<100 over last 1s"}).second(error(0.1), t=[101.0] * 100)
+    assert [one.verdict for one in run.results()] == ["fail"]
+    run.second(error(4.0), t=[101.0] * 100)
+    assert [one.verdict for one in run.results()] == ["undetermined"]
+
+
 @pytest.mark.parametrize("make", [lambda: Run(LIMIT), lambda: Run({DONE: "count>0"})])
 def test_a_clean_run_has_nothing_to_explain(make: Callable[[], Run]) -> None:
     run = make()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ghostcore.errors import UsageError
-from ghostcore.load.control import Lever, RunControl, first_of
+from ghostcore.load.control import INTERRUPT_BATCH, Lever, RunControl, first_of, interrupt_all
 from ghostcore.testing.fakeclock import run_fake
 
 
@@ -93,6 +93,67 @@ def test_first_of_takes_a_cancellation_to_all() -> None:
 
     run_fake(main)
     assert sorted(cancelled) == [1, 2]
+
+
+class Sleepers:
+    """A pool of users that do nothing, and in which turn of the loop each was interrupted."""
+
+    def __init__(self, count: int) -> None:
+        self.turn = 0
+        self.turn_of: list[int] = []
+        self.users: Any = [Sleeper(self) for _ in range(count)]
+
+    async def idle(self) -> None:
+        pass
+
+    def count_turns(self) -> None:
+        self.turn += 1
+        asyncio.get_running_loop().call_soon(self.count_turns)
+
+
+class Sleeper:
+    def __init__(self, pool: Sleepers) -> None:
+        self._pool = pool
+        self.running = True
+
+    def interrupt(self) -> None:
+        self.running = False
+        self._pool.turn_of.append(self._pool.turn)
+
+
+def interrupting(pool: Sleepers) -> Any:
+    async def sleep_until(due_ns: int) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    return interrupt_all(pool.users, pool, sleep_until, lambda: 0)  # type: ignore[arg-type]
+
+
+def test_the_loop_has_its_turn_between_batches_of_interrupts() -> None:
+    pool = Sleepers(2 * INTERRUPT_BATCH + 1)
+
+    async def main() -> None:
+        task = asyncio.create_task(interrupting(pool))
+        pool.count_turns()
+        await task
+
+    asyncio.run(main())
+    in_a_turn = [pool.turn_of.count(turn) for turn in sorted(set(pool.turn_of))]
+    assert in_a_turn == [INTERRUPT_BATCH, INTERRUPT_BATCH, 1]
+
+
+def test_interrupting_that_is_cancelled_leaves_nobody_out() -> None:
+    pool = Sleepers(3 * INTERRUPT_BATCH)
+
+    async def main() -> None:
+        task = asyncio.create_task(interrupting(pool))
+        await asyncio.sleep(0)
+        assert len(pool.turn_of) == INTERRUPT_BATCH
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert len(pool.turn_of) == 3 * INTERRUPT_BATCH
 
 
 # -- users under control --
