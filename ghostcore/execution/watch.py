@@ -57,7 +57,9 @@ class SlidingWindow:
             state = _appended([earlier, state])
         self._parts.append((start_ns, end_ns, state))
         from_ns = end_ns - self.length_ns
-        while self._parts[0][0] + self._parts[0][1] < 2 * from_ns:  # the middle lies before it
+        # The middle of the first part lies before the window. The last part always stays, even one
+        # that a stall of the process made longer than the window.
+        while len(self._parts) > 1 and self._parts[0][0] + self._parts[0][1] < 2 * from_ns:
             self._parts.popleft()
 
     @property
