@@ -26,7 +26,8 @@ from ghostcore import (
 from ghostcore._metrics import CounterState, GaugeState
 from ghostcore.execution.plan import Plan, make_plan
 from ghostcore.execution.watch import SlidingWindow, ThresholdWatch
-from ghostcore.metrics import BUILTINS, Registry, Totals
+from ghostcore.metrics import BUILTINS, KNOWN_WITH, Registry, Totals
+from ghostcore.metrics.snapshot import MAX_SERIES
 from ghostcore.testing.fakeclock import FakeClockLoop, run_fake
 
 T, C, R, G = Trend("t"), Counter("c"), Rate("r"), Gauge("g")
@@ -298,6 +299,34 @@ def test_of_other_counters_tags_that_never_came_are_no_data() -> None:
     run.registry.recorder(C, {"page": "home"}).add(1)  # type: ignore[union-attr]
     run.end()
     assert run.conclude()[0].verdict == "fail"
+
+
+def test_what_went_wrong_with_iterations_is_known_to_be_nothing_once_there_was_one() -> None:
+    wanted = {f"{name}{{scenario:a}}": "count<1" for name in KNOWN_WITH}
+    run = Seconds({**wanted, "ws_msgs_missed{scenario:a}": "count<1"})
+    for name in ("iterations_started", "ws_sessions"):
+        run.registry.recorder(name, {"scenario": "b"}).add(1)  # type: ignore[union-attr]
+    run.end()
+    assert {one.verdict for one in run.conclude()} == {"fail"}, "not of this scenario"
+    for name in ("iterations_started", "ws_sessions"):
+        run.registry.recorder(name, {"scenario": "a"}).add(1)  # type: ignore[union-attr]
+    run.end()
+    *known, unknown = run.conclude()
+    assert [(one.verdict, one.observed) for one in known] == [("pass", 0)] * len(KNOWN_WITH)
+    assert unknown.verdict == "fail"
+    assert "once a 0 was recorded" in unknown.reason
+
+
+def test_a_selector_that_may_miss_samples_decides_nothing() -> None:
+    run = Seconds({"t{page:a}": ["p(95)<100", Threshold("max<1", abort_on_fail=True)], T: "max<9"})
+    run.trend(5, page="a")
+    for number in range(MAX_SERIES):
+        run.trend(5, page="a", number=str(number))
+    assert run.end() == []
+    tagged, _, whole = run.conclude()
+    assert tagged.verdict == "undetermined"
+    assert "may be counted in __other__" in tagged.reason
+    assert whole.verdict == "pass", "all samples are among all samples"
 
 
 # ---- whole runs -------------------------------------------------------------------------------
