@@ -11,13 +11,20 @@ from typing import Any
 from ghostcore.errors import UsageError
 from ghostcore.vu import VU
 
-__all__ = ["Scenario", "ScenarioFunction", "scenario"]
+__all__ = ["Scenario", "ScenarioFunction", "Settings", "scenario"]
 
 ScenarioFunction = Callable[[VU], Coroutine[Any, Any, Any]]
 
 Thresholds = Mapping[Any, Any]
 
 NAME = re.compile(r"[0-9a-zA-Z_-]{1,64}")
+
+
+class Settings(dict[str, str]):
+    """Settings by name, as ``vu.env`` has them. One that is missing says how to give it."""
+
+    def __missing__(self, name: object) -> str:
+        raise KeyError(f"no setting {name!r}: give it with -e {name}=..., or in env={{...}}")
 
 
 @dataclass(frozen=True)

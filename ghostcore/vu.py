@@ -208,6 +208,8 @@ class UserObserver:
             self.recorder.data_exhausted(error)
         else:
             self.script_error(error)
+            # A script that breaks before it has opened anything would be a hot loop as well.
+            self.failed_attempts += 1
         return exhausted
 
     def owe(self, now_ns: int, cause: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 from ghostcore._feeder import Feed, Feeder, Rows
-from ghostcore._scenario import Scenario, ScenarioFunction
+from ghostcore._scenario import Scenario, ScenarioFunction, Settings
 from ghostcore._units import Duration, format_duration, parse_duration, seconds_to_ns
 from ghostcore.errors import KINDS, InvalidPlan, UsageError
 from ghostcore.execution.hooks import HOOK_TIMEOUT_S, Hook, HookFunction, make_hook
@@ -298,7 +298,7 @@ def make_plan(
         allow_empty,
         allow_script_errors,
         seconds_to_ns(warmup_s),
-        dict(env),
+        Settings(env),
         make_hook("setup", setup, ("env",), setup_timeout, draft.problems),
         make_hook("teardown", teardown, ("data", "env"), teardown_timeout, draft.problems),
         allow_oversized,
@@ -380,7 +380,7 @@ def _plan_scenario(
         scenario.function,
         load,
         tags,
-        {**env, **scenario.env, **load.env},
+        Settings({**env, **scenario.env, **load.env}),
         own_feeds,
     )
 

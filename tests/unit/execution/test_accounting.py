@@ -135,6 +135,27 @@ def test_ending_the_program_is_an_error_of_the_script_with_its_line() -> None:
     assert "SystemExit: that was it" in error.samples[0].text
 
 
+def test_a_script_that_breaks_at_once_is_no_hot_loop_and_its_setting_is_named() -> None:
+    @scenario(load=ConstantVUs(10, 60))
+    async def one(vu: VU) -> None:
+        vu.connect(vu.env["URL"])
+
+    result = run_it(one)
+    assert result.exit_code == 107
+    # 0.1 s, doubled up to 5 s: some sixteen waits a minute.
+    assert 10 * 12 <= result.outcome.delivered <= 10 * 25
+    text = result.errors[0].samples[0].text
+    assert "KeyError: \"no setting 'URL': give it with -e URL=..., or in env={...}\"" in text
+
+
+def test_an_arrival_model_starts_what_it_says_whatever_the_script_does() -> None:
+    @scenario(load=ConstantArrivalRate(10, 6))
+    async def one(vu: VU) -> None:
+        raise KeyError
+
+    assert run_it(one).outcome == Outcome(60, 60, 0, 0)
+
+
 @pytest.mark.parametrize("name", ["setup", "teardown"])
 def test_so_is_ending_it_in_set_up_or_teardown(name: str) -> None:
     async def hook() -> None:
