@@ -11,13 +11,20 @@ from typing import Any
 from ghostcore.errors import UsageError
 from ghostcore.vu import VU
 
-__all__ = ["Scenario", "ScenarioFunction", "scenario"]
+__all__ = ["Scenario", "ScenarioFunction", "Settings", "scenario"]
 
 ScenarioFunction = Callable[[VU], Coroutine[Any, Any, Any]]
 
 Thresholds = Mapping[Any, Any]
 
 NAME = re.compile(r"[0-9a-zA-Z_-]{1,64}")
+
+
+class Settings(dict[str, str]):
+    """Settings by name, as ``vu.env`` has them. One that is missing says how to give it."""
+
+    def __missing__(self, name: object) -> str:
+        raise KeyError(f"no setting {name!r}: give it with -e {name}=..., or in env={{...}}")
 
 
 @dataclass(frozen=True)
@@ -65,9 +72,23 @@ def scenario(
     :param tags: put on every sample of the scenario.
     :param env: settings of this scenario, over those of the run.
     :param feeders: what :func:`~ghostcore.feeder` made: ``vu.row(it)`` gives a row of it.
-    :raises UsageError: not a coroutine function, or a name that cannot be. What depends on values
-        (the load model, thresholds) is checked before a run starts, all together.
+    :raises UsageError: not a coroutine function, a name that cannot be, or no mapping or list where
+        one is expected. What depends on values (the load model, thresholds) is checked before a run
+        starts, all together.
     """
+    problems = [
+        f"{argument} must be {kind}, not {value!r:.100}"
+        for argument, value, kind, shape in (
+            ("thresholds", thresholds, "a mapping of metrics to expressions", Mapping),
+            ("metrics", metrics, "a list", Sequence),
+            ("tags", tags, "a mapping of names to texts", Mapping),
+            ("env", env, "a mapping of names to texts", Mapping),
+            ("feeders", feeders, "a list", Sequence),
+        )
+        if value is not None and (not isinstance(value, shape) or isinstance(value, str))
+    ]
+    if problems:
+        raise UsageError(f"@scenario: {'; '.join(problems)}")
 
     def declare(function: ScenarioFunction) -> Scenario:
         if not inspect.iscoroutinefunction(function):
@@ -88,10 +109,10 @@ def scenario(
             function,
             load,
             tuple(pairs),
-            tuple(metrics),
+            tuple(metrics or ()),
             dict(tags or {}),
             dict(env or {}),
-            tuple(feeders),
+            tuple(feeders or ()),
         )
 
     return declare

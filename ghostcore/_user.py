@@ -106,10 +106,18 @@ class User(UserObserver):
             )
         )
         task.remove_done_callback(self)
-        # Or the loop would wait for it when it is closed.
+        # Or the loop would wait for it when it is closed, and asyncio complain of it a second time,
+        # without the line, when it is freed. It has no public way to give a task up.
         asyncio.tasks._unregister_task(task)
         task._log_destroy_pending = False  # type: ignore[attr-defined]
         self._task = None
+        # Its operations and its response are cut off now. Of one that was due at no time of its own
+        # nobody asks how long it took.
+        budget = self._budget
+        waited_ns = 0
+        if isinstance(budget, DueStart):
+            waited_ns = self._pool.engine.now_ns() - budget.due_ns
+        self.recorder.iteration_interrupted(waited_ns, 0 if waited_ns else -1)
         self._finish("dropped")
         self._pool.ended(self)
 
@@ -158,7 +166,13 @@ class User(UserObserver):
                 recorder.script_error(error)
             except ScriptAborted as abort:
                 recorder.aborted(abort.reason)
-            except (Exception, BaseExceptionGroup) as error:
+                self._wanted = False
+                recorder.iteration_interrupted(
+                    pool.engine.now_ns() - started_ns, self._late_ns(started_ns)
+                )
+                self._finish("interrupted")
+                return
+            except (Exception, BaseExceptionGroup, SystemExit) as error:
                 failed = True
                 if self.failed_with(error):
                     # Nor will the next start of this user have a row. What ended was no iteration:
@@ -166,10 +180,10 @@ class User(UserObserver):
                     self._wanted = False
                     self._finish("")
                     return
-            recorder.iteration_ended(
-                pool.engine.now_ns() - started_ns, failed, self._late_ns(started_ns)
-            )
-            self._finish("dropped" if failed else "")
+            elapsed_ns = pool.engine.now_ns() - started_ns
+            # One whose connection was lost unseen has not been answered either.
+            failed |= self._finish("dropped" if failed else "")
+            recorder.iteration_ended(elapsed_ns, failed, self._late_ns(started_ns))
             if type(self._budget) is DueStart:
                 return
             if self._failures and self._wanted and pool.back_off:
@@ -220,17 +234,20 @@ class User(UserObserver):
         assert self._task is not None
         return self.interrupting or self._task.cancelling() > before
 
-    def _finish(self, cause: str) -> None:
-        """:param cause: why ticks of its loops will not begin, "" if they are not wanted."""
+    def _finish(self, cause: str) -> bool:
+        """:param cause: why ticks of its loops will not begin, "" if they are not wanted.
+        :returns: whether a session of it was lost without its learning of it."""
         self.iterations_done += 1
         if cause and self.due is not None:
             self.owe(self._pool.engine.now_ns(), cause)
         self.due = None
-        self._pool.linger(self.settle())
+        open_still, lost = self.settle()
+        self._pool.linger(open_still)
         if self.failed_attempts and not self.held_any:
             self._failures += 1
         else:
             self._failures = 0
+        return lost
 
     async def _wait_after_failure(self) -> None:
         """A user that cannot connect waits: 0.1 s, doubling to 5 s, each with jitter (x 0.5 to 1).

@@ -18,7 +18,7 @@ from ghostcore._options import OpeningOptions
 from ghostcore._pace import Pace, Ticks
 from ghostcore._random import Random
 from ghostcore._units import parse_duration, seconds_to_ns
-from ghostcore.errors import DataExhausted, ScriptAborted, TargetError, Timeout, UsageError
+from ghostcore.errors import DataExhausted, ScriptAborted, TargetError, UsageError
 
 __all__ = ["SESSIONS_KEPT", "START_SHIFT", "VU", "Recorder", "Scope", "UserObserver"]
 
@@ -208,6 +208,8 @@ class UserObserver:
             self.recorder.data_exhausted(error)
         else:
             self.script_error(error)
+            # A script that breaks before it has opened anything would be a hot loop as well.
+            self.failed_attempts += 1
         return exhausted
 
     def owe(self, now_ns: int, cause: str) -> None:
@@ -219,23 +221,28 @@ class UserObserver:
                 self.recorder.ticks_cut_off(due.metrics, waited_ns, due.period_ns, count, cause)
             due = due.outer
 
-    def settle(self) -> list[Session]:
+    def settle(self) -> tuple[list[Session], bool]:
         """The iteration is over: close what it left open, count what it never learned of.
 
-        :returns: the sessions whose connections have not ended yet.
+        :returns: the sessions whose connections have not ended yet; whether one of the others had
+            ended by an error that the iteration did not learn of.
         """
-        sessions = self.sessions
+        sessions, lost_any = self.sessions, False
         for session in sessions:
             if not session.is_closed:
                 session.goodbye()
             lost = session.take_unseen_error()
             if lost is not None:
                 self.failed_with(lost)
+                lost_any = True
             self.held_any = self.held_any or session.was_held()
         if sessions and not self.held_any:
             self.failed_attempts += 1
         self._session = self._others = self._reported = None
-        return [one for one in sessions if one.is_linked]
+        return [one for one in sessions if one.is_linked], lost_any
+
+
+_CUT_OFF = (TimeoutError, asyncio.CancelledError, GeneratorExit, ScriptAborted)
 
 
 class _Timer:
@@ -265,8 +272,11 @@ class _Timer:
             arrived = [one.arrived_ns for one in observer.sessions]
             last_ns = max((ns for ns in arrived if ns >= self._start_ns), default=now_ns)
             observer.sample(self._metric, last_ns - self._start_ns, self._late_ns)
-        elif isinstance(error, Timeout | asyncio.CancelledError | GeneratorExit):
-            cause = "deadline" if isinstance(error, Timeout) else observer.cancel_cause()
+        elif isinstance(error, _CUT_OFF):
+            # A deadline of ghostcore's, or of asyncio.timeout() in the block.
+            cause = "deadline" if isinstance(error, TimeoutError) else observer.cancel_cause()
+            if isinstance(error, ScriptAborted):
+                cause = "interrupted"
             observer.cut_off(self._metric, now_ns - self._start_ns, cause, self._late_ns)
         else:
             observer.failed(self._metric, self._late_ns)

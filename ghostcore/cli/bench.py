@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Protocol
@@ -20,7 +20,7 @@ from ghostcore._scenario import Scenario, scenario
 from ghostcore._units import format_duration, parse_duration, seconds_to_ns
 from ghostcore.errors import InvalidPlan, ProtocolViolation, TargetError, Timeout, UsageError
 from ghostcore.load import PerVUIterations
-from ghostcore.metrics import Counter, Trend
+from ghostcore.metrics import Counter, Trend, parse
 from ghostcore.session import SocketIOSession, WebSocketSession
 from ghostcore.vu import VU
 
@@ -44,6 +44,7 @@ HELD = Fraction(99, 100)
 """The share of the messages that must be answered for the rate to have been held."""
 
 MAX_CONNECTIONS = 1_000_000
+MIN_RATE, MAX_RATE = 1e-6, 1_000_000
 MAX_SIZE = 1 << 24
 
 
@@ -97,8 +98,11 @@ class Bench:
         problems = []
         if not 1 <= self.connections <= MAX_CONNECTIONS:
             problems.append(f"connections must be 1 to {MAX_CONNECTIONS}, got {self.connections}")
-        if not (math.isfinite(self.rate) and self.rate >= 0):
-            problems.append(f"the rate must be 0 or more messages a second, got {self.rate!r}")
+        if not (self.rate == 0 or MIN_RATE <= self.rate <= MAX_RATE):
+            problems.append(
+                f"the rate must be 0, or {MIN_RATE:g} to {MAX_RATE:,} messages a second, "
+                f"got {self.rate!r}"
+            )
         if not 1 <= self.size <= MAX_SIZE:
             problems.append(f"the size must be 1 to {MAX_SIZE} bytes, got {self.size}")
         for name, value in (("duration", self.duration), ("timeout", self.timeout)):
@@ -111,6 +115,11 @@ class Bench:
             _dial.parse_target(self.url, socketio_path="/socket.io/" if self.event else None)
         except UsageError as error:
             problems.append(str(error))
+        for threshold in self.thresholds:
+            try:
+                problems += parse(threshold).validate(SERVICE_TIME)
+            except UsageError as error:
+                problems.append(str(error))
         return problems
 
     @property
@@ -273,6 +282,7 @@ class _Run:
 
     async def connection(self, vu: VU) -> None:
         gate, session, failure = self._gate, None, None
+        vu.record(ANSWERED, 0)  # where nothing is answered, that is known
         await vu.sleep((vu.id - 1) / CONNECTS_PER_S)
         try:
             session = await self._talk.open(vu)
@@ -335,7 +345,7 @@ class _Connection:
                 self._observer.sample(SERVICE_TIME, arrived_ns - sent_ns)
                 vu.record(ANSWERED)
         finally:
-            self._give_up([start_ns + pace.due_ns(number) for number in numbers[done:]])
+            self._give_up(start_ns + pace.due_ns(number) for number in numbers[done:])
 
     async def flood(self, start_ns: int) -> None:
         """Send the next message when the last one is answered."""
@@ -411,7 +421,7 @@ class _Connection:
         session, self._session = self._session, None
         session.abort()
 
-    def _give_up(self, dues_ns: Sequence[int]) -> None:
+    def _give_up(self, dues_ns: Iterable[int]) -> None:
         """Messages that were due and not sent: they would have taken at least until now, or for
         ever where there is no connection."""
         now_ns = self._timers.now_ns()

@@ -1,25 +1,34 @@
-"""Pieces of command lines that run scenarios: options, load, running and printing, exit codes."""
+"""Pieces of command lines that run scenarios: options, load, running and printing, exit codes.
+
+An option that is not given is taken from the environment: ``GHOSTCORE_VUS`` for ``--vus``. What
+neither says is the script's to say, as in k6.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
 import click
+from click.core import ParameterSource
 
 from ghostcore._scenario import Scenario
 from ghostcore._units import parse_duration
 from ghostcore.errors import InvalidPlan, UsageError
-from ghostcore.execution.plan import RunOptions
+from ghostcore.execution.plan import RunOptions, make_plan
 from ghostcore.execution.result import EXIT_INTERRUPTED, EXIT_INVALID
 from ghostcore.execution.runner import run
 from ghostcore.load import ConstantVUs, LoadModel, RampingVUs, SharedIterations
+from ghostcore.load.model import count_problems
 from ghostcore.report import Console
 
 __all__ = [
     "EXIT_NOT_SAVED",
+    "Problems",
+    "from_environment",
     "invoke",
     "load_from_options",
     "load_options",
@@ -35,6 +44,31 @@ EXIT_NOT_SAVED = 1
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+SHAPES = ("duration", "iterations", "stages")
+"""Options that each say what kind of load it is to be."""
+
+
+def from_environment(*names: str, **details: Any) -> Callable[[Any], Any]:
+    """A click option that the environment can give as well: ``GHOSTCORE_`` and its long name."""
+    long = next(name for name in names if name.startswith("--"))
+    variable = "GHOSTCORE_" + long[2:].replace("-", "_").upper()
+    return click.option(*names, envvar=variable, **details)
+
+
+class Problems:
+    """Everything that is wrong with a command line, to be told in one list."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """What the block finds wrong is kept, and the block left."""
+        try:
+            yield
+        except UsageError as error:
+            self.found += problems_of(error)
+
 
 def load_options(command: Function) -> Function:
     """Options of a command that replace a load: ``vus``, ``duration``, ``iterations``, ``stages``.
@@ -42,16 +76,18 @@ def load_options(command: Function) -> Function:
     Hand them to :func:`load_from_options`.
     """
     options = (
-        click.option("-u", "--vus", type=int, metavar="N", help="Virtual users."),
-        click.option("-d", "--duration", metavar="TIME", help="For how long, e.g. 2m or 1m30s."),
-        click.option("-i", "--iterations", type=int, metavar="N", help="Iterations to share."),
+        from_environment("-u", "--vus", type=int, metavar="N", help="Virtual users."),
+        from_environment("-d", "--duration", metavar="TIME", help="For how long: 2m, 1m30s."),
+        from_environment("-i", "--iterations", type=int, metavar="N", help="Iterations to share."),
         click.option(
             "-s",
             "--stage",
             "stages",
             multiple=True,
+            envvar="GHOSTCORE_STAGES",
             metavar="TIME:USERS",
-            help="Ramp to that many users within that time, e.g. 30s:100. Repeat for more stages.",
+            help="Ramp to that many users within that time, e.g. 30s:100. Repeat for more stages, "
+            "or part them by commas.",
         ),
     )
     return _decorated(command, options)
@@ -70,15 +106,15 @@ def run_options(command: Function) -> Function:
             metavar="KEY=VALUE",
             help="A setting for the script: vu.env[KEY].",
         ),
-        click.option("--seed", type=int, metavar="N", help="Of everything random."),
-        click.option(
+        from_environment("--seed", type=int, metavar="N", help="Of everything random."),
+        from_environment(
             "--warmup",
             default="0",
             metavar="TIME",
             help="At the beginning, not counted in metrics and thresholds, e.g. 30s.",
         ),
-        click.option("--allow-empty", is_flag=True, help="Thresholds without data pass."),
-        click.option(
+        from_environment("--allow-empty", is_flag=True, help="Thresholds without data pass."),
+        from_environment(
             "--allow-script-errors", is_flag=True, help="Errors of the script do not fail the run."
         ),
     )
@@ -89,23 +125,23 @@ def saving_options(command: Function) -> Function:
     """Options of a command that runs anything: ``out``, ``allow_oversized``, ``calibrate`` and
     ``quiet``."""
     options = (
-        click.option(
+        from_environment(
             "--out",
             type=click.Path(file_okay=False, path_type=Path),
             metavar="DIR",
             help="Save the result there: result.json.",
         ),
-        click.option(
+        from_environment(
             "--allow-oversized",
             is_flag=True,
             help="Try a plan that needs more files, memory or ports than this machine has.",
         ),
-        click.option(
+        from_environment(
             "--calibrate",
             is_flag=True,
             help="Measure the noise floor of this machine before the run, for some 3 s.",
         ),
-        click.option("--quiet", is_flag=True, help="No progress, only the summary."),
+        from_environment("--quiet", is_flag=True, help="No progress, only the summary."),
     )
     return _decorated(command, options)
 
@@ -128,8 +164,13 @@ def load_from_options(
     with `vus` users (1 unless given). Iterations are shared among the users; a duration then limits
     them. `vus` alone, as in k6, is that many iterations, shared among as many users.
 
+    Within a click command, a duration, iterations or stages on the command line put aside those of
+    the environment, since they make another load of it.
+
     :raises InvalidPlan: options that contradict each other or cannot be read; with all problems.
     """
+    duration, iterations, stages = _of_one_source(duration, iterations, stages)
+    stages = [stage for text in stages for stage in text.split(",")]
     problems: list[str] = []
     if stages and duration is not None:
         problems.append("-s and -d contradict each other: each stage has its own duration")
@@ -148,6 +189,9 @@ def load_from_options(
     elif duration is not None:
         load = ConstantVUs(1 if vus is None else vus, duration)
     elif vus is not None:
+        problems = list(count_problems("vus", vus, 1))
+        if problems:
+            raise InvalidPlan(problems)
         load = SharedIterations(vus, vus)
     problems = [] if load is None else load.validate()
     if problems:
@@ -159,6 +203,24 @@ def load_from_options(
             err=True,
         )
     return load
+
+
+def _of_one_source(
+    duration: str | None, iterations: int | None, stages: Sequence[str]
+) -> tuple[str | None, int | None, Sequence[str]]:
+    """Without what the environment says, if the command line says what kind of load it is."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return duration, iterations, stages
+    sources = {name: context.get_parameter_source(name) for name in SHAPES}
+    if ParameterSource.COMMANDLINE not in sources.values():
+        return duration, iterations, stages
+    given = {name for name, source in sources.items() if source is ParameterSource.COMMANDLINE}
+    return (
+        duration if "duration" in given else None,
+        iterations if "iterations" in given else None,
+        stages if "stages" in given else (),
+    )
 
 
 def _stage(text: str, problems: list[str]) -> tuple[str, int]:
@@ -192,6 +254,7 @@ def run_and_report(
     *scenarios: Scenario,
     out: str | Path | None = None,
     console: Console | None = None,
+    problems: Sequence[str] = (),
     **options: Unpack[RunOptions],
 ) -> int:
     """Run scenarios, print how it goes and what came of it, save the result.
@@ -200,12 +263,17 @@ def run_and_report(
 
     :param out: a directory for the result; None saves nothing.
     :param console: where to print; standard output unless given.
+    :param problems: what was found wrong before: told together with what is wrong with the plan.
     :returns: the exit code: that of the result, or 104 for a plan that cannot start.
     """
     console = console or Console()
-    problem = _unwritable(out)
-    if problem:
-        return print_problems([problem])
+    wrong = Problems()
+    wrong.found += [*problems, *_unwritable(out)]
+    if wrong.found:
+        with wrong.collected():
+            if scenarios:
+                make_plan(scenarios, **options)
+        return print_problems(wrong.found)
     if options.get("calibrate"):
         click.echo("measuring the noise floor of this machine first, for some 3 s")
     try:
@@ -223,15 +291,14 @@ def run_and_report(
     return result.exit_code
 
 
-def _unwritable(out: str | Path | None) -> str:
+def _unwritable(out: str | Path | None) -> Iterator[str]:
     """Why results cannot be saved there: better known before a run of an hour than after it."""
     if out is None:
-        return ""
+        return
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        return f"results cannot be saved in {str(out)!r}: {error.strerror or error}"
-    return ""
+        yield f"results cannot be saved in {str(out)!r}: {error.strerror or error}"
 
 
 def problems_of(error: UsageError) -> Sequence[str]:

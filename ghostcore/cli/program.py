@@ -10,6 +10,8 @@ import click
 
 from ghostcore import __version__
 from ghostcore.cli.common import (
+    Problems,
+    from_environment,
     invoke,
     load_from_options,
     load_options,
@@ -18,8 +20,10 @@ from ghostcore.cli.common import (
     saving_options,
     settings_from_options,
 )
-from ghostcore.cli.scripts import ScriptError, choose, load_script
+from ghostcore.cli.scripts import Script, ScriptError, choose, load_script
+from ghostcore.errors import UsageError
 from ghostcore.execution.result import EXIT_SCRIPT
+from ghostcore.load import LoadModel, SharedIterations
 from ghostcore.report import Console
 
 __all__ = ["main"]
@@ -36,10 +40,10 @@ def cli() -> None:
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @load_options
 @run_options
-@click.option("--no-setup", is_flag=True, help="Leave out the script's setup().")
-@click.option("--no-teardown", is_flag=True, help="Leave out the script's teardown().")
-@click.option("--setup-timeout", default="60s", metavar="TIME", show_default=True)
-@click.option("--teardown-timeout", default="60s", metavar="TIME", show_default=True)
+@from_environment("--no-setup", is_flag=True, help="Leave out the script's setup().")
+@from_environment("--no-teardown", is_flag=True, help="Leave out the script's teardown().")
+@from_environment("--setup-timeout", default="60s", metavar="TIME", show_default=True)
+@from_environment("--teardown-timeout", default="60s", metavar="TIME", show_default=True)
 def run_command(
     script: str,
     names: tuple[str, ...],
@@ -69,6 +73,9 @@ def run_command(
     (with -u: from that many users), -i by that many iterations, which the users share (-d then
     limits their time). -u alone is that many iterations of as many users.
 
+    What an option does not say is taken from the environment (GHOSTCORE_VUS for --vus), else from
+    the script. -d, -i and -s put aside GHOSTCORE_DURATION, _ITERATIONS and _STAGES, all three.
+
     \b
     Exit codes:
         0  every threshold passed
@@ -79,16 +86,27 @@ def run_command(
       108  aborted by the script
       111  inconclusive
     """
-    load = load_from_options(vus, duration, iterations, stages)
-    env = settings_from_options(settings)
+    problems = Problems()
+    # What is wrong with the load is told; the rest of the plan is looked at with another one.
+    load: LoadModel | None = SharedIterations()
+    env: dict[str, str] = {}
+    loaded, scenarios = Script([]), []
+    with problems.collected():
+        load = load_from_options(vus, duration, iterations, stages)
+    with problems.collected():
+        env = settings_from_options(settings)
     try:
-        loaded = load_script(script)
-        scenarios = choose(loaded.scenarios, names, script)
+        with problems.collected():
+            loaded = load_script(script)
+            scenarios = choose(loaded.scenarios, names, script)
     except ScriptError as error:
-        click.echo(str(error), err=True)
-        return EXIT_SCRIPT
+        if not isinstance(error.__cause__, UsageError):
+            click.echo(str(error), err=True)
+            return EXIT_SCRIPT
+        problems.found.append(str(error))
     return run_and_report(
         *scenarios,
+        problems=problems.found,
         load=load,
         env=env,
         seed=seed,
@@ -155,8 +173,12 @@ def bench_command(
     """
     from ghostcore.cli.bench import Bench, make_bench
 
+    problems, scenarios = Problems(), []
+    with problems.collected():
+        scenarios = [make_bench(Bench(**options))]
     return run_and_report(
-        make_bench(Bench(**options)),
+        *scenarios,
+        problems=problems.found,
         env={"URL": options["url"]},
         out=out,
         console=Console(progress=not quiet),

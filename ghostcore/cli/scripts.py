@@ -25,7 +25,8 @@ _numbers = itertools.count(1)
 
 
 class ScriptError(Exception):
-    """A script that cannot be imported; the message says where and why."""
+    """A script that cannot be imported; the message says where and why, ``__cause__`` what it
+    raised."""
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class Lifecycle:
             return False
         now_ns = engine_of(asyncio.get_running_loop()).now_ns
         began_ns = now_ns()
-        task = asyncio.ensure_future(hook.call(self._plan.env))
+        task = asyncio.ensure_future(_called(hook, self._plan.env))
         try:
             end = await _bounded(task, hook.timeout_s, self._control.stop_requested.wait())
         finally:
@@ -87,7 +87,7 @@ class Lifecycle:
         self._over = True
         now_ns = engine_of(asyncio.get_running_loop()).now_ns
         began_ns = now_ns()
-        task = asyncio.ensure_future(hook.call(self.data, self._plan.env))
+        task = asyncio.ensure_future(_called(hook, self.data, self._plan.env))
         try:
             end = await _bounded(task, hook.timeout_s, self._control.another())
         finally:
@@ -121,6 +121,16 @@ class Lifecycle:
             text = f"{type(error).__name__}: {error}"
             self.failures.append(f"{hook.name} failed: {f'{where}: ' if where else ''}{text}")
         return end == "done" and error is None and not task.cancelled()
+
+
+async def _called(hook: Hook, *offered: Any) -> Any:
+    """What the function returns. Its wish to end the program is a failure of its own: in a task it
+    would end the loop in the middle of the run."""
+    try:
+        return await hook.call(*offered)
+    except SystemExit as error:
+        text = f"it wants to end the program (exit code {error.code})"
+        raise UsageError(text).with_traceback(error.__traceback__) from None
 
 
 async def _bounded(

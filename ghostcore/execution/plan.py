@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 from ghostcore._feeder import Feed, Feeder, Rows
-from ghostcore._scenario import Scenario, ScenarioFunction
+from ghostcore._scenario import Scenario, ScenarioFunction, Settings
 from ghostcore._units import Duration, format_duration, parse_duration, seconds_to_ns
 from ghostcore.errors import KINDS, InvalidPlan, UsageError
 from ghostcore.execution.hooks import HOOK_TIMEOUT_S, Hook, HookFunction, make_hook
 from ghostcore.load import ExternallyControlled, LoadModel
 from ghostcore.load.control import Lever
+from ghostcore.load.model import text_problems
 from ghostcore.metrics import (
     BUILTINS,
     Condition,
@@ -21,6 +22,7 @@ from ghostcore.metrics import (
     Trend,
     from_due,
     parse_selector,
+    tag_problems,
     threshold_of,
 )
 
@@ -186,6 +188,17 @@ class _Draft:
                 return self.declarations.setdefault(name, from_due(one))
         return None
 
+    def texts(self, name: str, given: Any) -> Mapping[str, str]:
+        """A mapping of names to texts; an empty one for what is none."""
+        problems = list(text_problems(name, given))
+        self.problems += problems
+        return {} if problems else given
+
+    def tags(self, scenario: str, given: Mapping[str, str]) -> None:
+        self.problems.extend(f"{scenario}: {problem}" for problem in tag_problems(given))
+        if "scenario" in given:
+            self.problems.append(f"{scenario}: tag 'scenario' is the scenario's name, always")
+
     def duration(self, given: object, name: str) -> float:
         """Seconds; 0 for what is no duration."""
         try:
@@ -266,9 +279,10 @@ def make_plan(
         seed = secrets.randbits(48)
     elif isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         draft.problems.append(f"seed must be an int from 0 to 2**63 - 1, got {seed!r}")
+    env = draft.texts("env", {} if env is None else env)
     feeds = _plan_feeds(draft, scenarios, seed)
     for scenario in scenarios:
-        one = _plan_scenario(draft, scenario, load or scenario.load, env or {}, feeds)
+        one = _plan_scenario(draft, scenario, load or scenario.load, env, feeds)
         if one is not None:
             planned.append(one)
         for metric, given in scenario.thresholds:
@@ -284,7 +298,7 @@ def make_plan(
         allow_empty,
         allow_script_errors,
         seconds_to_ns(warmup_s),
-        dict(env or {}),
+        Settings(env),
         make_hook("setup", setup, ("env",), setup_timeout, draft.problems),
         make_hook("teardown", teardown, ("data", "env"), teardown_timeout, draft.problems),
         allow_oversized,
@@ -349,18 +363,24 @@ def _plan_scenario(
     if not isinstance(load, LoadModel):
         draft.problems.append(f"{scenario.name}: load {load!r} is no load model")
         return None
-    problems = load.validate()
+    problems = [
+        *text_problems("tags", scenario.tags),
+        *text_problems("env", scenario.env),
+        *load.validate(),
+    ]
     draft.problems.extend(f"{scenario.name}: {text}" for text in problems)
     if problems:
         return None
+    tags = {**scenario.tags, **load.tags}
+    draft.tags(scenario.name, tags)
     own_feeds = feeds[scenario.name]
     draft.problems.extend(_too_few_rows(scenario.name, load, own_feeds))
     return ScenarioPlan(
         scenario.name,
         scenario.function,
         load,
-        {**scenario.tags, **load.tags},
-        {**env, **scenario.env, **load.env},
+        tags,
+        Settings({**env, **scenario.env, **load.env}),
         own_feeds,
     )
 

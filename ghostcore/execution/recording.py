@@ -51,13 +51,16 @@ class ErrorLog:
         self._kept: dict[tuple[str, str], int] = {}
         self._fresh: list[ErrorSample] = []
 
+    def wants(self, scenario: str, kind: str) -> bool:
+        """Whether there are not enough of that kind yet. Ask before putting a text together."""
+        return self._kept.get((scenario, kind), 0) < SAMPLES_PER_KIND
+
     def add(self, scenario: str, kind: str, text: str, phase: str, elapsed_ms: float) -> None:
         """Keep an error if there are not enough of its kind yet."""
-        key = (scenario, kind)
-        kept = self._kept.get(key, 0)
-        if kept >= SAMPLES_PER_KIND:
+        if not self.wants(scenario, kind):
             return
-        self._kept[key] = kept + 1
+        key = (scenario, kind)
+        self._kept[key] = self._kept.get(key, 0) + 1
         at_s = (self._now_ns() - self._start_ns) / 1e9
         self._fresh.append(ErrorSample(scenario, kind, text, phase, elapsed_ms, at_s))
 
@@ -282,6 +285,8 @@ class ScenarioRecorder:
 
     def script_error(self, error: BaseException) -> None:
         self._counters["script_errors"].add(1)
+        if not self._errors.wants(self.scenario, "script_error"):
+            return
         if isinstance(error, asyncio.CancelledError):
             text = "a cancellation that the script made itself left the scenario"
         else:

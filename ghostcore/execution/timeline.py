@@ -66,19 +66,12 @@ class Timeline:
             self.blocks = joined
             self._joined *= 2
 
-    def last(self, window_s: float) -> Totals:
-        """Everything of the last so many seconds, to the granularity of blocks, rounded up."""
-        totals = Totals()
-        for block in self._since(window_s):
-            totals.add(block)
-        return totals
-
     def outside(self, spans: Sequence[Span], window_s: float | None = None) -> tuple[Totals, float]:
         """Everything but the blocks that have a part in one of the spans, and how many seconds that
         is.
 
         :param spans: in seconds from the start of the run.
-        :param window_s: of the last so many seconds only, as in :meth:`last`.
+        :param window_s: of the last so many seconds only, to the granularity of blocks, rounded up.
         """
         totals, kept_ns = Totals(), 0
         for block in self.blocks if window_s is None else self._since(window_s):

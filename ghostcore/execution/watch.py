@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from ghostcore._metrics import AnyState, CounterState
 from ghostcore.execution.plan import Plan, PlannedThreshold
 from ghostcore.metrics import (
+    KNOWN_WITH,
     Declaration,
     SeriesKey,
     Snapshot,
@@ -25,6 +26,7 @@ from ghostcore.metrics import (
     parse_selector,
     view_of,
 )
+from ghostcore.metrics.snapshot import MAX_SERIES
 
 __all__ = ["BREACHES_IN_A_ROW", "SlidingWindow", "ThresholdWatch"]
 
@@ -57,7 +59,9 @@ class SlidingWindow:
             state = _appended([earlier, state])
         self._parts.append((start_ns, end_ns, state))
         from_ns = end_ns - self.length_ns
-        while self._parts[0][0] + self._parts[0][1] < 2 * from_ns:  # the middle lies before it
+        # The middle of the first part lies before the window. The last part always stays, even one
+        # that a stall of the process made longer than the window.
+        while len(self._parts) > 1 and self._parts[0][0] + self._parts[0][1] < 2 * from_ns:
             self._parts.popleft()
 
     @property
@@ -113,11 +117,17 @@ class _Watched:
 
     def _is_known(self, totals: Totals) -> bool:
         """A counter that counted before is known to be 0 in a window in which it did not; and with
-        it, of errors, every kind: what kinds there are is settled before the run."""
-        selected = self.selected
-        if selected.name == "ws_errors":
-            selected = SeriesKey(selected.name, tuple(t for t in selected.tags if t[0] != "kind"))
+        it, of errors, every kind: what kinds there are is settled before the run. So are counters
+        of what can happen to an iteration, once there was one."""
+        name, tags = self.selected
+        if name == "ws_errors":
+            tags = tuple(tag for tag in tags if tag[0] != "kind")
+        selected = SeriesKey(KNOWN_WITH.get(name, name), tags)
         return isinstance(totals.metric(str(selected)), CounterState)
+
+    def is_complete(self, totals: Totals) -> bool:
+        """False where samples that the selector asks for may stand in ``__other__``."""
+        return totals.complete(self.planned.selector)
 
     def due(self, at_ns: int) -> bool:
         """Is it judged while the run goes, at this time?"""
@@ -165,7 +175,7 @@ class ThresholdWatch:
                 continue
             view = one.view(totals)
             result = None if is_empty(view) else evaluate(one.planned.condition, view)
-            if result is None or result.verdict != "fail":
+            if result is None or result.verdict != "fail" or not one.is_complete(totals):
                 one.in_a_row = 0
                 continue
             one.in_a_row += 1
@@ -193,6 +203,12 @@ class ThresholdWatch:
 
     def _final(self, one: _Watched, totals: Totals) -> ThresholdResult:
         result = one.final or evaluate(one.planned.condition, one.view(totals), self._allow_empty)
+        if not one.is_complete(totals):
+            reason = (
+                f"{result.reason}, but there were more than {MAX_SERIES:,} combinations of metric "
+                "and tags: some of its samples may be counted in __other__"
+            )
+            result = replace(result, verdict="undetermined", reason=reason)
         if not one.breaches or one.first_breach_s is None:
             return result
         reason = result.reason

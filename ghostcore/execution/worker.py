@@ -30,6 +30,8 @@ from ghostcore.vu import Scope
 __all__ = ["Worker", "WorkerReport"]
 
 WINDOW_NS = 1_000_000_000
+SHORTEST_WINDOW_NS = WINDOW_NS // 2
+"""The rest of a second that the process came late to is joined to the next one if it is shorter."""
 
 
 @dataclass
@@ -99,6 +101,7 @@ class Worker:
         report = partial(self._report, engine, errors, monitor, network)
         executors = [self._execute(engine, scenario, errors) for scenario in self._plan.scenarios]
         ticker = asyncio.create_task(self._tick(engine, report))
+        ticker.add_done_callback(self._ticked)
         try:
             async with asyncio.TaskGroup() as group:
                 for executor in executors:
@@ -205,13 +208,24 @@ class Worker:
         return "interrupted" if self._control.stop_requested.is_set() else "end"
 
     async def _tick(self, engine: Engine, report: Callable[[], None]) -> None:
-        warmup_ns, due_ns = self._plan.warmup_ns, 0
+        warmup_ns = self._plan.warmup_ns
         while True:
-            second_ns = due_ns - due_ns % WINDOW_NS + WINDOW_NS
+            now_ns = engine.now_ns() - self._start_ns
+            due_ns = now_ns - now_ns % WINDOW_NS + WINDOW_NS
+            # Seconds that the process slept through are one long window, not several of which all
+            # but the first are empty: what is judged once a second would be judged twice at once.
+            if due_ns - now_ns < SHORTEST_WINDOW_NS:
+                due_ns += WINDOW_NS
             # A window ends with the warm-up, so that none is cut in two.
-            due_ns = warmup_ns if due_ns < warmup_ns < second_ns else second_ns
+            if now_ns < warmup_ns < due_ns:
+                due_ns = warmup_ns
             await engine.timers.sleep_until(self._start_ns + due_ns)
             report()
+
+    def _ticked(self, ticker: asyncio.Task[None]) -> None:
+        """Reports have ended. If that was by a fault, so does the run: nobody watches it."""
+        if not ticker.cancelled() and (error := ticker.exception()) is not None:
+            self._broken(error)
 
     def _report(
         self,

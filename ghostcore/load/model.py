@@ -29,6 +29,7 @@ __all__ = [
     "frozen_stages",
     "shortened",
     "stage_problems",
+    "text_problems",
 ]
 
 MAX_VUS = 1_000_000
@@ -81,15 +82,7 @@ class LoadModel(ABC):
             if (problem := self._duration_problem(name))
         ]
         for name in ("tags", "env"):
-            value = getattr(self, name)
-            if not isinstance(value, Mapping):
-                problems.append(f"{name} must map names to texts, but is {value!r}")
-                continue
-            problems.extend(
-                f"{name} must map names to texts, but has {key!r}: {text!r}"
-                for key, text in value.items()
-                if not isinstance(key, str) or not isinstance(text, str)
-            )
+            problems += text_problems(name, getattr(self, name))
         return problems
 
     def _duration_problem(self, name: str) -> str:
@@ -235,6 +228,18 @@ def choice_problems(name: str, value: object, choices: Sequence[str]) -> Iterato
     """What is wrong with a word that must be one of a few."""
     if value not in choices:
         yield f"{name} must be {' or '.join(map(repr, choices))}, but is {value!r}"
+
+
+def text_problems(name: str, value: object) -> Iterator[str]:
+    """What is wrong with a mapping of names to texts."""
+    if not isinstance(value, Mapping):
+        yield f"{name} must map names to texts, but is {value!r:.100}"
+        return
+    for key, text in value.items():
+        if not isinstance(key, str) or not isinstance(text, str):
+            plain = isinstance(key, str) and isinstance(text, bool | int | float)
+            hint = f" (write {str(text)!r})" if plain else ""
+            yield f"{name} must map names to texts, but has {key!r}: {text!r:.100}{hint}"
 
 
 def stage_problems(

@@ -14,10 +14,10 @@ from ghostcore.metrics.declarations import (
     Trend,
     from_due,
 )
-from ghostcore.metrics.names import BUILTINS, DESCRIPTIONS, MEASURED_BY_THE_KERNEL
+from ghostcore.metrics.names import BUILTINS, DESCRIPTIONS, KNOWN_WITH, MEASURED_BY_THE_KERNEL
 from ghostcore.metrics.quantiles import Bounds, Interval, TooFew, bounds, interval, needed_samples
 from ghostcore.metrics.registry import AnyRecorder, Registry
-from ghostcore.metrics.snapshot import SeriesKey, Snapshot, Totals, parse_selector
+from ghostcore.metrics.snapshot import SeriesKey, Snapshot, Totals, parse_selector, tag_problems
 from ghostcore.metrics.thresholds import (
     Condition,
     Threshold,
@@ -42,6 +42,7 @@ __all__ = [
     "BUILTINS",
     "DESCRIPTIONS",
     "FROM_DUE",
+    "KNOWN_WITH",
     "MEASURED_BY_THE_KERNEL",
     "AnyRecorder",
     "Bounds",
@@ -74,6 +75,7 @@ __all__ = [
     "number_text",
     "parse",
     "parse_selector",
+    "tag_problems",
     "threshold_of",
     "view_of",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend
 
-__all__ = ["BUILTINS", "DESCRIPTIONS", "MEASURED_BY_THE_KERNEL"]
+__all__ = ["BUILTINS", "DESCRIPTIONS", "KNOWN_WITH", "MEASURED_BY_THE_KERNEL"]
 
 _TABLE: tuple[tuple[Declaration, str], ...] = (
     # users and iterations
@@ -55,3 +55,14 @@ DESCRIPTIONS: dict[str, str] = {metric.name: text for metric, text in _TABLE}
 
 MEASURED_BY_THE_KERNEL = frozenset(("tcp_rtt",))
 """Durations that a late event loop does not change."""
+
+KNOWN_WITH = {
+    "iterations_failed": "iterations_started",
+    "iterations_interrupted": "iterations_started",
+    "dropped_iterations": "iterations_started",
+    "script_errors": "iterations_started",
+    "data_exhausted": "iterations_started",
+    "events_discarded": "ws_sessions",
+}
+"""Counters of what should not happen, and those with which they are known to be 0: where nothing
+was started, that nothing failed is no news."""

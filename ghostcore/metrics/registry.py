@@ -13,7 +13,7 @@ from ghostcore._metrics import (
 from ghostcore.errors import UsageError
 from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend
 from ghostcore.metrics.names import BUILTINS
-from ghostcore.metrics.snapshot import MAX_SERIES, OTHER, SeriesKey, Snapshot
+from ghostcore.metrics.snapshot import MAX_SERIES, OTHER, SeriesKey, Snapshot, tag_problems
 
 __all__ = ["AnyRecorder", "Registry"]
 
@@ -76,7 +76,8 @@ class Registry:
         """The recorder of a series, made on first use.
 
         Beyond the limit of series (1,000) one more per metric takes all further tags, and
-        ``warnings`` says so. Raises UsageError for an unknown name or a conflict of names.
+        ``warnings`` says so. Raises UsageError for an unknown name, a conflict of names, or a tag
+        that no selector could name.
         """
         if isinstance(metric, str):
             declaration = self._declarations.get(metric)
@@ -93,6 +94,8 @@ class Registry:
         return self._new_series(key, declaration) if found is None else found
 
     def _new_series(self, key: SeriesKey, declaration: Declaration) -> AnyRecorder:
+        for problem in tag_problems(dict(key.tags)):
+            raise UsageError(f"metric {key.name}: {problem}")
         if key.tags == OTHER:
             pass  # the series beyond the limit
         elif self._ordinary < self._max_series:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -14,7 +15,15 @@ from ghostcore.errors import UsageError
 from ghostcore.metrics.declarations import Declaration, declaration_from_wire
 from ghostcore.metrics.views import View, view_of
 
-__all__ = ["MAX_SERIES", "OTHER", "SeriesKey", "Snapshot", "Totals", "parse_selector"]
+__all__ = [
+    "MAX_SERIES",
+    "OTHER",
+    "SeriesKey",
+    "Snapshot",
+    "Totals",
+    "parse_selector",
+    "tag_problems",
+]
 
 MAX_SERIES = 1000
 """Combinations of metric and tags that are kept apart."""
@@ -45,40 +54,55 @@ class SeriesKey(NamedTuple):
         return f"{self.name}{{{tags}}}"
 
 
+_PLAIN_VALUE = re.compile(r"""(?!\s)[^,{}"]*(?<!\s)""")
+_SELECTED = re.compile(
+    r"""\s* (?P<tag> [^:,{}"]*? ) \s* : \s*
+    (?: "(?P<quoted> (?: [^"\\] | \\. )* )" | (?P<plain> [^,{}"]*? ) ) \s* (?: , | \Z )""",
+    re.VERBOSE | re.DOTALL,
+)
+_TAG = re.compile(r"""(?!\s)[^:,{}"]+(?<!\s)""")
+
+
 def _quoted(value: str) -> str:
-    plain = value == value.strip() and not set(value) & set(',{}"')
-    return value if plain else f'"{value}"'
+    if _PLAIN_VALUE.fullmatch(value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def tag_problems(tags: Mapping[Any, Any]) -> Iterator[str]:
+    """What is wrong with the names of tags: no selector could name them."""
+    for tag in tags:
+        if not isinstance(tag, str) or not _TAG.fullmatch(tag):
+            yield f"tag {tag!r}: a name has no colon, comma, brace, quote or outer space"
 
 
 def parse_selector(selector: str) -> SeriesKey:
     """``name`` or ``name{tag:value,tag2:v2}`` as a key.
 
-    A value may stand in double quotes; it must where it holds a comma, a brace or outer spaces.
+    A value may stand in double quotes; it must where it holds a comma, a brace, a quote or outer
+    spaces. In quotes a backslash stands before a quote or another backslash that is meant as such.
     Raises UsageError for anything else.
     """
     name, brace, rest = selector.strip().partition("{")
     if not brace:
         return SeriesKey(name)
     tags: dict[str, str] = {}
-    rest = rest.strip()
-    if rest.endswith("}"):
-        rest = rest[:-1].strip()
-        while rest:
-            tag, colon, rest = rest.partition(":")
-            tag, rest = tag.strip(), rest.lstrip()
-            if not colon or not tag or tag in tags:
-                break
-            if rest.startswith('"'):
-                tags[tag], closing, rest = rest[1:].partition('"')
-                rest = rest.strip()
-                if not closing or (rest and not rest.startswith(",")):
-                    break
-                rest = rest[1:].lstrip()
-            else:
-                value, _, rest = rest.partition(",")
-                tags[tag] = value.strip()
-        else:
-            return SeriesKey.of(name.strip(), tags)
+    body, position = rest.rstrip(), 0
+    whole = body.endswith("}")
+    body = body[:-1].strip()
+    while whole and position < len(body):
+        match = _SELECTED.match(body, position)
+        if match is None or not match["tag"] or match["tag"] in tags:
+            whole = False
+            break
+        quoted = match["quoted"]
+        tags[match["tag"]] = (
+            match["plain"] if quoted is None else re.sub(r'\\([\\"])', r"\1", quoted)
+        )
+        position = match.end()
+    if whole:
+        return SeriesKey.of(name.strip(), tags)
     raise UsageError(f"{selector!r} selects no metric: expected name or name{{tag:value,tag2:v2}}")
 
 

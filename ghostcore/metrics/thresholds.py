@@ -234,7 +234,10 @@ def evaluate(threshold: Condition, view: View, allow_empty: bool = False) -> Thr
 
     if is_empty(view):
         if not allow_empty:
-            return result("fail", "no data: nothing was measured, so nothing can pass")
+            hint = ""
+            if isinstance(view, CounterView) and not threshold.op.startswith(">"):
+                hint = " (a counter is known to be 0 once a 0 was recorded)"
+            return result("fail", f"no data: nothing was measured, so nothing can pass{hint}")
         if threshold.aggregation != "count":
             return result("pass", "no data, which is allowed here")
     figure = _figure(threshold, view)

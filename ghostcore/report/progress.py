@@ -108,7 +108,7 @@ def plain_line(figures: Figures) -> str:
         f"p95 connecting {figures.connecting_p95} ms",
         errors,
     ]
-    if figures.stopping:
+    if figures.stopping or figures.left_s < 0.5:
         parts.append(figures.left_text)
     return "  ".join(parts)
 

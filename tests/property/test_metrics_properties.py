@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ghostcore._metrics import CAUSES, TrendRecorder, TrendState, state_from_wire
+from ghostcore.errors import UsageError
 from ghostcore.metrics.declarations import Trend
 from ghostcore.metrics.registry import Registry
-from ghostcore.metrics.snapshot import Snapshot, Totals
+from ghostcore.metrics.snapshot import (
+    SeriesKey,
+    Snapshot,
+    Totals,
+    parse_selector,
+    tag_problems,
+)
 
 event = st.one_of(
     st.tuples(st.just("record"), st.integers(0, 10**13)),
@@ -90,3 +98,14 @@ def test_workers_and_windows_add_up_to_one_worker_in_one_window(
     single.add(alone.drain(0, len(plan)))
     for selector in ("t", "t{tag:a}", "t{tag:b}", "t{tag:none}"):
         assert split.metric(selector) == single.metric(selector)
+
+
+@given(st.dictionaries(st.text(min_size=1), st.text(), max_size=4))
+def test_every_series_prints_as_the_selector_that_finds_it(tags: dict[str, str]) -> None:
+    """Whatever a check is called: those whose names no selector could hold are refused."""
+    if list(tag_problems(tags)):
+        with pytest.raises(UsageError, match="a name has no colon"):
+            Registry().recorder("checks", tags)
+        return
+    key = SeriesKey.of("checks", tags)
+    assert parse_selector(str(key)) == key

@@ -282,9 +282,9 @@ def test_abort(run: Any) -> None:
         server.on("go", lambda client: client.emit("now"))
 
         async def play(vu: VU) -> None:
-            if vu.iteration == 0:
+            if vu.id == 1:
                 vu.abort("by the scenario")
-            if vu.iteration == 1:
+            if vu.id == 2:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(abort_soon(vu))
                     await vu.sleep(60)
@@ -297,7 +297,7 @@ def test_abort(run: Any) -> None:
             vu.abort("by a task")
 
         async with server:
-            return await drive(play, once(1, 3))
+            return await drive(play, once(3))
 
     recording = run(main())
     assert recording.aborts == ["by the scenario", "by a task", "by a handler"]

@@ -47,9 +47,9 @@ def test_due_times_are_exact_and_shared_evenly(
 
 def test_every_problem_is_told_at_once() -> None:
     with pytest.raises(InvalidPlan) as caught:
-        make_bench(Bench("nonsense", 0, -1, 0, 0, "never"))
-    assert len(caught.value.problems) == 6
-    for rate in (math.nan, math.inf):
+        make_bench(Bench("nonsense", 0, -1, 0, 0, "never", thresholds=["p(101)<1", "rate>1"]))
+    assert len(caught.value.problems) == 8
+    for rate in (math.nan, math.inf, 1e-9, 1e7):
         with pytest.raises(InvalidPlan, match="the rate must be"):
             make_bench(Bench("ws://h", rate=rate))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from ghostcore import (
     VU,
@@ -27,6 +28,7 @@ from ghostcore.cli import (
     settings_from_options,
 )
 from ghostcore.cli.common import EXIT_NOT_SAVED
+from ghostcore.cli.program import cli
 from ghostcore.load import LoadModel
 from ghostcore.report import Console
 
@@ -50,6 +52,7 @@ async def nap(vu: VU) -> None:
         (5, None, 10, (), SharedIterations(10, 5)),
         (5, "30s", 10, (), SharedIterations(10, 5, "30s")),
         (5, None, None, (), SharedIterations(5, 5)),
+        (None, None, None, ("30s:9,1m:0",), RampingVUs([("30s", 9), ("1m", 0)], start_vus=1)),
     ],
 )
 def test_options_that_replace_the_load(
@@ -72,6 +75,7 @@ def test_options_that_replace_the_load(
         (None, "2m", None, ("30s:100",), "contradict"),
         (None, "30", None, (), 'write "30s"'),
         (0, "2m", None, (), "vus must be at least 1"),
+        (0, None, None, (), "vus must be at least 1"),
         (None, None, None, ("30s",), "expected DURATION:USERS"),
         (None, None, None, ("30s:-1",), "expected DURATION:USERS"),
         (None, None, None, ("30s:²",), "expected DURATION:USERS"),
@@ -89,6 +93,56 @@ def test_options_that_cannot_be(
         load_from_options(vus, duration, iterations, stages)
     assert len(caught.value.problems) == 1
     assert problem in caught.value.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "load"),
+    [
+        ([], {"VUS": "3", "DURATION": "2m"}, ConstantVUs(3, "2m")),
+        (["-u", "5"], {"VUS": "3", "DURATION": "2m"}, ConstantVUs(5, "2m")),
+        (["-d", "9s"], {"VUS": "3", "DURATION": "2m"}, ConstantVUs(3, "9s")),
+        # Another kind of load on the command line puts aside that of the environment.
+        (["-i", "9"], {"VUS": "3", "DURATION": "2m"}, SharedIterations(9, 3)),
+        (["-d", "9s"], {"STAGES": "1s:2", "ITERATIONS": "7"}, ConstantVUs(1, "9s")),
+        (["-s", "1s:2"], {"DURATION": "2m"}, RampingVUs([("1s", 2)])),
+        ([], {"STAGES": "1s:2,3s:4"}, RampingVUs([("1s", 2), ("3s", 4)])),
+        ([], {"VUS": ""}, None),
+        ([], {"STAGES": "1s:2", "DURATION": "2m"}, "-s and -d contradict each other"),
+    ],
+)
+def test_the_command_line_comes_before_the_environment(
+    arguments: list[str], environment: dict[str, str], load: LoadModel | str | None
+) -> None:
+    found: list[object] = []
+
+    @click.command()
+    @load_options
+    def command(
+        vus: int | None, duration: str | None, iterations: int | None, stages: tuple[str, ...]
+    ) -> None:
+        try:
+            found.append(load_from_options(vus, duration, iterations, stages))
+        except InvalidPlan as error:
+            found.append(str(error))
+
+    settings = {f"GHOSTCORE_{name}": value for name, value in environment.items()}
+    done = CliRunner().invoke(command, arguments, env=settings)
+    assert done.exit_code == 0, done.output
+    if isinstance(load, str):
+        assert load in str(found[0])
+    else:
+        assert found == [load]
+
+
+def test_every_option_that_is_no_setting_can_come_from_the_environment() -> None:
+    variables = {
+        option.name: option.envvar
+        for option in cli.commands["run"].params
+        if isinstance(option, click.Option)
+    }
+    assert variables.pop("settings") is None
+    assert variables == {name: f"GHOSTCORE_{str(name).upper()}" for name in variables}
+    assert {"vus", "stages", "seed", "warmup", "out", "setup_timeout"} <= set(variables)
 
 
 def test_users_alone_are_said_to_make_one_iteration_each(

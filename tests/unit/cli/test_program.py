@@ -61,7 +61,11 @@ def command(*arguments: object) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR",)}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name != "FORCE_COLOR" and not name.startswith("GHOSTCORE_")
+    }
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -131,6 +135,40 @@ def test_a_plan_that_cannot_be(script: Path) -> None:
     done = ghost("run", script, "planless")
     assert (done.returncode, done.stdout) == (104, "")
     assert done.stderr.count("  - planless: threshold") == 2
+
+
+def test_all_that_is_wrong_is_told_in_one_list(script: Path, tmp_path: Path) -> None:
+    (tmp_path / "a file").write_text("")
+    done = ghost(
+        *("run", script, "planless", "-u", 0, "-e", "URL", "--seed", -5, "--warmup", "soon"),
+        *("--out", tmp_path / "a file" / "out"),
+    )
+    assert (done.returncode, done.stdout) == (104, "")
+    head, *problems = done.stderr.splitlines()
+    assert head == "This run cannot start:"
+    for expected, problem in zip(
+        (
+            "  - vus must be at least 1",
+            "  - -e 'URL': expected KEY=VALUE",
+            "  - results cannot be saved in",
+            "  - seed must be an int",
+            "  - planless: threshold 'count>1' on 'no_such_metric'",
+            "  - planless: threshold 'p(101)<1'",
+            "  - warmup must be seconds",
+        ),
+        problems,
+        strict=True,
+    ):
+        assert problem.startswith(expected)
+
+
+def test_a_wrong_declaration_in_a_script_is_no_error_of_its_code(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.py"
+    path.write_text("import ghostcore\nghostcore.Trend('not a name')\n")
+    done = ghost("run", path, "-u", 0)
+    assert (done.returncode, done.stdout) == (104, "")
+    assert "  - vus must be at least 1" in done.stderr
+    assert f"  - {path}:2: the script cannot be imported: UsageError: metric name" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -205,3 +205,35 @@ def test_scenarios_must_be_coroutine_functions_with_good_names() -> None:
         scenario()(lambda vu: None)  # type: ignore[arg-type, return-value]
     with pytest.raises(UsageError, match="name 'a b'"):
         scenario(name="a b")(body)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"thresholds": ["p(95)<1"]}, "thresholds must be a mapping of metrics to expressions"),
+        ({"metrics": JOIN}, "metrics must be a list, not Trend"),
+        ({"feeders": "rows.csv"}, "feeders must be a list, not 'rows.csv'"),
+        ({"tags": 5, "env": "A=1"}, "tags must be a mapping .*; env must be a mapping"),
+    ],
+)
+def test_arguments_of_another_shape_are_refused_where_they_stand(
+    options: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(UsageError, match=f"@scenario: {expected}"):
+        made(**options)
+
+
+def test_settings_and_tags_that_are_no_texts_are_told_with_all_else() -> None:
+    text = problems_of(
+        made(load=ConstantVUs(0, 1), env={"PORT": 8080}, tags={"a": None}),
+        made(name="two", load=ConstantVUs(1, 1), tags={"a:b": "c", "scenario": "x"}),
+        env={"RATE": 1.5},
+    )
+    assert text.splitlines() == [
+        "env must map names to texts, but has 'RATE': 1.5 (write '1.5')",
+        "one: tags must map names to texts, but has 'a': None",
+        "one: env must map names to texts, but has 'PORT': 8080 (write '8080')",
+        "one: vus must be at least 1, but is 0",
+        "two: tag 'a:b': a name has no colon, comma, brace, quote or outer space",
+        "two: tag 'scenario' is the scenario's name, always",
+    ]

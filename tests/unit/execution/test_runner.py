@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ from ghostcore import (
     scenario,
 )
 from ghostcore.execution.plan import Plan
+from ghostcore.report import summary_text
 from ghostcore.testing.fakeclock import run_fake
 
 T, C, R, G = Trend("t"), Counter("c"), Rate("r"), Gauge("g")
@@ -156,6 +159,23 @@ def test_every_kind_of_metric() -> None:
     assert result.exit_code == 0, "a failing check changes no verdict"
     with pytest.raises(KeyError, match="unknown"):
         metrics["unknown"]
+
+
+def test_a_check_may_be_called_anything(tmp_path: Path) -> None:
+    names = ['says "ok"', "a,b", "{c}", " outer ", "back\\slash", '"', ""]
+
+    @scenario(load=PerVUIterations(1, 1), thresholds={r'checks{check:"says \"ok\""}': "rate>=1"})
+    async def one(vu: VU) -> None:
+        for name in names:
+            vu.check(True, name)
+
+    result = run_it(one)
+    assert result.exit_code == 0
+    assert '{check:"says \\"ok\\""}' in summary_text(result)
+    saved = json.loads(result.save(tmp_path).read_text())
+    series = saved["metrics"]["checks"]["series"].values()
+    assert {one["tags"]["check"] for one in series} == set(names)
+    assert all(one["passes"] == 1 for one in series)
 
 
 def test_ticks_are_due_at_fixed_times() -> None:

@@ -44,7 +44,8 @@ def test_blocks_stay_within_their_number_and_lose_nothing() -> None:
         assert timeline.blocks[-1].end_ns == seconds * SECOND
         pairs = zip(timeline.blocks, timeline.blocks[1:], strict=False)
         assert all(first.end_ns == second.start_ns for first, second in pairs)
-        everything = timeline.last(1000)
+        everything, whole_s = timeline.outside([])
+        assert whole_s == seconds
         assert everything.metric("t").count == 2 * seconds  # type: ignore[union-attr]
 
 
@@ -55,6 +56,6 @@ def test_blocks_have_about_the_same_length() -> None:
 
 
 def test_the_last_seconds() -> None:
-    timeline = filled(10, 100)
-    assert timeline.last(3).metric("t").count == 6  # type: ignore[union-attr]
-    assert Timeline().last(3).metric("t") is None
+    last, last_s = filled(10, 100).outside([], 3)
+    assert (last.metric("t").count, last_s) == (6, 3)  # type: ignore[union-attr]
+    assert Timeline().outside([], 3)[1] == 0

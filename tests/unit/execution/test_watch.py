@@ -13,6 +13,7 @@ from ghostcore import (
     VU,
     ConstantVUs,
     Counter,
+    EngineError,
     Gauge,
     Rate,
     Result,
@@ -25,8 +26,9 @@ from ghostcore import (
 from ghostcore._metrics import CounterState, GaugeState
 from ghostcore.execution.plan import Plan, make_plan
 from ghostcore.execution.watch import SlidingWindow, ThresholdWatch
-from ghostcore.metrics import BUILTINS, Registry, Totals
-from ghostcore.testing.fakeclock import run_fake
+from ghostcore.metrics import BUILTINS, KNOWN_WITH, Registry, Totals
+from ghostcore.metrics.snapshot import MAX_SERIES
+from ghostcore.testing.fakeclock import FakeClockLoop, run_fake
 
 T, C, R, G = Trend("t"), Counter("c"), Rate("r"), Gauge("g")
 SECOND = 10**9
@@ -102,6 +104,15 @@ def test_a_long_window_is_kept_in_few_parts() -> None:
     assert len(window._parts) <= 602
     assert abs(total(window) - length_s) <= length_s / 600 / 2
     assert window.seconds == total(window)
+
+
+def test_a_part_longer_than_the_window_stays_until_the_next_one() -> None:
+    window = SlidingWindow(SECOND)
+    window.add(0, SECOND, CounterState(1, 1))
+    window.add(SECOND, 5 * SECOND, CounterState(10, 1))  # the process stood still
+    assert (total(window), window.seconds) == (10, 4)
+    window.add(5 * SECOND, 6 * SECOND, CounterState(100, 1))
+    assert (total(window), window.seconds) == (100, 1)
 
 
 # ---- judging ----------------------------------------------------------------------------------
@@ -290,6 +301,34 @@ def test_of_other_counters_tags_that_never_came_are_no_data() -> None:
     assert run.conclude()[0].verdict == "fail"
 
 
+def test_what_went_wrong_with_iterations_is_known_to_be_nothing_once_there_was_one() -> None:
+    wanted = {f"{name}{{scenario:a}}": "count<1" for name in KNOWN_WITH}
+    run = Seconds({**wanted, "ws_msgs_missed{scenario:a}": "count<1"})
+    for name in ("iterations_started", "ws_sessions"):
+        run.registry.recorder(name, {"scenario": "b"}).add(1)  # type: ignore[union-attr]
+    run.end()
+    assert {one.verdict for one in run.conclude()} == {"fail"}, "not of this scenario"
+    for name in ("iterations_started", "ws_sessions"):
+        run.registry.recorder(name, {"scenario": "a"}).add(1)  # type: ignore[union-attr]
+    run.end()
+    *known, unknown = run.conclude()
+    assert [(one.verdict, one.observed) for one in known] == [("pass", 0)] * len(KNOWN_WITH)
+    assert unknown.verdict == "fail"
+    assert "once a 0 was recorded" in unknown.reason
+
+
+def test_a_selector_that_may_miss_samples_decides_nothing() -> None:
+    run = Seconds({"t{page:a}": ["p(95)<100", Threshold("max<1", abort_on_fail=True)], T: "max<9"})
+    run.trend(5, page="a")
+    for number in range(MAX_SERIES):
+        run.trend(5, page="a", number=str(number))
+    assert run.end() == []
+    tagged, _, whole = run.conclude()
+    assert tagged.verdict == "undetermined"
+    assert "may be counted in __other__" in tagged.reason
+    assert whole.verdict == "pass", "all samples are among all samples"
+
+
 # ---- whole runs -------------------------------------------------------------------------------
 
 
@@ -371,3 +410,52 @@ def test_a_breach_found_when_the_load_is_over_ended_nothing() -> None:
     assert result.exit_code == 99
     assert result.thresholds[0].aborted_at_s is None
     assert result.outcome.interrupted == 0
+
+
+def stalled_run(thresholds: dict[Any, Any], stall_s: float) -> Result:
+    """A run of 20 s whose process stands still from 5.5 s on; the operation after it is slow."""
+
+    @scenario(load=ConstantVUs(1, 20, graceful_stop=0), thresholds=thresholds)
+    async def one(vu: VU) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, FakeClockLoop)
+        for tick in range(100):
+            await vu.sleep(0.5)
+            if tick == 10:
+                loop.clock.advance(stall_s)
+                for _ in range(20):
+                    vu.record(T, 1000)
+            vu.record(T, 10)
+
+    return run_fake(lambda: ghostcore.run_async(one, seed=1))
+
+
+@pytest.mark.parametrize("window_s", [1, 2, 5])
+def test_a_stall_of_the_process_is_judged_once(window_s: int) -> None:
+    expression = f"p(95)<100 over last {window_s}s"
+    result = stalled_run({T: Threshold(expression, abort_on_fail=True)}, 3)
+    (judged,) = result.thresholds
+    seconds = [(one.start_s, one.end_s) for one in result.timeline.seconds]
+    assert all(0.5 <= end_s - start_s <= 4.5 for start_s, end_s in seconds[:-1]), seconds
+    if window_s == 5:  # it is in the window of the next part as well
+        assert (judged.first_breach_s, judged.aborted_at_s) == (8.5, 9)
+    else:
+        assert (judged.breaches, judged.aborted_at_s) == (1, None)
+
+
+def test_the_second_after_a_stall_is_suspect_as_well() -> None:
+    result = stalled_run({}, 3.25)
+    after = [one for one in result.generator.samples if one.at_s > 8]
+    assert after[0].doubts, "it stood still in it"
+    assert after[1].doubts, "what piled up was worked off in it"
+    assert after[1].window_s >= 0.5
+    assert not any(one.doubts for one in after[2:])
+
+
+def test_a_fault_in_watching_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(watch: ThresholdWatch, totals: Totals, at_ns: int) -> list[ThresholdResult]:
+        raise IndexError("a fault of ours")
+
+    monkeypatch.setattr(ThresholdWatch, "judge_now", broken)
+    with pytest.raises(EngineError, match="a fault of ours"):
+        run_it({T: ABORT}, 60)

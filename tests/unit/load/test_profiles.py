@@ -152,7 +152,7 @@ def test_every_problem_is_listed_at_once() -> None:
         "graceful_ramp_down must not be negative, but is -1",
         f"start_time must be {accepted}, not 'soon'",
         f"graceful_stop must be {accepted}, not None",
-        "tags must map names to texts, but has 'a': 1",
+        "tags must map names to texts, but has 'a': 1 (write '1')",
         "env must map names to texts, but is ['A=1']",
     ]
 

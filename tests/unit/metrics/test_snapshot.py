@@ -50,6 +50,8 @@ def level(value: float, second: int = 0, **tags: str) -> Snapshot:
         ("hits{url:ws://h:80/x}", SeriesKey("hits", (("url", "ws://h:80/x"),))),
         ('hits{a:"1,2 } ", b: x y }', SeriesKey("hits", (("a", "1,2 } "), ("b", "x y")))),
         ("hits{a:}", SeriesKey("hits", (("a", ""),))),
+        (r'hits{a:"say \"b\" \\ \n"}', SeriesKey("hits", (("a", r'say "b" \ \n'),))),
+        (r"hits{a:C:\x}", SeriesKey("hits", (("a", r"C:\x"),))),
     ],
 )
 def test_selectors(selector: str, key: SeriesKey) -> None:
@@ -67,6 +69,9 @@ def test_selectors(selector: str, key: SeriesKey) -> None:
         'hits{a:"1}',
         'hits{a:"1"b:2}',
         "hits{a:1}x",
+        'hits{a:say "b"}',
+        r'hits{a:"b\"}',
+        "hits{a:1{b}",
     ],
 )
 def test_bad_selectors_are_refused(selector: str) -> None:
