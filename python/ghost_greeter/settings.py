@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from ghostcore import ConstantArrivalRate, InvalidPlan, UsageError
 
-__all__ = ["Settings", "is_loopback", "parse_session"]
+__all__ = ["Settings", "is_loopback", "parse_session", "place_of"]
 
 DEFAULT_ORG_ID = "test-org-load-test"
 DEFAULT_AGENT_ID = "test-agent-load-test"
@@ -151,3 +151,8 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def place_of(url: str) -> str:
+    """A URL, and whether it is this machine's: what a load begins by telling."""
+    return f"{url}, {'on' if is_loopback(url) else 'NOT'} this machine"

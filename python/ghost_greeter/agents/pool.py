@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
-from typing import Any
 
 from ghost_greeter.agents import metrics
 from ghost_greeter.agents.agent import Agent
@@ -125,8 +124,3 @@ class AgentPool:
 
     def __repr__(self) -> str:
         return f"<AgentPool of {self.size} at {self.settings.url}>"
-
-
-def of_a_run(pool: AgentPool | None) -> dict[str, Any]:
-    """Arguments of ``ghostcore.run()`` that make a pool part of the run."""
-    return {} if pool is None else {"setup": pool.setup, "teardown": pool.teardown}

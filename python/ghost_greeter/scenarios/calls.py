@@ -39,7 +39,7 @@ from ghostcore import (
     scenario,
 )
 
-__all__ = ["HOLD_S", "calls", "calls_load", "longest_visit_s"]
+__all__ = ["HOLD_S", "WAIT_S", "calls", "calls_load", "longest_visit_s"]
 
 REQUESTED = Counter("calls_requested")
 ACCEPTED = Counter("calls_accepted")
