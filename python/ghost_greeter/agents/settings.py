@@ -144,7 +144,8 @@ def agents_needed(
     if visitors < 1:
         return 0
     return max(
-        math.ceil(visitors / VISITORS_PER_AGENT * 1.1), math.ceil(rate * (ring_s + hold_s) * 1.5)
+        math.ceil(visitors * 11 / (VISITORS_PER_AGENT * 10)),
+        math.ceil(rate * (ring_s + hold_s) * 1.5),
     )
 
 

@@ -86,8 +86,10 @@ class Caller:
             return None
 
     def _note(self, event: Event) -> None:
-        """Who is there for this visitor, as the server says."""
+        """Who is there for this visitor, as the server says. It is in no call."""
         payload = _payload(event)
+        if event.name in ("call:accepted", "call:ended"):
+            self._board.record(EVENTS_MISDELIVERED, event=event.name)
         agent = payload.get("agent" if event.name == "agent:assigned" else "newAgent")
         if event.name == "agent:unavailable":
             self.agent_id = self._default_agent_id
@@ -132,8 +134,6 @@ class Caller:
                 if reason is not None:
                     return reason, event
                 self.told_unavailable = True
-            elif event.name == "call:ended":
-                self._board.record(EVENTS_MISDELIVERED, event=event.name)
         raise Timeout(
             f"call:request had no outcome within {deadline_s:g} s",
             kind="reply_timeout",
