@@ -11,7 +11,7 @@ import msgpack
 from ghostcore._frames import script_line
 from ghostcore._opening import engine_of
 from ghostcore._units import format_duration
-from ghostcore.errors import ScriptAborted, UsageError
+from ghostcore.errors import InvalidPlan, ScriptAborted, UsageError
 from ghostcore.execution.hooks import Hook
 from ghostcore.execution.plan import Plan
 from ghostcore.load.control import RunControl
@@ -34,6 +34,7 @@ class Lifecycle:
     :ivar failures: what went wrong, in sentences.
     :ivar warnings: what a user should know of besides.
     :ivar aborted: the reason that the script gave for ending the run.
+    :ivar refused: the set-up found that the run cannot start.
     """
 
     def __init__(self, plan: Plan, control: RunControl) -> None:
@@ -46,6 +47,7 @@ class Lifecycle:
         self.failures: list[str] = []
         self.warnings: list[str] = []
         self.aborted: str | None = None
+        self.refused: InvalidPlan | None = None
 
     async def set_up(self) -> bool:
         """Run the set-up, if there is one.
@@ -108,6 +110,9 @@ class Lifecycle:
         error = None if task.cancelled() else task.exception()
         if isinstance(error, ScriptAborted):
             self.aborted = error.reason
+            return False
+        if isinstance(error, InvalidPlan) and hook is self._plan.setup:
+            self.refused = error
             return False
         if end == "late":
             self.failures.append(

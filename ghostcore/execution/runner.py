@@ -65,7 +65,8 @@ def run(
         in ``result.metrics`` nor for a threshold.
     :param setup: ``async def setup(env)``, run once before the load. What it returns (of numbers,
         texts, bytes, lists and dicts) is ``vu.data``. If it fails the load is not started, and the
-        exit code is 107.
+        exit code is 107. If it raises InvalidPlan (what the run needs is not there), so does the
+        run, after the teardown.
     :param teardown: ``async def teardown(data)`` or ``teardown(data, env)``, run once at the end,
         also of a run that was aborted or interrupted or whose set-up failed (its data is None
         then). If it fails, the exit code is 107.
@@ -79,7 +80,7 @@ def run(
         ``result.generator.calibration``.
     :param listener: follows the run, e.g. ``ghostcore.report.Console()``.
     :param control: the handle of this run, for other threads: see :func:`run_async`.
-    :raises InvalidPlan: with every problem of the plan; nothing was connected.
+    :raises InvalidPlan: with every problem of the plan; nothing was connected. Or by the set-up.
     """
 
     async def main() -> Result:
@@ -136,6 +137,8 @@ async def carry_out(
     finally:
         control.end()
         await lifecycle.tear_down()
+    if lifecycle.refused is not None:
+        raise lifecycle.refused
     if gathering.listener_error is not None:
         raise gathering.listener_error
     result = _conclude(plan, gathering, lifecycle, end, control, started_at, warnings)

@@ -1,4 +1,4 @@
-"""The command line of the suite: ``ghost-greeter run SCENARIO`` and ``ghost-greeter simulate``."""
+"""The command line of the suite: ``ghost-greeter run SCENARIO``, ``agents`` and ``simulate``."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from typing import Any
 
 import click
 
+from ghost_greeter.agents import AgentPool, agents_needed
+from ghost_greeter.agents.alone import agents_command
+from ghost_greeter.agents.options import PoolOptions, agent_options, of_a_run, seed_of
+from ghost_greeter.agents.settings import longest_s
 from ghost_greeter.scenarios import SCENARIOS
-from ghost_greeter.settings import Settings, is_loopback
+from ghost_greeter.scenarios.calls import HOLD_S, WAIT_S, calls, calls_load, longest_visit_s
+from ghost_greeter.settings import Settings, place_of
 from ghost_greeter.simulator import EmbeddedSimulator
 from ghost_greeter.simulator.cli import main as simulate_main
-from ghostcore import Scenario, UsageError
+from ghostcore import InvalidPlan, Scenario
 from ghostcore.cli import (
     invoke,
     load_from_options,
     load_options,
-    print_problems,
     run_and_report,
     run_options,
     settings_from_options,
@@ -29,7 +33,8 @@ from ghostcore.report import Console
 
 __all__ = ["main"]
 
-VISITORS_PER_AGENT = 25
+SERVED = {"widget", "calls"}
+"""Scenarios whose visitors need agents."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,7 +47,19 @@ def program() -> None:
 @click.argument("scenario", type=click.Choice(sorted(SCENARIOS)))
 @click.option("--server-url", metavar="URL", help="The server. Default: $SERVER_URL.")
 @click.option("--org-id", metavar="ID", help="Organisation that visitors join. Default: $ORG_ID.")
-@click.option("--session", metavar="MIN-MAX", help="Seconds of a visit, e.g. 5-10.")
+@click.option("--session", metavar="MIN-MAX", help="Seconds of a visit or call, e.g. 5-10.")
+@click.option("--agent-id", metavar="ID", help="Whom to ask for if nobody is assigned. $AGENT_ID.")
+@click.option("--call-rate", metavar="N", help="calls: requests a second. Default: $CALL_RATE, 10.")
+@click.option("--test-duration", metavar="TIME", help="calls: default $TEST_DURATION, 2m.")
+@click.option("--call-deadline", metavar="SECONDS", help="calls: lost without an outcome by then.")
+@click.option(
+    "--agents",
+    "agent_count",
+    type=int,
+    metavar="N",
+    help="Agents of this run. Default: enough for the embedded simulator, else 0.",
+)
+@agent_options
 @load_options
 @run_options
 def run(
@@ -50,6 +67,11 @@ def run(
     server_url: str | None,
     org_id: str | None,
     session: str | None,
+    agent_id: str | None,
+    call_rate: str | None,
+    test_duration: str | None,
+    call_deadline: str | None,
+    agent_count: int | None,
     vus: int | None,
     duration: str | None,
     iterations: int | None,
@@ -63,26 +85,39 @@ def run(
     allow_oversized: bool,
     calibrate: bool,
     quiet: bool,
+    **agents: Any,
 ) -> int:
     """Run a scenario against a server, or against the embedded simulator if none is named.
 
     -u and -d, or -s, replace the scenario's own profile.
     """
-    try:
-        load = load_from_options(vus, duration, iterations, stages)
-        extra = settings_from_options(settings)
-        chosen = Settings.of(server_url=server_url, org_id=org_id, session=session)
-    except UsageError as error:
-        return print_problems(list(getattr(error, "problems", (str(error),))))
+    load = load_from_options(vus, duration, iterations, stages)
+    extra = settings_from_options(settings)
+    chosen = Settings.of(
+        server_url=server_url,
+        org_id=org_id,
+        session=session,
+        agent_id=agent_id,
+        call_rate=call_rate,
+        test_duration=test_duration,
+        call_deadline=call_deadline,
+    )
+    options = PoolOptions.of(agent_count, agents, embedded=chosen.server_url is None)
     one = SCENARIOS[scenario]
-    profile = load or one.load
-    with _target(chosen, profile.peak_vus) as settings_at:
-        _announce(one, profile, settings_at, embedded=chosen.server_url is None)
+    profile = load or _profile(one, chosen)
+    drawn = seed_of(seed)
+    with _target(chosen) as settings_at:
+        assert settings_at.server_url is not None
+        default = 0
+        if chosen.server_url is None and one.name in SERVED:
+            default = _agents_for(one, profile, chosen, options, by_rate=load is None)
+        pool = options.pool(settings_at.server_url, default, drawn)
+        _announce(one, profile, settings_at, pool, embedded=chosen.server_url is None)
         return run_and_report(
             one,
-            load=load,
+            load=profile,
             env={**extra, **settings_at.env()},
-            seed=seed,
+            seed=drawn,
             warmup=warmup,
             out=out,
             console=Console(progress=not quiet),
@@ -90,34 +125,77 @@ def run(
             allow_script_errors=allow_script_errors,
             allow_oversized=allow_oversized,
             calibrate=calibrate,
+            **of_a_run(pool),
         )
 
 
+def _profile(scenario: Scenario, settings: Settings) -> Any:
+    """The scenario's own load, as the settings say."""
+    if scenario is not calls:
+        return scenario.load
+    hold_s = (settings.session_s or HOLD_S)[1]
+    longest = longest_visit_s(hold_s, settings.call_deadline_s)
+    load = calls_load(settings.call_rate, settings.test_duration, longest)
+    problems = load.validate()
+    if problems:
+        raise InvalidPlan(problems)
+    return load
+
+
+def _agents_for(
+    scenario: Scenario, profile: Any, settings: Settings, options: PoolOptions, *, by_rate: bool
+) -> int:
+    """How many agents serve this load."""
+    users: int = profile.peak_vus
+    if scenario is not calls:
+        return agents_needed(users)
+    if not by_rate:  # so many users ask for so many calls at a time at the most
+        return math.ceil(users * 1.1)
+    hold_s = (settings.session_s or HOLD_S)[1]
+    # The most users of an arrival model are for a server that does not answer: those that are
+    # there if it does are rate x visit.
+    ring_s = longest_s(options.answer)
+    visitors = math.ceil(settings.call_rate * (WAIT_S[1] + ring_s + hold_s))
+    return agents_needed(visitors, settings.call_rate, ring_s, hold_s)
+
+
 @contextmanager
-def _target(settings: Settings, users: int) -> Iterator[Settings]:
+def _target(settings: Settings) -> Iterator[Settings]:
     """The settings with a server: the one that was named, or a simulator started for the run."""
     if settings.server_url is not None:
         yield settings
         return
-    # Enough for every visitor, and 10 % more, so that the run is not one of unavailable agents.
-    agents = math.ceil(users / VISITORS_PER_AGENT * 1.1)
-    with EmbeddedSimulator(agents=agents) as simulator:
+    with EmbeddedSimulator() as simulator:
         yield settings.at(simulator.url)
 
 
-def _announce(scenario: Scenario, profile: Any, settings: Settings, *, embedded: bool) -> None:
-    """The first line: what will be hit, and how hard."""
+def _announce(
+    scenario: Scenario, profile: Any, settings: Settings, pool: AgentPool | None, *, embedded: bool
+) -> None:
+    """The first lines: what will be hit, how hard, and who answers."""
     url = settings.server_url or ""
-    if embedded:
-        where = f"the embedded simulator at {url} (SERVER_URL names no server)"
-    elif is_loopback(url):
-        where = f"{url}, on this machine"
-    else:
-        where = f"{url}, NOT this machine"
+    where = (
+        f"the embedded simulator at {url} (SERVER_URL names no server)"
+        if embedded
+        else place_of(url)
+    )
     click.echo(f"{scenario.name} loads {where}: {profile.describe()}")
     if settings.session_s is not None:
         low_s, high_s = settings.session_s
         click.echo(f"visits are shortened: {low_s:g} to {high_s:g} s instead of the scenario's own")
+    if scenario is calls:
+        click.echo(
+            f"a call without an outcome within {settings.call_deadline_s:g} s counts as lost; one "
+            "ring takes up to 20 s, so that a call that is passed on may have several in that time"
+        )
+    if pool is not None:
+        accepts, rejects, ignores = pool.settings.mix
+        click.echo(
+            f"{pool.size} agents of this run accept, reject and ignore calls as "
+            f"{accepts:g} : {rejects:g} : {ignores:g}"
+        )
+    elif scenario.name in SERVED:
+        click.echo("no agents of this run (--agents N): it is served by those that are there")
 
 
 @program.command(
@@ -128,6 +206,9 @@ def _announce(scenario: Scenario, profile: Any, settings: Settings, *, embedded:
 def simulate(arguments: Sequence[str]) -> int:
     """Serve the simulator alone: --port P --agents N (built-in agents; 0 = none)."""
     return simulate_main(list(arguments))
+
+
+program.add_command(agents_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

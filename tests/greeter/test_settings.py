@@ -26,8 +26,42 @@ def test_the_environment_and_a_flag_that_wins() -> None:
     assert settings.env() == {
         "SERVER_URL": "https://example.test",
         "ORG_ID": "flag",
+        "AGENT_ID": "test-agent-load-test",
+        "CALL_DEADLINE": "35",
         "SESSION": "5-10",
     }
+
+
+def test_settings_of_calls() -> None:
+    environ = {"AGENT_ID": "ada", "CALL_RATE": "2.5", "TEST_DURATION": "30s"}
+    settings = Settings.of(environ)
+    assert (settings.agent_id, settings.call_rate, settings.test_duration) == ("ada", 2.5, "30s")
+    settings = Settings.of(
+        environ, agent_id="bob", call_rate="20", test_duration="1m", call_deadline="5"
+    )
+    assert (settings.agent_id, settings.call_rate, settings.test_duration) == ("bob", 20, "1m")
+    assert settings.call_deadline_s == 5
+    defaults = Settings.of({})
+    assert (defaults.call_rate, defaults.test_duration) == (10, "2m")
+    assert (defaults.agent_id, defaults.call_deadline_s) == ("test-agent-load-test", 35)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CALL_RATE", "0"),
+        ("CALL_RATE", "-1"),
+        ("CALL_RATE", "nan"),
+        ("CALL_RATE", "inf"),
+        ("CALL_RATE", "many"),
+        ("TEST_DURATION", "soon"),
+        ("TEST_DURATION", "0"),
+        ("AGENT_ID", "a\tb"),
+    ],
+)
+def test_settings_of_calls_that_cannot_be(name: str, value: str) -> None:
+    with pytest.raises(UsageError, match=name):
+        Settings.of({name: value})
 
 
 def test_an_empty_variable_names_no_server() -> None:

@@ -129,6 +129,27 @@ def test_a_set_up_that_fails_starts_no_load_and_is_torn_down() -> None:
     assert "exit code 107" in summary_text(result)
 
 
+def test_a_set_up_that_refuses_the_run() -> None:
+    diary = Diary()
+
+    async def setup(env: Any) -> None:
+        raise InvalidPlan(["no agent can log in"])
+
+    with pytest.raises(InvalidPlan) as caught:
+        run_it(diary, setup=setup)
+    assert caught.value.problems == ("no agent can log in",)
+    assert diary.entries == [("teardown", None)], "no load, but what was begun is undone"
+
+
+def test_a_teardown_cannot_refuse_what_has_been_run() -> None:
+    async def teardown(data: Any) -> None:
+        raise InvalidPlan(["too late"])
+
+    result = run_it(Diary(), teardown=teardown)
+    assert result.exit_code == 107
+    assert result.reasons[0].endswith("InvalidPlan: too late")
+
+
 def test_script_errors_that_are_allowed_do_not_include_the_set_up() -> None:
     async def setup(env: Any) -> None:
         raise KeyError("no account")

@@ -1,0 +1,16 @@
+"""Agents that take visitors and answer their calls: in the run of the visitors, or alone."""
+
+from __future__ import annotations
+
+from ghost_greeter.agents.metrics import AGENT_METRICS
+from ghost_greeter.agents.pool import AgentPool
+from ghost_greeter.agents.settings import AgentSettings, Identity, agents_needed, identities
+
+__all__ = [
+    "AGENT_METRICS",
+    "AgentPool",
+    "AgentSettings",
+    "Identity",
+    "agents_needed",
+    "identities",
+]

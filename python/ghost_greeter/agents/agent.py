@@ -1,0 +1,407 @@
+"""One agent: logs in, comes back, shows that it is alive, answers calls, and does so for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ghost_greeter.agents import metrics
+from ghost_greeter.agents.settings import AgentSettings, Answer, Identity
+from ghost_greeter.switchboard import (
+    EVENTS_DUPLICATED,
+    EVENTS_LOST,
+    EVENTS_MISDELIVERED,
+    SIGNALS_MISDELIVERED,
+    Switchboard,
+)
+from ghostcore import Event, SocketIOSession, TargetError, Timeout, socketio
+
+__all__ = ["Agent", "Desk"]
+
+CONNECT_TIMEOUT_S = 10.0
+REPLY_TIMEOUT_S = 10.0
+STARTED_TIMEOUT_S = 5.0
+"""How long the answer to call:accept may take."""
+
+RECENT = 256
+"""Call requests whose ids an agent remembers, to know those that come twice."""
+
+EVENTS = (
+    "call:incoming",
+    "call:cancelled",
+    "call:started",
+    "call:ended",
+    "agent:marked_away",
+    "webrtc:signal",
+    "error",
+    "login:success",
+    "stats:update",
+)
+
+
+class Desk(Protocol):
+    """What the agents of a pool share."""
+
+    settings: AgentSettings
+    board: Switchboard
+
+    def next_answer(self) -> Answer:
+        """How to answer the next call."""
+        ...
+
+    def online(self, change: int) -> None:
+        """That many more agents are there."""
+
+
+@dataclass(slots=True, eq=False)
+class _Ring:
+    """A call that rings."""
+
+    request_id: str
+    visitor_id: Any
+    answer: Answer
+    timer: asyncio.TimerHandle | None = None
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call that the agent is in."""
+
+    call_id: str
+    visitor_id: Any
+    timer: asyncio.TimerHandle
+
+
+class Agent:
+    """An agent of a pool.
+
+    :param source: of its random choices.
+    :ivar free_since_ns: since when it has been free (``time.monotonic_ns()``).
+    """
+
+    def __init__(self, identity: Identity, desk: Desk, source: random.Random) -> None:
+        self.agent_id = identity.agent_id
+        self.free_since_ns = 0
+        self._identity = identity
+        self._desk = desk
+        self._board = desk.board
+        self._settings = desk.settings
+        self._random = source
+        self._session: SocketIOSession | None = None
+        self._ringing: dict[str, _Ring] = {}
+        self._recent: deque[str] = deque(maxlen=RECENT)
+        self._accepting: _Ring | None = None
+        self._late: _Ring | None = None  # accepted, and given up waiting for call:started
+        self._call: _Call | None = None
+        self._last_call_id = ""
+        self._away = True
+        self._heartbeat_at_s = 0.0
+        self._back_at_s = float("inf")
+        self._handlers: dict[str, Callable[[Event, Any], None]] = {
+            "call:incoming": self._on_incoming,
+            "call:cancelled": self._on_cancelled,
+            "call:started": self._on_started,
+            "call:ended": self._on_ended,
+            "agent:marked_away": self._on_marked_away,
+            "webrtc:signal": self._on_signal,
+            "error": self._on_error,
+        }
+
+    @property
+    def is_free(self) -> bool:
+        """Can it take a call now?"""
+        return not self._away and self._call is None and self._accepting is None
+
+    # -- coming and going ------------------------------------------------------------------------
+
+    async def log_in(self) -> None:
+        """Connect, log in, come back.
+
+        :raises TargetError: what the server did instead; nothing is left open.
+        """
+        began_ns = time.monotonic_ns()
+        settings = self._settings
+        session = await socketio(settings.url, timeout=CONNECT_TIMEOUT_S)
+        try:
+            login = {
+                "agentId": self.agent_id,
+                "token": self._identity.token,
+                "profile": _profile(self.agent_id),
+            }
+            await session.request(
+                "agent:login", login, reply="login:success", error="error", timeout=REPLY_TIMEOUT_S
+            )
+            await self._come_back(session)
+        except BaseException:
+            session.abort()
+            raise
+        self._session = session
+        self._board.record(metrics.LOGINS)
+        self._board.record(metrics.LOGIN_TIME, (time.monotonic_ns() - began_ns) / 1e6)
+        self._desk.online(1)
+
+    async def serve(self) -> None:
+        """Answer calls until cancelled; come back whenever the connection is lost."""
+        failures = 0
+        while True:
+            session = self._session
+            if session is not None:
+                try:
+                    await self._attend(session)
+                except TargetError as error:
+                    self._board.record(metrics.DISCONNECTS, kind=error.kind)
+                self._gone()
+                failures = 0
+            await asyncio.sleep(self._settings.back_off_s(failures, self._random))
+            try:
+                await self.log_in()
+            except TargetError as error:
+                failures += 1
+                self._board.record(metrics.LOGIN_FAILURES, kind=error.kind)
+
+    async def leave(self) -> None:
+        """Disconnect. The agent does not serve any more."""
+        session = self._session
+        if session is not None:
+            self._gone()
+            if session.is_open:
+                await session.disconnect()
+
+    def _gone(self) -> None:
+        """The connection has ended, and with it all that was going on."""
+        self._session = None
+        self._desk.online(-1)
+        for ring in (*self._ringing.values(), self._accepting):
+            if ring is not None:
+                _stop(ring.timer)
+        if self._call is not None:
+            self._call.timer.cancel()
+        self._ringing.clear()
+        self._accepting = self._late = self._call = None
+        self._away = True
+
+    async def _come_back(self, session: SocketIOSession) -> None:
+        """agent:back, acknowledged: from now on there are visitors and calls."""
+        self._away = False
+        self.free_since_ns = time.monotonic_ns()
+        now_s = time.monotonic()
+        self._heartbeat_at_s = now_s + self._settings.heartbeat_s
+        self._back_at_s = float("inf")
+        answer = await session.call("agent:back", timeout=REPLY_TIMEOUT_S)
+        if not (isinstance(answer, dict) and answer.get("success")):
+            self._board.record(metrics.ERRORS, code="AGENT_BACK")
+
+    # -- one connection --------------------------------------------------------------------------
+
+    async def _attend(self, session: SocketIOSession) -> None:
+        """Deal with what comes, until the connection ends.
+
+        :raises TargetError: why it ended.
+        """
+        while True:
+            until_s = min(self._heartbeat_at_s, self._back_at_s)
+            try:
+                event = await session.wait_for(
+                    *EVENTS, timeout=max(0.0, until_s - time.monotonic())
+                )
+            except Timeout as error:
+                if error.kind != "reply_timeout":
+                    raise
+                await self._due(session)
+                continue
+            handler = self._handlers.get(event.name)
+            if handler is not None:
+                handler(event, event.args[0] if event.args else None)
+
+    async def _due(self, session: SocketIOSession) -> None:
+        now_s = time.monotonic()
+        if now_s >= self._back_at_s:
+            if self._call is None and self._accepting is None:
+                await self._come_back(session)
+            else:
+                self._back_at_s = float("inf")  # it is at work: idle again when the call ends
+        elif now_s >= self._heartbeat_at_s:
+            self._heartbeat_at_s = now_s + self._settings.heartbeat_s
+            await session.emit("heartbeat", {"timestamp": time.time_ns() // 1_000_000})
+
+    def _send(self, event: str, payload: dict[str, Any]) -> None:
+        """From a timer: the end of a connection is noticed by who waits for events of it."""
+        session = self._session
+        if session is not None and session.is_open:
+            try:
+                session.emit(event, payload)
+            except TargetError:
+                return
+
+    def _later(self, delay_s: float, function: Callable[..., None], *arguments: Any) -> Any:
+        return asyncio.get_running_loop().call_later(delay_s, function, *arguments)
+
+    # -- calls that ring -------------------------------------------------------------------------
+
+    def _on_incoming(self, event: Event, payload: Any) -> None:
+        request = _part(payload, "request")
+        request_id, visitor_id = request.get("requestId"), request.get("visitorId")
+        if not isinstance(request_id, str):
+            return
+        if request_id in self._recent:
+            self._board.record(EVENTS_DUPLICATED, event=event.name)
+            return
+        self._recent.append(request_id)
+        if request.get("agentId") != self.agent_id:
+            self._board.record(EVENTS_MISDELIVERED, event=event.name)
+            return
+        self._board.record(metrics.INCOMING)
+        self._board.rang(self, visitor_id, event.arrived_ns)
+        ring = self._ringing[request_id] = _Ring(request_id, visitor_id, self._desk.next_answer())
+        if ring.answer == "ignore":
+            self._board.record(metrics.IGNORED)
+            # The server marks it away then, and says so; or, with several replicas, says nothing.
+            self._back_at_s = min(self._back_at_s, time.monotonic() + self._settings.unheard_back_s)
+        else:
+            self._answer_later(ring)
+
+    def _answer_later(self, ring: _Ring) -> None:
+        ring.timer = self._later(self._settings.answer.draw(self._random), self._answer, ring)
+
+    def _answer(self, ring: _Ring) -> None:
+        if ring.request_id not in self._ringing:
+            return
+        if ring.answer == "reject":
+            del self._ringing[ring.request_id]
+            self._board.record(metrics.REJECTED)
+            self._send("call:reject", {"requestId": ring.request_id})
+        elif self._call is None and self._accepting is None:
+            del self._ringing[ring.request_id]
+            self._accepting = ring
+            self._board.accepting(self, ring.visitor_id, time.monotonic_ns())
+            self._send("call:accept", {"requestId": ring.request_id})
+            ring.timer = self._later(STARTED_TIMEOUT_S, self._not_started, ring)
+        # Else when the call is over.
+
+    def _not_started(self, ring: _Ring) -> None:
+        self._board.record(EVENTS_LOST, event="call:started")
+        self._late = ring
+        self._free()
+
+    def _on_cancelled(self, event: Event, payload: Any) -> None:
+        ring = self._ringing.pop(_field(payload, "requestId"), None)
+        if ring is not None:
+            _stop(ring.timer)
+            self._board.record(metrics.CANCELLED)
+
+    def _on_error(self, event: Event, payload: Any) -> None:
+        code = _field(payload, "code")
+        self._board.record(metrics.ERRORS, code=code[:40] or "UNKNOWN")
+        if self._accepting is not None:  # it was cancelled, or somebody else had it
+            _stop(self._accepting.timer)
+            self._free()
+
+    # -- calls -----------------------------------------------------------------------------------
+
+    def _on_started(self, event: Event, payload: Any) -> None:
+        call = _part(payload, "call")
+        call_id, visitor_id = _field(call, "callId"), call.get("visitorId")
+        if self._call is not None and self._call.call_id == call_id:
+            self._board.record(EVENTS_DUPLICATED, event=event.name)
+            return
+        expected = [
+            ring
+            for ring in (self._accepting, self._late)
+            if ring is not None and ring.visitor_id == visitor_id
+        ]
+        if not expected or self._call is not None:
+            self._board.record(EVENTS_MISDELIVERED, event=event.name)
+            return
+        _stop(expected[0].timer)
+        self._accepting = self._late = None
+        self._board.record(metrics.ACCEPTED)
+        timer = self._later(self._settings.longest_call_s, self._end, call_id)
+        self._call = _Call(call_id, visitor_id, timer)
+
+    def _end(self, call_id: str) -> None:
+        """The visitor has not ended the call: it may have left before it began."""
+        self._board.record(metrics.ENDED)
+        self._send("call:end", {"callId": call_id})
+
+    def _on_ended(self, event: Event, payload: Any) -> None:
+        call_id = _field(payload, "callId")
+        call = self._call
+        if call is not None and call.call_id == call_id:
+            call.timer.cancel()
+            self._last_call_id = call_id
+            self._call = None
+            self._away = False
+            self._free(event.arrived_ns)
+        elif call_id == self._last_call_id:
+            self._board.record(EVENTS_DUPLICATED, event=event.name)
+        elif self._board.agent_of(call_id) not in ("", self.agent_id):
+            self._board.record(EVENTS_MISDELIVERED, event=event.name)
+        elif self._board.agent_of(call_id) and self._accepting is not None:
+            # call:started was lost, this was not.
+            _stop(self._accepting.timer)
+            self._board.record(EVENTS_LOST, event="call:started")
+            self._free(event.arrived_ns)
+
+    def _free(self, at_ns: int = 0) -> None:
+        """No call any more: what rings meanwhile is answered in its time."""
+        self._accepting = None
+        self.free_since_ns = at_ns or time.monotonic_ns()
+        for ring in self._ringing.values():
+            if ring.answer != "ignore":
+                _stop(ring.timer)
+                self._answer_later(ring)
+
+    def _on_marked_away(self, event: Event, payload: Any) -> None:
+        self._away = True
+        self._board.record(metrics.MARKED_AWAY, reason=_field(payload, "reason")[:40])
+        self._back_at_s = time.monotonic() + self._random.uniform(*self._settings.back_s)
+
+    # -- signals ---------------------------------------------------------------------------------
+
+    def _on_signal(self, event: Event, payload: Any) -> None:
+        """Answer a visitor's signal by one with the same number."""
+        signal = _part(payload, "signal")
+        if "to" not in signal:  # not one of ours
+            return
+        visitor_id, number = signal.get("from"), signal.get("n")
+        if signal["to"] != self.agent_id:
+            self._board.record(SIGNALS_MISDELIVERED)
+            return
+        log = self._board.log_of(visitor_id)
+        if log is not None:
+            if not self._board.signal_arrived(log, "up", number, event.arrived_ns):
+                return
+            assert isinstance(number, int)
+            self._board.signal_sent(log, "down", number, time.monotonic_ns())
+        answer = {
+            "type": "answer" if signal.get("type") == "offer" else "candidate",
+            "n": number,
+            "from": self.agent_id,
+            "to": visitor_id,
+        }
+        self._send("webrtc:signal", {"targetId": visitor_id, "signal": answer})
+
+
+def _profile(agent_id: str) -> dict[str, Any]:
+    media = ("avatarUrl", "waveVideoUrl", "introVideoUrl", "connectVideoUrl", "loopVideoUrl")
+    return {"displayName": f"Load agent {agent_id}", **dict.fromkeys(media)}
+
+
+def _part(payload: Any, name: str) -> dict[str, Any]:
+    part = payload.get(name) if isinstance(payload, dict) else None
+    return part if isinstance(part, dict) else {}
+
+
+def _field(payload: Any, name: str) -> str:
+    value = payload.get(name) if isinstance(payload, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def _stop(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()

@@ -1,0 +1,250 @@
+"""Both ends of a call in one process and on one clock: what one sends and the other gets.
+
+Visitors note what they ask for and send, agents of the same run what reaches them. So one-way times
+are known, and what was lost, came twice or reached the wrong one. Where the agents are elsewhere, a
+visitor has its half only: round trips.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from ghostcore import VU, Counter, Trend
+
+__all__ = ["CALL_METRICS", "CallLog", "Switchboard", "switchboard_of"]
+
+REQUEST_TO_INCOMING = Trend("call_request_to_incoming_time", unit="ms")
+"""One way: call:request sent by the visitor to call:incoming at the first agent that rings."""
+
+ACCEPT_TO_ACCEPTED = Trend("call_accept_to_accepted_time", unit="ms")
+"""One way: call:accept sent by the agent to call:accepted at the visitor."""
+
+SIGNAL_TIME = Trend("webrtc_signal_time", unit="ms")
+"""One way: webrtc:signal from either side to the other."""
+
+SIGNAL_ROUND_TRIP = Trend("webrtc_signal_round_trip_time", unit="ms")
+"""A visitor's webrtc:signal to the signal with which the agent answers it."""
+
+SIGNALS_SENT = Counter("webrtc_signals_sent")
+SIGNALS_RECEIVED = Counter("webrtc_signals_received")
+SIGNALS_LOST = Counter("webrtc_signals_lost")
+SIGNALS_DUPLICATED = Counter("webrtc_signals_duplicated")
+SIGNALS_MISDELIVERED = Counter("webrtc_signals_misdelivered")
+EVENTS_LOST = Counter("call_events_lost")
+EVENTS_DUPLICATED = Counter("call_events_duplicated")
+EVENTS_MISDELIVERED = Counter("call_events_misdelivered")
+QUEUED = Counter("calls_queued")
+"""Calls that waited for an agent who was busy or away: the visitor is told nothing of it."""
+
+CALL_METRICS = (
+    REQUEST_TO_INCOMING,
+    ACCEPT_TO_ACCEPTED,
+    SIGNAL_TIME,
+    SIGNAL_ROUND_TRIP,
+    SIGNALS_SENT,
+    SIGNALS_RECEIVED,
+    SIGNALS_LOST,
+    SIGNALS_DUPLICATED,
+    SIGNALS_MISDELIVERED,
+    EVENTS_LOST,
+    EVENTS_DUPLICATED,
+    EVENTS_MISDELIVERED,
+    QUEUED,
+)
+
+Direction = Literal["up", "down"]
+"""Of a signal: up from the visitor to the agent, down from the agent to the visitor."""
+
+
+@dataclass(slots=True)
+class Signals:
+    """The signals of one call in one direction: when each was sent, by number, and which came."""
+
+    sent_ns: dict[int, int] = field(default_factory=dict)
+    seen: set[int] = field(default_factory=set)
+
+    @property
+    def lost(self) -> int:
+        """Sent and not seen so far."""
+        return len(self.sent_ns.keys() - self.seen)
+
+
+@dataclass(slots=True)
+class CallLog:
+    """One call:request, as both ends saw it. Times are those of ``time.monotonic_ns()``.
+
+    :ivar agent_id: the agent that was asked for. :ivar agent_busy: it is of this run, and was not
+        free when it was asked for.
+    :ivar rings: how often the call rang at agents of this run. :ivar incoming_ns: when first.
+    :ivar queued: it had to wait for its agent.
+    :ivar accepter: the agent of this run that sent call:accept. :ivar accept_ns: when.
+    :ivar call_id: of the call that came of it.
+    """
+
+    visitor_id: str
+    agent_id: str
+    asked_ns: int
+    agent_busy: bool = False
+    rings: int = 0
+    incoming_ns: int = 0
+    queued: bool = False
+    accepter: str = ""
+    accept_ns: int = 0
+    call_id: str = ""
+    up: Signals = field(default_factory=Signals)
+    down: Signals = field(default_factory=Signals)
+
+    def came_to(self) -> str:
+        """How far a call came of which the visitor heard nothing."""
+        if self.accepter:
+            return "accepted"
+        if self.rings:
+            return "rang"
+        return "queued" if self.agent_busy else "never_rang"
+
+
+class Callee(Protocol):
+    """What is asked of an agent.
+
+    :ivar free_since_ns: since when it has been free of calls and not away.
+    """
+
+    agent_id: str
+    free_since_ns: int
+
+    @property
+    def is_free(self) -> bool:
+        """Can it take a call now?"""
+        ...
+
+
+_live: dict[str, Switchboard] = {}
+
+
+class Switchboard:
+    """Where visitors and agents of one run in one process meet.
+
+    :ivar key: its name, which is passed on to visitors as ``vu.data["switchboard"]``.
+    :ivar agents: the agents of this run, by their ids.
+    """
+
+    def __init__(self) -> None:
+        self.key = secrets.token_hex(8)
+        self.agents: dict[str, Callee] = {}
+        self._logs: dict[str, CallLog] = {}
+        self._agent_of_call: dict[str, str] = {}
+        self._vu: VU | None = None
+        self._early: list[tuple[Any, float, dict[str, str]]] = []
+
+    # -- metrics ---------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Let visitors find it."""
+        _live[self.key] = self
+
+    def close(self) -> None:
+        """No visitor is left."""
+        _live.pop(self.key, None)
+        self._vu = None
+
+    def attach(self, vu: VU) -> None:
+        """Record by way of this user. What agents did before there was one is recorded now."""
+        self._vu = vu
+        if self._early:
+            early, self._early = self._early, []
+            for metric, value, tags in early:
+                vu.record(metric, value, **tags)
+
+    def record(self, metric: Any, value: float = 1, **tags: str) -> None:
+        """As ``vu.record()``, for agents."""
+        if self._vu is None:
+            self._early.append((metric, value, tags))
+        else:
+            self._vu.record(metric, value, **tags)
+
+    # -- calls -----------------------------------------------------------------------------------
+
+    def asked(self, log: CallLog) -> None:
+        """A visitor asks for a call now."""
+        agent = self.agents.get(log.agent_id)
+        log.agent_busy = agent is not None and not agent.is_free
+        self._logs[log.visitor_id] = log
+
+    def forget(self, log: CallLog) -> None:
+        """The visitor has left."""
+        self._agent_of_call.pop(log.call_id, None)
+        if self._logs.get(log.visitor_id) is log:
+            del self._logs[log.visitor_id]
+
+    def log_of(self, visitor_id: object) -> CallLog | None:
+        """The call of a visitor of this run; None for another's."""
+        return self._logs.get(visitor_id) if isinstance(visitor_id, str) else None
+
+    def rang(self, agent: Callee, visitor_id: object, arrived_ns: int) -> None:
+        """A call has reached an agent."""
+        log = self.log_of(visitor_id)
+        if log is None:
+            return
+        log.rings += 1
+        if log.rings > 1:
+            return
+        log.incoming_ns = arrived_ns
+        self.record(REQUEST_TO_INCOMING, (arrived_ns - log.asked_ns) / 1e6)
+        if log.asked_ns < agent.free_since_ns:
+            log.queued = True
+            self.record(QUEUED)
+
+    def accepting(self, agent: Callee, visitor_id: object, at_ns: int) -> None:
+        """An agent sends call:accept."""
+        log = self.log_of(visitor_id)
+        if log is not None:
+            log.accepter, log.accept_ns = agent.agent_id, at_ns
+
+    def accepted(self, log: CallLog, call_id: str, agent_id: str, arrived_ns: int) -> None:
+        """The visitor has call:accepted."""
+        log.call_id = call_id
+        self._agent_of_call[call_id] = agent_id
+        if log.accepter == agent_id:
+            self.record(ACCEPT_TO_ACCEPTED, (arrived_ns - log.accept_ns) / 1e6)
+        elif agent_id in self.agents:  # of ours, but it accepted another's call, or none
+            self.record(EVENTS_MISDELIVERED, event="call:accepted")
+
+    def agent_of(self, call_id: str) -> str:
+        """Whose call it is, as the visitor was told; "" if no visitor of this run has it."""
+        return self._agent_of_call.get(call_id, "")
+
+    # -- signals ---------------------------------------------------------------------------------
+
+    def signal_sent(self, log: CallLog, direction: Direction, number: int, at_ns: int) -> None:
+        """One side sends a signal."""
+        (log.up if direction == "up" else log.down).sent_ns[number] = at_ns
+        self.record(SIGNALS_SENT)
+
+    def signal_arrived(
+        self, log: CallLog, direction: Direction, number: object, at_ns: int
+    ) -> bool:
+        """The other side got it; whether it is the first time."""
+        signals = log.up if direction == "up" else log.down
+        sent_ns = signals.sent_ns.get(number) if isinstance(number, int) else None
+        if sent_ns is None:
+            self.record(SIGNALS_MISDELIVERED)
+            return False
+        if number in signals.seen:
+            self.record(SIGNALS_DUPLICATED)
+            return False
+        assert isinstance(number, int)
+        signals.seen.add(number)
+        self.record(SIGNALS_RECEIVED)
+        self.record(SIGNAL_TIME, (at_ns - sent_ns) / 1e6)
+        return True
+
+
+def switchboard_of(vu: VU) -> Switchboard | None:
+    """That of the agents of this run, if they are in this process; it records through `vu` now."""
+    data = vu.data
+    board = _live.get(data.get("switchboard", "")) if isinstance(data, dict) else None
+    if board is not None:
+        board.attach(vu)
+    return board
