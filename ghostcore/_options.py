@@ -5,8 +5,9 @@ from __future__ import annotations
 import ssl as ssl_module
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from ghostcore._extension import DeflateOffer
 from ghostcore._proxy import Proxy, parse_proxy
@@ -14,7 +15,7 @@ from ghostcore._units import parse_duration, seconds_to_ns
 from ghostcore._upgrade import checked_headers, checked_subprotocols
 from ghostcore.errors import UsageError
 
-__all__ = ["DEFAULT_OPTIONS", "OpeningOptions", "Options"]
+__all__ = ["DEFAULT_OPTIONS", "OpeningOptions", "Options", "options_of"]
 
 DEFAULT_TIMEOUT_S = 10.0
 DEFAULT_SEND_TIMEOUT_S = 30.0
@@ -112,6 +113,29 @@ class Options:
 
 
 DEFAULT_OPTIONS = Options()
+
+
+def options_of(given: Mapping[str, Any]) -> Options:
+    """The Options for keyword arguments of connect() and socketio().
+
+    Users give the same ones over and over: they share what was made of them, if it can be looked
+    up. What differs in its type only, as 1 and True, is not the same.
+
+    :raises UsageError: a value that cannot be. :raises TypeError: no such argument.
+    """
+    if not given:
+        return DEFAULT_OPTIONS
+    key = tuple((name, value, type(value)) for name, value in given.items())
+    try:
+        hash(key)
+    except TypeError:  # a dict of headers, a list of addresses
+        return Options.build(**given)
+    return _shared_options(key)
+
+
+@lru_cache(maxsize=64)
+def _shared_options(key: tuple[tuple[str, Any, type], ...]) -> Options:
+    return Options.build(**{name: value for name, value, _ in key})
 
 
 def _checked_addresses(given: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from ghostcore._opening import (
     Opening,
     SessionBlock,
 )
-from ghostcore._options import DEFAULT_OPTIONS, OpeningOptions, Options
+from ghostcore._options import OpeningOptions, Options, options_of
 from ghostcore._socketio_session import SocketIOSession
 from ghostcore._websocket import WebSocketBase
 from ghostcore.errors import ClosedByPeer, UsageError
@@ -148,7 +148,7 @@ def connect(
     """
     return Opening(
         _dial.parse_target(url),
-        Options.build(**options) if options else DEFAULT_OPTIONS,
+        options_of(options),
         observer or NullObserver(),
         WebSocketSession,
         metric,
@@ -180,7 +180,7 @@ def socketio(
 
     return Opening(
         _dial.parse_target(url, socketio_path=path),
-        Options.build(**options) if options else DEFAULT_OPTIONS,
+        options_of(options),
         observer or NullObserver(),
         _socketio_maker(namespace) if auth is None else partial(SocketIOSession, auth, namespace),
         metric,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -186,7 +185,7 @@ class ClosedModel(LoadModel):
         return self.peak_vus if self.shared_iterations is None else 0
 
     @abstractmethod
-    def steps(self) -> Sequence[Step]:
+    def steps(self) -> Iterator[Step]:
         """The planned number of users, by growing time; the first step is at 0.
 
         The last step holds until ``duration_ns``; then all are stopped. A step may stand at
@@ -198,12 +197,12 @@ class ClosedModel(LoadModel):
         """The planned number of users `at_ns` after the start; 0 before it and from the end on."""
         if not 0 <= at_ns < self.duration_ns:
             return 0
-        steps = self.steps()
-        return steps[bisect_right(steps, at_ns, key=_step_time) - 1].vus
-
-
-def _step_time(step: Step) -> int:
-    return step.at_ns
+        vus = 0
+        for step in self.steps():
+            if step.at_ns > at_ns:
+                break
+            vus = step.vus
+        return vus
 
 
 def count_problems(

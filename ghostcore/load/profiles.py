@@ -9,7 +9,7 @@ https://grafana.com/docs/k6/latest/using-k6/scenarios/executors/
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -71,8 +71,8 @@ class ConstantVUs(ClosedModel):
         self.check()
         return self.vus
 
-    def steps(self) -> Sequence[Step]:
-        return [Step(0, self.peak_vus)]
+    def steps(self) -> Iterator[Step]:
+        return iter([Step(0, self.peak_vus)])
 
     def describe(self) -> str:
         duration = format_duration(self.duration_ns / 1e9)
@@ -115,8 +115,8 @@ class PerVUIterations(ClosedModel):
         self.check()
         return self.iterations
 
-    def steps(self) -> Sequence[Step]:
-        return [Step(0, self.peak_vus)]
+    def steps(self) -> Iterator[Step]:
+        return iter([Step(0, self.peak_vus)])
 
     def describe(self) -> str:
         duration = format_duration(self.duration_ns / 1e9)
@@ -167,8 +167,8 @@ class SharedIterations(ClosedModel):
         self.check()
         return self.iterations
 
-    def steps(self) -> Sequence[Step]:
-        return [Step(0, self.peak_vus)]
+    def steps(self) -> Iterator[Step]:
+        return iter([Step(0, self.peak_vus)])
 
     def describe(self) -> str:
         duration = format_duration(self.duration_ns / 1e9)
@@ -222,9 +222,9 @@ class ExternallyControlled(ClosedModel):
         self.check()
         return self.vus if self.max_vus is None else self.max_vus
 
-    def steps(self) -> Sequence[Step]:
+    def steps(self) -> Iterator[Step]:
         self.check()
-        return [Step(0, self.vus)]
+        return iter([Step(0, self.vus)])
 
     def describe(self) -> str:
         duration = format_duration(self.duration_ns / 1e9)
@@ -294,29 +294,32 @@ class RampingVUs(ClosedModel):
     def peak_vus(self) -> int:
         return max(self.start_vus, *(stage.target for stage in self.parsed_stages))
 
-    def steps(self) -> Sequence[Step]:
-        return self._steps
+    def steps(self) -> Iterator[Step]:
+        self.check()
+        return self._steps()
 
-    @cached_property
-    def _steps(self) -> Sequence[Step]:
-        stages = self.parsed_stages
-        steps = [Step(0, self.start_vus)]
-        begin_ns = 0
-        vus = self.start_vus
-        for stage in stages:
+    def _steps(self) -> Iterator[Step]:
+        # One at a time: a list of them costs 130 bytes for each user of a ramp.
+        held, told_vus = Step(0, self.start_vus), -1
+        for step in self._changes():
+            # Of several changes at one instant only the last holds: a user that is stopped and
+            # wanted again at once just goes on.
+            if step.at_ns != held.at_ns and held.vus != told_vus:
+                yield held
+                told_vus = held.vus
+            held = step
+        if held.vus != told_vus:
+            yield held
+
+    def _changes(self) -> Iterator[Step]:
+        begin_ns, vus = 0, self.start_vus
+        for stage in self.parsed_stages:
             changes = abs(stage.target - vus)
             sign = 1 if stage.target > vus else -1
             for i in range(1, changes + 1):
-                step = Step(begin_ns + stage.duration_ns * i // changes, vus + sign * i)
-                if steps[-1].at_ns == step.at_ns:
-                    # Of several changes at one instant only the last holds: a user that is
-                    # stopped and wanted again at once just goes on.
-                    steps.pop()
-                if not steps or steps[-1].vus != step.vus:
-                    steps.append(step)
+                yield Step(begin_ns + stage.duration_ns * i // changes, vus + sign * i)
             begin_ns += stage.duration_ns
             vus = stage.target
-        return steps
 
     def describe(self) -> str:
         parts = [

@@ -39,7 +39,7 @@ def test_steps_are_in_order_and_each_changes_something(
     stages: list[tuple[int, int]], start_vus: int
 ) -> None:
     profile = build(stages, start_vus)
-    steps = profile.steps()
+    steps = list(profile.steps())
     assert steps[0].at_ns == 0
     assert steps[-1] == (steps[-1].at_ns, stages[-1][1])
     assert steps[-1].at_ns <= profile.duration_ns

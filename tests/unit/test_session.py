@@ -16,7 +16,7 @@ import ghostcore
 from ghostcore import ClosedByPeer, UsageError, _dial, connect
 from ghostcore._engine import live_sessions
 from ghostcore._opening import NullObserver
-from ghostcore._options import Options
+from ghostcore._options import DEFAULT_OPTIONS, Options, options_of
 from ghostcore.errors import EngineError
 from ghostcore.testing import EchoServer, SocketIOServer
 
@@ -71,6 +71,23 @@ def test_options_become_values() -> None:
     built = Options.build(headers={"A": "1"}, subprotocols=["x"], timeout="250ms")
     assert built.headers == (("A", "1"),)
     assert (built.subprotocols, built.timeout_ns) == (("x",), 250_000_000)
+
+
+def test_users_share_the_options_that_they_all_give() -> None:
+    one = options_of({"timeout": "5s", "subprotocols": ("a",), "link": "epoll"})
+    assert one is options_of({"timeout": "5s", "subprotocols": ("a",), "link": "epoll"})
+    assert one == Options.build(timeout=5, subprotocols=["a"], link="epoll")
+    assert options_of({}) is DEFAULT_OPTIONS
+    # What cannot be looked up, and what only looks the same.
+    assert options_of({"headers": {"A": "1"}}) == Options.build(headers={"A": "1"})
+    assert options_of({"timeout": 1}).timeout_ns == 10**9
+    with pytest.raises(UsageError, match="timeout"):
+        options_of({"timeout": True})
+    with pytest.raises(TypeError, match="nonsense"):
+        options_of({"nonsense": 1})
+    for _ in range(2):
+        with pytest.raises(UsageError, match="link must be"):
+            options_of({"link": "tcp"})
 
 
 # ---- receiving ----------------------------------------------------------------------------------

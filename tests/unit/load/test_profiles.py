@@ -93,7 +93,7 @@ def test_changes_at_one_instant_that_undo_each_other_are_none() -> None:
 def test_the_suite_of_the_readme() -> None:
     stages = [("1m", 100), ("2m", 500), ("2m", 1000), ("3m", 1000), ("1m", 0)]
     profile = RampingVUs(stages)
-    steps = profile.steps()
+    steps = list(profile.steps())
     assert (profile.peak_vus, profile.duration_ns) == (1000, 540 * S)
     assert len(steps) == 1 + 99 + 400 + 500 + 1000
     assert steps[-1] == Step(540 * S, 0)
