@@ -248,16 +248,18 @@ _CUT_OFF = (TimeoutError, asyncio.CancelledError, GeneratorExit, ScriptAborted)
 class _Timer:
     """What ``vu.timer()`` returns."""
 
-    __slots__ = ("_late_ns", "_metric", "_start_ns", "_vu")
+    __slots__ = ("_late_ns", "_metric", "_since_ns", "_start_ns", "_vu")
 
-    def __init__(self, vu: VU, metric: Any) -> None:
+    def __init__(self, vu: VU, metric: Any, since_ns: int | None) -> None:
         self._vu = vu
         self._metric = metric
+        self._since_ns = since_ns
         self._start_ns = 0
         self._late_ns = -1
 
     def __enter__(self) -> None:
-        self._start_ns = self._vu._engine.now_ns()
+        since_ns = self._since_ns
+        self._start_ns = self._vu._engine.now_ns() if since_ns is None else since_ns
         self._late_ns = self._vu._observer.begun(self._start_ns, self._metric)
 
     def __exit__(
@@ -427,12 +429,15 @@ class VU:
         """
         self._observer.recorder.record(metric, value, tags)
 
-    def timer(self, metric: Any) -> _Timer:
+    def timer(self, metric: Any, *, since_ns: int | None = None) -> _Timer:
         """``with vu.timer(METRIC):`` records how long the block took, up to the arrival of the last
         frame in it. A block that fails counts as infinite, one that is cut off as at least its
         time.
+
+        :param since_ns: count from that moment (``time.monotonic_ns()``), not from the block's
+            beginning: what was to happen then, and the block sees to it.
         """
-        return _Timer(self, metric)
+        return _Timer(self, metric, since_ns)
 
     def abort(self, reason: str = "") -> None:
         """End the whole run; its exit code is 108."""

@@ -13,13 +13,19 @@ import click
 
 from ghost_greeter.agents import AgentPool, agents_needed
 from ghost_greeter.agents.alone import agents_command
-from ghost_greeter.agents.options import PoolOptions, agent_options, of_a_run, seed_of
+from ghost_greeter.agents.options import PoolOptions, agent_options, seed_of
 from ghost_greeter.agents.settings import longest_s
-from ghost_greeter.scenarios import SCENARIOS
+from ghost_greeter.census import Census
+from ghost_greeter.console import SuiteConsole
+from ghost_greeter.figures import Figures
+from ghost_greeter.hooks import hooks_of
+from ghost_greeter.probe import probe
+from ghost_greeter.scenarios import SCENARIOS, connections
 from ghost_greeter.scenarios.calls import HOLD_S, WAIT_S, calls, calls_load, longest_visit_s
 from ghost_greeter.settings import Settings, place_of
 from ghost_greeter.simulator import EmbeddedSimulator
 from ghost_greeter.simulator.cli import main as simulate_main
+from ghost_greeter.storm_options import StormOptions, Stormy, storm_options
 from ghostcore import InvalidPlan, Scenario
 from ghostcore.cli import (
     invoke,
@@ -29,11 +35,10 @@ from ghostcore.cli import (
     run_options,
     settings_from_options,
 )
-from ghostcore.report import Console
 
 __all__ = ["main"]
 
-SERVED = {"widget", "calls"}
+SERVED = {"widget", "calls", "reconnect-storm"}
 """Scenarios whose visitors need agents."""
 
 
@@ -60,10 +65,12 @@ def program() -> None:
     help="Agents of this run. Default: enough for the embedded simulator, else 0.",
 )
 @agent_options
+@storm_options
 @load_options
 @run_options
 def run(
     scenario: str,
+    storm: StormOptions,
     server_url: str | None,
     org_id: str | None,
     session: str | None,
@@ -102,30 +109,44 @@ def run(
         test_duration=test_duration,
         call_deadline=call_deadline,
     )
-    options = PoolOptions.of(agent_count, agents, embedded=chosen.server_url is None)
+    embedded = chosen.server_url is None
+    options = PoolOptions.of(agent_count, agents, embedded=embedded)
     one = SCENARIOS[scenario]
     profile = load or _profile(one, chosen)
+    stormy = Stormy.of(storm, one, profile.peak_vus, embedded=embedded)
     drawn = seed_of(seed)
-    with _target(chosen) as settings_at:
-        assert settings_at.server_url is not None
+    with _target(chosen) as (settings_at, simulator), stormy.over(simulator):
+        url = settings_at.server_url
+        assert url is not None
         default = 0
-        if chosen.server_url is None and one.name in SERVED:
+        if embedded and one.name in SERVED:
             default = _agents_for(one, profile, chosen, options, by_rate=load is None)
-        pool = options.pool(settings_at.server_url, default, drawn)
-        _announce(one, profile, settings_at, pool, embedded=chosen.server_url is None)
+        pool = options.pool(url, default, drawn)
+        _announce(one, profile, settings_at, pool, embedded=embedded)
+        stormy.announce()
+        if warning := probe(url):
+            click.echo(f"warning: {warning}", err=True)
+        figures = Figures(url, settings_at.metrics_key)
+        census = Census(figures, "sockets" if one is connections else "visitors")
+        setup, teardown = hooks_of(*([] if pool is None else [pool]), census)
         return run_and_report(
-            one,
+            stormy.scenario,
             load=profile,
             env={**extra, **settings_at.env()},
             seed=drawn,
             warmup=warmup,
             out=out,
-            console=Console(progress=not quiet),
+            console=SuiteConsole(
+                progress=not quiet,
+                findings=[census.findings],
+                answers=[stormy.answers, census.answers],
+            ),
             allow_empty=allow_empty,
             allow_script_errors=allow_script_errors,
             allow_oversized=allow_oversized,
             calibrate=calibrate,
-            **of_a_run(pool),
+            setup=setup,
+            teardown=teardown,
         )
 
 
@@ -160,13 +181,13 @@ def _agents_for(
 
 
 @contextmanager
-def _target(settings: Settings) -> Iterator[Settings]:
+def _target(settings: Settings) -> Iterator[tuple[Settings, EmbeddedSimulator | None]]:
     """The settings with a server: the one that was named, or a simulator started for the run."""
     if settings.server_url is not None:
-        yield settings
+        yield settings, None
         return
-    with EmbeddedSimulator() as simulator:
-        yield settings.at(simulator.url)
+    with EmbeddedSimulator(metrics_key=settings.metrics_key) as simulator:
+        yield settings.at(simulator.url), simulator
 
 
 def _announce(

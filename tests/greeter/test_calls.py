@@ -178,7 +178,7 @@ def test_no_agent() -> None:
 
 def test_a_join_without_an_answer_asks_for_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
     # The package's attribute of that name is the scenario.
-    monkeypatch.setattr(sys.modules["ghost_greeter.scenarios.widget"], "JOIN_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(sys.modules["ghost_greeter.scenarios.presence"], "JOIN_TIMEOUT_S", 0.3)
     with EmbeddedSimulator() as simulator:
         simulator.set_faults(drop=1, drop_events=["agent:unavailable"])
         result = call(simulator, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ghost_greeter.settings import Settings, is_loopback, parse_session
-from ghostcore import UsageError
+from ghostcore import InvalidPlan, UsageError
 
 
 def test_defaults_name_no_server() -> None:
@@ -68,15 +68,57 @@ def test_an_empty_variable_names_no_server() -> None:
     assert Settings.of({"SERVER_URL": ""}).server_url is None
 
 
-@pytest.mark.parametrize("url", ["example.test", "ftp://example.test", "ws://", "http://a:0"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "example.test", "ftp://example.test", "ws://", "ws:///x", "http://a:0", "ws://a:65536",
+        "ws://a:port", "ws://[::1", " ws://a", "ws://a b", "ws://a\n", "ws://a/chat", "ws://a#x",
+        "ws://\u00e4.test", "   ",
+    ],
+)  # fmt: skip
 def test_a_server_that_cannot_be(url: str) -> None:
     with pytest.raises(UsageError, match="SERVER_URL"):
         Settings.of({"SERVER_URL": url})
 
 
-def test_an_organisation_that_cannot_be() -> None:
+@pytest.mark.parametrize("url", ["ws://a/?key=s3cret", "https://user:s3cret@a", "ws://s3cret@a"])
+def test_what_may_be_secret_in_a_url_is_not_repeated(url: str) -> None:
+    with pytest.raises(UsageError, match="SERVER_URL") as caught:
+        Settings.of({"SERVER_URL": url})
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["ws://a", "wss://a:1", "http://a/", "https://a/socket.io/"])
+def test_servers_that_can_be(url: str) -> None:
+    assert Settings.of({"SERVER_URL": url}).server_url == url
+
+
+@pytest.mark.parametrize("org", ["line\nbreak", "two words", " ", "x" * 201, "\u2003"])
+def test_an_organisation_that_cannot_be(org: str) -> None:
     with pytest.raises(UsageError, match="ORG_ID"):
-        Settings.of({"ORG_ID": "line\nbreak"})
+        Settings.of({"ORG_ID": org})
+
+
+@pytest.mark.parametrize("flag", ["server_url", "org_id"])
+def test_an_empty_flag_chooses_nothing_in_silence(flag: str) -> None:
+    with pytest.raises(UsageError, match="is empty"):
+        Settings.of({}, **{flag: ""})
+
+
+def test_every_problem_is_told_at_once() -> None:
+    environ = {"SERVER_URL": "nonsense", "ORG_ID": "a b", "METRICS_API_KEY": "s3cret\n"}
+    with pytest.raises(InvalidPlan) as caught:
+        Settings.of(environ, session="9-1")
+    first = [problem.split(":")[0] for problem in caught.value.problems]
+    assert first == ["SERVER_URL", "ORG_ID", "METRICS_API_KEY", "session"]
+    assert "s3cret" not in str(caught.value)
+
+
+def test_the_key_is_neither_shown_nor_handed_to_scenarios() -> None:
+    settings = Settings.of({"SERVER_URL": "ws://a", "METRICS_API_KEY": "s3cret"})
+    assert settings.metrics_key == "s3cret"
+    assert "s3cret" not in repr(settings)
+    assert "s3cret" not in str(settings.env())
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
@@ -47,6 +48,7 @@ class Recording:
         self.script: list[BaseException] = []
         self.samples: list[tuple[Any, float]] = []
         self.cut: list[tuple[Any, str]] = []
+        self.cut_ns: list[int] = []
         self.aborts: list[str] = []
         self.active = 0
         self.most_active = 0
@@ -98,6 +100,7 @@ class Recording:
 
     def cut_off(self, metric: Any, elapsed_ns: int, cause: str, late_ns: int = -1) -> None:
         self.cut.append((metric, cause))
+        self.cut_ns.append(elapsed_ns)
 
     def trend(self, metric: Any) -> None:
         return None
@@ -432,6 +435,17 @@ def test_timer_and_record(run: Any) -> None:
                 for error in (ghostcore.Timeout("late"), ValueError("no")):
                     with pytest.raises(type(error)), vu.timer(type(error).__name__):
                         raise error
+                since_ns = time.monotonic_ns() - 3_000_000_000
+                with vu.timer("since", since_ns=since_ns):
+                    await session.send("x")
+                    await session.recv()
+                expected_ns = session.arrived_ns - since_ns
+                vu.record("expected", expected_ns)
+                with (
+                    pytest.raises(ghostcore.Timeout),
+                    vu.timer("since, late", since_ns=since_ns),
+                ):
+                    raise ghostcore.Timeout("late")
                 vu.record("amount", 3, kind="a")
 
         async with EchoServer() as server:
@@ -441,7 +455,9 @@ def test_timer_and_record(run: Any) -> None:
     samples = dict(recording.samples)
     assert samples["round trip"] > 0 and samples["amount"] == 3
     assert samples["ValueError"] == float("inf")
-    assert recording.cut == [("Timeout", "deadline")]
+    assert samples["since"] == samples["expected"] > 3e9
+    assert recording.cut == [("Timeout", "deadline"), ("since, late", "deadline")]
+    assert recording.cut_ns[1] > 3e9
 
 
 def test_every(run: Any) -> None:

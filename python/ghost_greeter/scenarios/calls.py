@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ghost_greeter.scenarios.caller import ENDED_TIMEOUT_S, Caller, Outcome
+from ghost_greeter.scenarios.presence import EVENT_METRICS, JOIN_TIMEOUT_S
 from ghost_greeter.scenarios.visit import CONNECTION_TIME
 from ghost_greeter.scenarios.widget import (
     ASSIGNED,
@@ -12,7 +13,6 @@ from ghost_greeter.scenarios.widget import (
     FAILURES,
     JOIN_SUCCESS_RATE,
     JOIN_TIME,
-    JOIN_TIMEOUT_S,
     PAUSED,
     UNAVAILABLE,
     connect,
@@ -122,6 +122,7 @@ def calls_load(
         *COUNTERS,
         *(ACCEPT_TIME, SUCCESS_RATE, CONNECTION_TIME, JOIN_TIME, JOIN_SUCCESS_RATE),
         *(ASSIGNED, UNAVAILABLE, PAUSED, ASSIGNED_RATE),
+        *EVENT_METRICS,
         *CALL_METRICS,
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ghost_greeter.scenarios.presence import present
 from ghost_greeter.scenarios.visit import CONNECTION_TIME, visit_s
 from ghostcore import VU, Counter, RampingVUs, Rate, TargetError, scenario
 
@@ -36,6 +37,7 @@ async def connections(vu: VU) -> None:
     vu.record(FAILURES, 0)
     vu.record(SUCCESS_RATE, True)
     vu.record(SUCCESSES)
+    present(vu, session)
     try:
         async with session:
             await vu.sleep(visit_s(vu, 30, 60))

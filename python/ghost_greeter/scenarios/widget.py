@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ghost_greeter.pages import PAGES
+from ghost_greeter.scenarios.presence import EVENT_METRICS, ask_to_join
 from ghost_greeter.scenarios.visit import CONNECTION_TIME, visit_s
 from ghost_greeter.switchboard import switchboard_of
 from ghostcore import (
@@ -33,7 +33,6 @@ ANSWERS = {"agent:assigned": ASSIGNED, "agent:unavailable": UNAVAILABLE, "org:pa
 
 INTERACTIONS = ("click", "scroll", "mousemove")
 INTERACTION_SHARE = 0.30
-JOIN_TIMEOUT_S = 10.0
 
 
 @scenario(
@@ -44,7 +43,7 @@ JOIN_TIMEOUT_S = 10.0
         FAILURES: "count<20",
         JOIN_SUCCESS_RATE: "rate>0.90",
     },
-    metrics=[ASSIGNED, UNAVAILABLE, PAUSED, ASSIGNED_RATE],
+    metrics=[ASSIGNED, UNAVAILABLE, PAUSED, ASSIGNED_RATE, *EVENT_METRICS],
 )
 async def widget(vu: VU) -> None:
     """Connect within 15 s, join from a random page, browse for 1 to 3 min with a 30 % chance of an
@@ -87,18 +86,10 @@ async def join(vu: VU, session: SocketIOSession) -> bool:
 async def enter(vu: VU, session: SocketIOSession) -> Event:
     """Join as a visitor of a random page; returns what the server says to it.
 
-    The first answer counts, whatever it says; an ``error`` event is a failure. Duplicates of the
-    answer are normal and change nothing: a request takes one.
+    The first answer counts, whatever it says; an ``error`` event is a failure.
     """
     try:
-        answer = await session.request(
-            "visitor:join",
-            {"orgId": vu.env["ORG_ID"], "pageUrl": vu.random.choice(PAGES)},
-            reply=("agent:assigned", "agent:unavailable", "org:paused"),
-            error="error",
-            timeout=JOIN_TIMEOUT_S,
-            metric=JOIN_TIME,
-        )
+        answer = await ask_to_join(vu, session, JOIN_TIME)
     except TargetError:
         vu.record(JOIN_SUCCESS_RATE, False)
         raise

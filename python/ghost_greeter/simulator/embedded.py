@@ -31,6 +31,7 @@ class EmbeddedSimulator(ServerProcess):
             options += ["--metrics-key-env", _KEY]
             env[_KEY] = metrics_key
         super().__init__("ghost_greeter.simulator", *options, *arguments, env=env)
+        self._given = self.arguments
 
     @property
     def urls(self) -> list[str]:
@@ -47,8 +48,16 @@ class EmbeddedSimulator(ServerProcess):
         self._ask("/faults", faults)
 
     def crash(self) -> None:
-        """Kill it: connections end without a close frame. It cannot be used any more."""
+        """Kill it: connections end without a close frame, and its port refuses."""
         self.kill()
+
+    def restart(self) -> None:
+        """Start it again after a crash, on its old port. What it knew is lost.
+
+        :raises ServerDied: it did not come up.
+        """
+        self.arguments = (*self._given, "--port", str(self.port))
+        self.start()
 
     def _ask(self, path: str, payload: Mapping[str, object] | None = None) -> dict[str, Any]:
         request = urllib.request.Request(

@@ -1,0 +1,40 @@
+"""What the suite prints of a run, over what ghostcore does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+
+import click
+
+from ghostcore import Result
+from ghostcore.report import Console
+
+__all__ = ["SuiteConsole"]
+
+Answer = Callable[[Result], Iterable[str]]
+
+
+class SuiteConsole(Console):
+    """A console that ends with the answers of the suite.
+
+    :param findings: each looks at a result and gives sentences that belong among its warnings, in
+        the summary and in result.json.
+    :param answers: likewise, printed below the summary.
+    """
+
+    def __init__(
+        self, *, progress: bool, findings: Sequence[Answer] = (), answers: Sequence[Answer] = ()
+    ) -> None:
+        super().__init__(progress=progress)
+        self._findings = findings
+        self._answers = answers
+
+    def finished(self, result: Result) -> None:
+        for finding in self._findings:
+            result.warnings.extend(finding(result))
+        super().finished(result)
+        with suppress(BrokenPipeError):  # a reader that went away ends the printing only
+            for answer in self._answers:
+                for line in answer(result):
+                    click.echo(line)
