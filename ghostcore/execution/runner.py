@@ -189,6 +189,7 @@ def _conclude(
         interrupted=control.reason or "stopped" if stopped else None,
         failures=failures,
         began=began,
+        short_of_users=end.short_of_users,
     )
     return Result(
         metrics=Metrics(gathering.counted, tuple(plan.declarations)),

@@ -20,6 +20,7 @@ from ghostcore.execution.timeline import Timeline
 from ghostcore.execution.validity import local_failures, suspect_note, undelivered
 from ghostcore.metrics import ThresholdResult
 from ghostcore.monitor.report import GeneratorReport
+from ghostcore.monitor.rules import UNDELIVERED_SHARE
 
 __all__ = ["judge", "outcome_of"]
 
@@ -65,6 +66,7 @@ def judge(
     interrupted: str | None,
     failures: Sequence[str] = (),
     began: bool = True,
+    short_of_users: int = 0,
 ) -> tuple[RunVerdict, int, list[str]]:
     """Verdict, exit code and reasons, in the order of precedence of the exit codes.
 
@@ -73,6 +75,7 @@ def judge(
     :param aborted: the reason that the script gave for ending the run.
     :param interrupted: what stopped the run from outside.
     :param failures: what went wrong in set-up and teardown.
+    :param short_of_users: starts that were dropped because all users that are allowed were busy.
     :param began: False if the load never did: then nothing can be said of what it would have been.
     """
     reasons: list[str] = []
@@ -116,6 +119,7 @@ def judge(
             "than planned"
         )
     lost = list(undelivered(metrics, outcome, timeline, generator))
+    lost += _too_few_users(plan, outcome, short_of_users)
     if lost:
         found.append((EXIT_INCONCLUSIVE, "inconclusive"))
         reasons += lost
@@ -127,6 +131,21 @@ def judge(
     if note and code == EXIT_INCONCLUSIVE:
         reasons.append(note)
     return verdict, code, reasons
+
+
+def _too_few_users(plan: Plan, outcome: Outcome, starts: int) -> list[str]:
+    """Why the load was not what the plan says, if the number of users was the reason: what a server
+    did with a part of the load says nothing of the whole. Who has a threshold on dropped starts has
+    said how many may be."""
+    if starts <= UNDELIVERED_SHARE * outcome.offered:
+        return []
+    if any(one.selector.startswith("dropped_iterations") for one in plan.thresholds):
+        return []
+    return [
+        f"{starts} of {outcome.offered} starts were dropped since all users were busy: the load "
+        "was not the one that was asked for. Allow more users (max_vus), or set a threshold on "
+        "dropped_iterations if that many may be dropped"
+    ]
 
 
 def _passed(thresholds: list[ThresholdResult]) -> str:

@@ -52,11 +52,13 @@ class WorkerReport:
 
 @dataclass
 class WorkerEnd:
-    """How a worker ended: why the script aborted, faults of the engine's, warnings."""
+    """How a worker ended: why the script aborted, faults of the engine's, warnings, and the starts
+    that were dropped because more users were not allowed."""
 
     aborted: str | None = None
     faults: list[BaseException] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    short_of_users: int = 0
 
 
 class Worker:
@@ -167,7 +169,7 @@ class Worker:
             planned(count)
             recorder.created(count)
 
-        warnings = await run_open(
+        shortage = await run_open(
             load,
             pool,
             sleep_until=engine.timers.sleep_until,
@@ -180,7 +182,9 @@ class Worker:
             cut_off=recorder.start_cut_off,
             control=self._control,
         )
-        self._end.warnings += [f"{scenario.name}: {warning}" for warning in warnings]
+        if shortage is not None:
+            self._end.warnings.append(f"{scenario.name}: {shortage.text}")
+            self._end.short_of_users += shortage.starts
 
     async def _sessions_gone(self, engine: Engine) -> None:
         """Sessions that iterations left are being closed: give them a moment, as windows go on,

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import chain, islice
 
 from ghostcore.load.arrivals import Start, Starts
@@ -32,11 +33,23 @@ from ghostcore.load.model import counted
 from ghostcore.load.open_models import OpenModel
 from ghostcore.load.share import ALL, Share
 
-__all__ = ["run_open"]
+__all__ = ["Shortage", "run_open"]
 
 BUSY_PASSES = 3
 """Passes of the loop from a frame in a socket to its user being free again: the frame is read and
 its user woken, the user's task ends, and what waits for that is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """More users would have made more starts.
+
+    :ivar starts: that were dropped although they were due, with all users that may be made busy.
+    :ivar text: how many users the rate would have needed.
+    """
+
+    starts: int
+    text: str
 
 
 async def run_open(
@@ -53,7 +66,7 @@ async def run_open(
     cut_off: Callable[[int], None],
     control: RunControl | None = None,
     share: Share = ALL,
-) -> list[str]:
+) -> Shortage | None:
     """Make the starts of `profile` with users of `pool`; return when the last one is idle.
 
     :param sleep_until: sleeps until an instant of the clock, in ns.
@@ -67,11 +80,11 @@ async def run_open(
     :param control: ends the run before its time. Cancelling this coroutine instead interrupts all
         users at once, waits for them and raises CancelledError.
     :param share: the starts and the users that are driven here.
-    :returns: what a user should know, one sentence each.
+    :returns: the starts that too few users cost, if there were any.
     """
     part = share.among(profile.preallocated_vus or profile.peak_vus)
     if part is None:
-        return []  # fewer users than workers: others make the starts
+        return None  # fewer users than workers: others make the starts
     run = _OpenRun(
         profile,
         pool,
@@ -92,7 +105,7 @@ async def run_open(
         raise
     finally:
         pool.on_idle = None
-    return run.warnings()
+    return run.shortage()
 
 
 class _Drops:
@@ -184,17 +197,18 @@ class _OpenRun:
     async def interrupt_all(self) -> None:
         await interrupt_all(self._crowd.all, self._pool, self._sleep_until, self._now_ns)
 
-    def warnings(self) -> list[str]:
-        """Why starts were dropped, if the number of users was the reason."""
+    def shortage(self) -> Shortage | None:
+        """The starts that were dropped because the number of users was too small."""
         if not self._refused:
-            return []
+            return None
         most = self._crowd.most
         needed = self._crowd.needed(self._profile.curve.peak_per_second)
         if needed > most:
             reason = f"by the time that iterations took, the peak of this rate needs about {needed}"
         else:
             reason = f"about {needed} would do on average, so iterations were far slower at times"
-        return [f"{counted(self._refused, 'start')} found no free user among {most}; {reason}"]
+        starts = counted(self._refused, "start")
+        return Shortage(self._refused, f"{starts} found no free user among {most}; {reason}")
 
     async def execute(self) -> None:
         stop = self._control.stop_requested

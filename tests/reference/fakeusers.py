@@ -203,7 +203,7 @@ class FakeOpenRun:
         def dropped(count: int) -> None:
             self.dropped.extend([loop.now_ns() - start_ns] * count)
 
-        self.warnings = await run_open(
+        shortage = await run_open(
             self.profile,
             self.pool,
             sleep_until=loop.sleep_until,
@@ -217,5 +217,6 @@ class FakeOpenRun:
             control=self.control,
             share=self.share,
         )
+        self.warnings = [] if shortage is None else [shortage.text]
         assert self.pool.running == 0
         return loop.now_ns() - start_ns

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -111,6 +112,23 @@ def test_dropped_starts_enter_response_time_as_cut_off() -> None:
         "one: 60 starts found no free user among 4; by the time that iterations took, the peak of "
         "this rate needs about 10"
     ]
+
+
+def test_a_load_that_too_few_users_made_is_not_the_one_that_was_asked_for() -> None:
+    enough = run_it(sleeping(ConstantArrivalRate(10, 20, preallocated_vus=10), 1))
+    assert (enough.verdict, enough.exit_code) == ("pass", 0)
+    load = ConstantArrivalRate(10, 10, preallocated_vus=4)
+    result = run_it(sleeping(load, 1))
+    assert (result.verdict, result.exit_code) == ("inconclusive", 111)
+    assert result.reasons[0].startswith("60 of 100 starts were dropped since all users were busy")
+    queued = run_it(sleeping(replace(load, on_busy="queue", graceful_stop=2), 1))
+    assert (queued.exit_code, queued.outcome.delivered < 50) == (111, True)
+
+    limits = {"dropped_iterations": "count<=60"}
+    accepted = run_it(replace(sleeping(load, 1), thresholds=limits))
+    assert (accepted.verdict, accepted.exit_code) == ("pass", 0)
+    failed = run_it(replace(sleeping(load, 1), thresholds={"dropped_iterations": "count<60"}))
+    assert (failed.verdict, failed.exit_code) == ("fail", 99)
 
 
 def test_starts_that_wait_are_late() -> None:
