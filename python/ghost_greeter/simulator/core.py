@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ghost_greeter.simulator import packets
 from ghost_greeter.simulator.choice import AgentQueue
+from ghost_greeter.simulator.clock import epoch_ms
 from ghost_greeter.simulator.model import Agent, Call, Request, Visitor, VisitorId
 from ghost_greeter.simulator.setup import Setup
 from ghost_greeter.simulator.timers import Timer, Timers
@@ -135,8 +136,8 @@ class Core:
 
     @property
     def epoch_ms(self) -> int:
-        """Milliseconds since 1970, as JavaScript's ``Date.now()``."""
-        return int((self.epoch_offset_s + self.now_s) * 1000)
+        """Milliseconds since 1970 of the event being handled."""
+        return epoch_ms(self.epoch_offset_s, self.now_s)
 
     def after(self, delay_s: float, function: Callable[..., object], *arguments: Any) -> Timer:
         """Call a function later, on behalf of this replica."""
