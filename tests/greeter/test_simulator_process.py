@@ -77,6 +77,8 @@ def test_ports_follow_one_another() -> None:
         (["--max-connections", "-1"], "expected a whole number from 0"),
         (["--over-limit", "503"], "there is none: give --max-connections N, too"),
         (["--http-limit", "-1"], "http_limit is -1: expected 0"),
+        (["--back-after", "5"], "is for after a crash: give --crash-after, too"),
+        (["--back-after", "0", "--crash-after", "1"], "--back-after is 0.0: expected more than 0"),
         (["--crash-after", "0"], "expected more than 0 seconds"),
         (["--metrics-key-env", "NOT_SET_ANYWHERE"], "NOT_SET_ANYWHERE, which is not set"),
         (["--metrics-key", "k", "--metrics-key-env", "PATH"], "expected one"),
@@ -175,6 +177,41 @@ def test_crashes() -> None:
     with process.stdout:
         asyncio.run(lost(process.stdout.readline().strip().removeprefix("listening on ")))
     assert process.wait(timeout=10) == -9
+
+
+def test_a_crash_with_an_end() -> None:
+    async def lost_and_found(simulator: EmbeddedSimulator) -> None:
+        client = await RawClient.socketio(simulator.url)
+        await asyncio.to_thread(simulator.outage, "100ms")
+        assert await client.recv() == Closed(1006)
+        await client.abort()
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await (await RawClient.socketio(simulator.url)).abort()
+                except ConnectionError:
+                    await asyncio.sleep(0.005)
+                else:
+                    return
+
+    with EmbeddedSimulator("--crash-after", "600", "--back-after", "1") as simulator:
+        asyncio.run(lost_and_found(simulator))
+    process = subprocess.Popen(
+        [*PROGRAM, "--crash-after", "3", "--back-after", "0.1"], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        url = process.stdout.readline().strip().removeprefix("listening on ")
+
+        async def broken() -> None:
+            client = await RawClient.socketio(url)
+            assert await client.recv() == Closed(1006)
+            await client.abort()
+
+        asyncio.run(broken())
+        assert process.poll() is None
+        process.terminate()
+        assert process.wait(timeout=10) == 0
 
 
 async def ended_by(simulator: EmbeddedSimulator) -> None:
