@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import urllib.request
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 from raw_client import Closed, RawClient
 
-from ghost_greeter.simulator import EmbeddedSimulator
-from ghost_greeter.simulator.cli import main
+import ghost_greeter.simulator as simulator_module
+from ghost_greeter.simulator import EmbeddedSimulator, Faults, Simulator
+from ghost_greeter.simulator.cli import _parser, _settings, main
 from ghostcore.testing import ServerDied
 
 PROGRAM = (sys.executable, "-m", "ghost_greeter", "simulate")
@@ -93,6 +95,24 @@ def test_what_cannot_be_is_told_at_once(
         main(arguments)
     assert ended.value.code == 2
     assert told in capsys.readouterr().err
+
+
+def commands() -> list[str]:
+    """Those of the README."""
+    text = (Path(simulator_module.__path__[0]) / "README.md").read_text("utf-8")
+    return re.findall(r"^    ghost-greeter simulate (.*?) *(?:#.*)?$", text, re.MULTILINE)
+
+
+def test_the_commands_of_the_readme_are_taken() -> None:
+    assert len(commands()) > 15
+    for command in commands():
+        options = _parser().parse_args(command.split())
+        simulator = Simulator(**_settings(options))
+        given = {name for name in simulator.faults.described() if f" {name}=" in command}
+        given |= {"connection_limit"} if "--max-connections" in command else set()
+        given |= {"over_limit"} if "--over-limit" in command else set()
+        nothing, faults = Faults().described(), simulator.faults.described()
+        assert {name for name in nothing if faults[name] != nothing[name]} == given, command
 
 
 def test_a_token_file_that_is_wrong_is_not_quoted(
