@@ -99,6 +99,10 @@ class SocketIOClient:
         if close:
             self._connection.close()
 
+    def abort(self) -> None:
+        """End its connection without a close frame (the client sees 1006)."""
+        self._connection.abort()
+
     def answered(self, ack_id: int, values: list[Any]) -> None:
         """The client's acknowledgement has come; unknown ids are ignored."""
         callback = self._acks.pop(ack_id, None) if self._acks else None

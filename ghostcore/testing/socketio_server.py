@@ -5,7 +5,8 @@ from __future__ import annotations
 import ssl as ssl_module
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar, overload
 
@@ -27,6 +28,7 @@ __all__ = ["SocketIOClient", "SocketIOServer"]
 Handler = Callable[..., object]
 Route = Callable[[HttpRequest], "tuple[int, object] | HttpResponse"]
 Judge = Callable[[HttpRequest], "HttpResponse | Refusal | float | None"]
+Headers = Callable[[HttpRequest], Mapping[str, str]]
 H = TypeVar("H", bound=Handler)
 R = TypeVar("R", bound=Route)
 
@@ -130,6 +132,7 @@ class SocketIOServer(WebSocketServer):
         self._routes: dict[tuple[str, str], Route] = {}
         self._fallback: Route = _not_found
         self._judge: Judge | None = None
+        self._headers: Headers | None = None
 
     # -- what users register ---------------------------------------------------------------------
 
@@ -212,6 +215,11 @@ class SocketIOServer(WebSocketServer):
         self._judge = judge
         return judge
 
+    def on_answer(self, headers: Headers) -> Headers:
+        """Set ``headers(request)``: what more headers each answer of the polling transport has."""
+        self._headers = headers
+        return headers
+
     def clients(self, namespace: str = "/") -> dict[str, SocketIOClient]:
         """The clients that are in a namespace now, by sid (a copy)."""
         return dict(self._namespace(namespace).clients)
@@ -262,6 +270,8 @@ class SocketIOServer(WebSocketServer):
         if request.path not in (self.path, self.path[:-1]):
             reply(self._answer(request))
             return
+        if self._headers is not None:
+            reply = _with_headers(reply, self._headers(request))
         problem = engineio_problem(request, self)
         if problem is not None:
             reply(HttpResponse(400, problem))
@@ -340,6 +350,10 @@ class SocketIOServer(WebSocketServer):
                 client.ack(*(answer if isinstance(answer, tuple) else (answer,)))
         finally:
             client._ack_id = -1
+
+
+def _with_headers(reply: Reply, headers: Mapping[str, str]) -> Reply:
+    return lambda answer: reply(replace(answer, headers={**headers, **answer.headers}))
 
 
 def _not_found(request: HttpRequest) -> tuple[int, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -188,3 +189,64 @@ def test_a_process_that_has_crashed_begins_anew() -> None:
             assert (await ask(simulator.url, "/api/x"))[0] == 404
 
     asyncio.run(main())
+
+
+def test_a_replica_is_away_for_a_while() -> None:
+    async def main() -> None:
+        async with serving(Simulator(mode="redis", replicas=2, control=True)) as simulator:
+            first, second = [await RawClient.socketio(url) for url in simulator.urls]
+
+            async def crash(body: object) -> tuple[int, Any]:
+                content = json.dumps(body).encode()
+                status, _, text = await ask(simulator.urls[1], "/_simulator/crash", "POST", content)
+                return status, json.loads(text)
+
+            for wrong, told in (
+                ({"back": "5s"}, "'back' is unknown: expected an object such as {"),
+                ({"back_after": "soon"}, "no distribution of times"),
+                ({"replica": 2}, "replica is 2: expected 0 to 1"),
+                ({"replica": "0"}, "replica is '0': expected 0 to 1"),
+                ([], "the body is of type list: expected an object such as {"),
+            ):
+                status, found = await crash(wrong)
+                assert status == 400
+                assert told in found["error"]
+            assert (await crash({"replica": 0, "back_after": "50ms"}))[0] == 200
+            assert await first.recv() == Closed(1006)
+            await second.quiet("3")
+            async with asyncio.timeout(20):
+                while True:
+                    try:
+                        first = await RawClient.socketio(simulator.urls[0])
+                    except ConnectionError:
+                        await asyncio.sleep(0.005)
+                    else:
+                        break
+            assert (await crash({"replica": 0}))[0] == 200
+            assert await first.recv() == Closed(1006)
+            # A server that stops does not wait for an outage to end.
+            await crash({"replica": 1, "back_after": "10m"})
+            assert await second.recv() == Closed(1006)
+
+    asyncio.run(main())
+
+
+def test_a_port_that_is_taken_during_an_outage_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with serving(Simulator()) as simulator:
+            port = simulator.port
+            simulator.crash_soon(0.2)
+            thief = None
+            async with asyncio.timeout(20):
+                while thief is None:
+                    await asyncio.sleep(0.001)
+                    with suppress(OSError):
+                        thief = await asyncio.start_server(lambda *_: None, "127.0.0.1", port)
+                while not caplog.records:
+                    await asyncio.sleep(0.001)
+            thief.close()
+            await thief.wait_closed()
+
+    asyncio.run(main())
+    assert "the simulator is not back after its crash" in caplog.text
+    assert "address already in use" in caplog.text

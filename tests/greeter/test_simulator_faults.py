@@ -66,6 +66,8 @@ def test_setting_faults() -> None:
         "connection_limit": 100,
         "over_limit": "hang",
         "connect_latency": "1s",
+        "latency_from": 840,
+        "lifetime": "1h@95,10s..30s@5",
         "memory_base": 100.0,
         "memory_per_connection": 40.0,
         "memory_leak": 8.0,
@@ -90,6 +92,8 @@ def test_setting_faults() -> None:
         ({"drop": "much"}, "expected 0 to 1"),
         ({"connection_limit": 2.5}, "expected a whole number"),
         ({"connection_limit": -1}, "expected a whole number"),
+        ({"latency_from": "many"}, "expected a whole number"),
+        ({"lifetime": "long"}, "no distribution"),
         ({"memory_base": True}, "expected a number from 0"),
         ({"over_limit": "504"}, "expected one of 503, reset, hang"),
         ({"redis_down": "yes"}, "expected true or false"),
@@ -127,6 +131,20 @@ def test_redis_slowness_counts_for_every_round_trip() -> None:
     assert stage.join("v") == []
     assert stage.wait(0.25) == []
     assert names(stage.wait(0.15)) == [("v", "agent:assigned")]
+
+
+def test_a_server_that_gets_slow_at_a_load() -> None:
+    stage = Stage("redis", agents=3)
+    stage.faults.set({"latency": "1s", "redis_latency": "1s", "latency_from": 5})
+    for number in range(4):
+        assert len(stage.join(f"v{number}")) == 1
+    assert stage.join("v4") == [], "five are there: built-in agents are no connections"
+    assert names(stage.wait(8)) == [("v4", "agent:assigned")]
+    stage.machine.left(stage.now_s, 0, "v4")
+    assert len(stage.join("v3")) == 1
+    assert stage.faults.connect_s(4, random.Random()) == 0
+    stage.faults.set({"connect_latency": "2s"})
+    assert [stage.faults.connect_s(there, random.Random()) for there in (4, 5)] == [0, 2]
 
 
 def test_dropped_replies() -> None:
@@ -282,6 +300,24 @@ def test_the_limit_holds_for_many_at_once_and_for_polling() -> None:
             client = await RawClient.open(simulator.url, f"{SOCKETIO}&sid={sids[0]}")
             client.send("2probe")
             assert await client.recv() == "3probe"
+
+    asyncio.run(main())
+
+
+def test_connections_that_break() -> None:
+    async def main() -> None:
+        async with serving(Simulator()) as simulator:
+            simulator.faults.set({"lifetime": "20ms"})
+            breaks = await RawClient.socketio(simulator.url)
+            gone = await RawClient.socketio(simulator.url)
+            await gone.close()
+            assert await breaks.recv() == Closed(1006)
+            simulator.faults.set({"lifetime": "1m"})
+            await RawClient.socketio(simulator.url)
+            assert len(simulator._breaks) == 1
+            simulator.faults.set({"lifetime": None})
+            stays = await RawClient.socketio(simulator.url)
+            await stays.quiet("3")
 
     asyncio.run(main())
 

@@ -11,6 +11,7 @@ from raw_client import RawClient, ask, serving
 
 from ghost_greeter.simulator import Database, Faults, Simulator
 
+POLLING = "/socket.io/?EIO=4&transport=polling"
 JSON = {"Content-Type": "application/json"}
 
 
@@ -99,9 +100,12 @@ def test_pages_for_errors() -> None:
 def test_cors(options: dict[str, Any], origin: str, allowed: bool) -> None:
     async def main() -> None:
         async with serving(Simulator(**options)) as simulator:
-            _, head, _ = await ask(simulator.url, "/health", Origin=origin)
-            assert "Access-Control-Allow-Credentials: true" in head
-            assert (f"Access-Control-Allow-Origin: {origin}" in head) is allowed
+            handshake, unknown = POLLING, f"{POLLING}&sid=unknown"
+            for path, expected in (("/health", 200), (handshake, 200), (unknown, 400)):
+                status, head, _ = await ask(simulator.url, path, Origin=origin)
+                assert status == expected
+                assert "Access-Control-Allow-Credentials: true" in head
+                assert (f"Access-Control-Allow-Origin: {origin}" in head) is allowed
             _, head, _ = await ask(simulator.url, "/health")
             assert "Allow-Origin" not in head
             # Nobody is kept out by it.
@@ -223,11 +227,10 @@ def test_reported_memory() -> None:
 def test_polling_is_served() -> None:
     async def main() -> None:
         async with serving(Simulator(agents=1)) as simulator:
-            path = "/socket.io/?EIO=4&transport=polling"
-            _, _, opened = await ask(simulator.url, path)
+            _, _, opened = await ask(simulator.url, POLLING)
             handshake = json.loads(opened[1:])
             assert handshake["upgrades"] == ["websocket"]
-            session = f"{path}&sid={handshake['sid']}"
+            session = f"{POLLING}&sid={handshake['sid']}"
             for packet in (b"40", b'42["visitor:join",{"visitorId":"v"}]'):
                 assert (await ask(simulator.url, session, "POST", packet))[2] == "ok"
             connected, assigned = (await ask(simulator.url, session))[2].split("\x1e")
@@ -241,9 +244,8 @@ def test_polling_is_served() -> None:
 def test_polling_needs_stickiness() -> None:
     async def main() -> None:
         async with serving(Simulator(mode="redis", replicas=2)) as simulator:
-            path = "/socket.io/?EIO=4&transport=polling"
-            _, _, opened = await ask(simulator.urls[0], path)
-            session = f"{path}&sid={json.loads(opened[1:])['sid']}"
+            _, _, opened = await ask(simulator.urls[0], POLLING)
+            session = f"{POLLING}&sid={json.loads(opened[1:])['sid']}"
             status, _, body = await ask(simulator.urls[1], session, "POST", b"40")
             assert (status, json.loads(body)) == (400, {"code": 1, "message": "Session ID unknown"})
             assert (await ask(simulator.urls[0], session, "POST", b"40"))[0] == 200

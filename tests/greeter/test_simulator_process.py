@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import urllib.request
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 from raw_client import Closed, RawClient
 
-from ghost_greeter.simulator import EmbeddedSimulator
-from ghost_greeter.simulator.cli import main
+import ghost_greeter.simulator as simulator_module
+from ghost_greeter.simulator import EmbeddedSimulator, Faults, Simulator
+from ghost_greeter.simulator.cli import _parser, _settings, main
 from ghostcore.testing import ServerDied
 
 PROGRAM = (sys.executable, "-m", "ghost_greeter", "simulate")
@@ -77,6 +79,8 @@ def test_ports_follow_one_another() -> None:
         (["--max-connections", "-1"], "expected a whole number from 0"),
         (["--over-limit", "503"], "there is none: give --max-connections N, too"),
         (["--http-limit", "-1"], "http_limit is -1: expected 0"),
+        (["--back-after", "5"], "is for after a crash: give --crash-after, too"),
+        (["--back-after", "0", "--crash-after", "1"], "--back-after is 0.0: expected more than 0"),
         (["--crash-after", "0"], "expected more than 0 seconds"),
         (["--metrics-key-env", "NOT_SET_ANYWHERE"], "NOT_SET_ANYWHERE, which is not set"),
         (["--metrics-key", "k", "--metrics-key-env", "PATH"], "expected one"),
@@ -91,6 +95,24 @@ def test_what_cannot_be_is_told_at_once(
         main(arguments)
     assert ended.value.code == 2
     assert told in capsys.readouterr().err
+
+
+def commands() -> list[str]:
+    """Those of the README."""
+    text = (Path(simulator_module.__path__[0]) / "README.md").read_text("utf-8")
+    return re.findall(r"^    ghost-greeter simulate (.*?) *(?:#.*)?$", text, re.MULTILINE)
+
+
+def test_the_commands_of_the_readme_are_taken() -> None:
+    assert len(commands()) > 15
+    for command in commands():
+        options = _parser().parse_args(command.split())
+        simulator = Simulator(**_settings(options))
+        given = {name for name in simulator.faults.described() if f" {name}=" in command}
+        given |= {"connection_limit"} if "--max-connections" in command else set()
+        given |= {"over_limit"} if "--over-limit" in command else set()
+        nothing, faults = Faults().described(), simulator.faults.described()
+        assert {name for name in nothing if faults[name] != nothing[name]} == given, command
 
 
 def test_a_token_file_that_is_wrong_is_not_quoted(
@@ -175,6 +197,41 @@ def test_crashes() -> None:
     with process.stdout:
         asyncio.run(lost(process.stdout.readline().strip().removeprefix("listening on ")))
     assert process.wait(timeout=10) == -9
+
+
+def test_a_crash_with_an_end() -> None:
+    async def lost_and_found(simulator: EmbeddedSimulator) -> None:
+        client = await RawClient.socketio(simulator.url)
+        await asyncio.to_thread(simulator.outage, "100ms")
+        assert await client.recv() == Closed(1006)
+        await client.abort()
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await (await RawClient.socketio(simulator.url)).abort()
+                except ConnectionError:
+                    await asyncio.sleep(0.005)
+                else:
+                    return
+
+    with EmbeddedSimulator("--crash-after", "600", "--back-after", "1") as simulator:
+        asyncio.run(lost_and_found(simulator))
+    process = subprocess.Popen(
+        [*PROGRAM, "--crash-after", "3", "--back-after", "0.1"], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        url = process.stdout.readline().strip().removeprefix("listening on ")
+
+        async def broken() -> None:
+            client = await RawClient.socketio(url)
+            assert await client.recv() == Closed(1006)
+            await client.abort()
+
+        asyncio.run(broken())
+        assert process.poll() is None
+        process.terminate()
+        assert process.wait(timeout=10) == 0
 
 
 async def ended_by(simulator: EmbeddedSimulator) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,21 +38,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
 
     def make() -> Simulator:
-        return _Program(options.crash_after, **settings)
+        return _Program(options.crash_after, options.back_after, **settings)
 
     return run_server(make, watch_stdin=options.watch_stdin)
 
 
 class _Program(Simulator):
-    """The simulator as a process: a crash ends it."""
+    """The simulator as a process: a crash ends it, unless it is to come back."""
 
-    def __init__(self, crash_after_s: float | None, **settings: Any) -> None:
+    def __init__(
+        self, crash_after_s: float | None, back_after_s: float | None, **settings: Any
+    ) -> None:
         super().__init__(**settings)
-        self.on_crash = _die
+        if back_after_s is None:
+            self.on_crash = _die
+        else:
+            self.on_crash = partial(self.crash_soon, back_after_s)
         self._crash_after_s = crash_after_s
+        self._has_started = False
 
     async def start(self) -> None:
         await super().start()
+        if self._has_started:
+            return
+        self._has_started = True
         loop = asyncio.get_running_loop()
         if len(self.servers) > 1:  # after the first line, which the caller prints
             loop.call_soon(lambda: print("replicas:", *self.urls, flush=True))
@@ -122,6 +132,8 @@ def _parser() -> argparse.ArgumentParser:
         help="any fault, e.g. latency=5ms@90,2s@10 or drop=0.01 or rate_limits=visitor:join=3",
     )
     add("--crash-after", type=float, metavar="SECONDS", help="end as if killed; not scaled")
+    add("--back-after", type=float, metavar="SECONDS",
+        help="and be there again so long after that, as when a platform restarts it")  # fmt: skip
     return parser
 
 
@@ -131,6 +143,11 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         raise UsageError(f"--agents is {options.agents}: expected 0 or more")
     if options.crash_after is not None and not options.crash_after > 0:
         raise UsageError(f"--crash-after is {options.crash_after}: expected more than 0 seconds")
+    if options.back_after is not None:
+        if options.crash_after is None and not options.control:
+            raise UsageError("--back-after is for after a crash: give --crash-after, too")
+        if not options.back_after > 0:
+            raise UsageError(f"--back-after is {options.back_after}: expected more than 0 seconds")
     answer = Distribution.parse(options.agent_answer)
     return {
         "host": options.host,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-__all__ = ["Clock"]
+__all__ = ["Clock", "epoch_ms", "iso"]
 
 
 class Clock:
@@ -19,8 +19,16 @@ class Clock:
         return time.monotonic()
 
     def epoch_ms(self) -> int:
-        """Milliseconds since 1970, as JavaScript's ``Date.now()``."""
-        return int((self.epoch_offset_s + self.now_s()) * 1000)
+        """Milliseconds since 1970."""
+        return epoch_ms(self.epoch_offset_s, self.now_s())
+
+
+def epoch_ms(offset_s: float, now_s: float) -> int:
+    """As JavaScript's ``Date.now()``.
+
+    :param offset_s: what makes seconds since 1970 of `now_s`.
+    """
+    return int((offset_s + now_s) * 1000)
 
 
 def iso(epoch_ms: int) -> str:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ghost_greeter.simulator import packets
 from ghost_greeter.simulator.choice import AgentQueue
+from ghost_greeter.simulator.clock import epoch_ms
 from ghost_greeter.simulator.model import Agent, Call, Request, Visitor, VisitorId
 from ghost_greeter.simulator.setup import Setup
 from ghost_greeter.simulator.timers import Timer, Timers
@@ -74,6 +75,7 @@ class Core:
         self.pools_of_agent: dict[str, set[str]] = {}
         self.epoch_offset_s = epoch_offset_s
         self._node_of: dict[str, int] = {}
+        self._here: Counter[int] = Counter()  # sockets, by replica
         self._receivers: dict[str, Callable[[str], object]] = {}
 
     # -- sockets ---------------------------------------------------------------------------------
@@ -81,10 +83,18 @@ class Core:
     def enter(self, socket_id: str) -> None:
         """A socket has connected to this replica."""
         self._node_of[socket_id] = self.node
+        self._here[self.node] += socket_id not in self._receivers
 
     def leave(self, socket_id: str) -> None:
         """A socket has left."""
-        self._node_of.pop(socket_id, None)
+        node = self._node_of.pop(socket_id, None)
+        if node is not None:
+            self._here[node] -= socket_id not in self._receivers
+
+    @property
+    def sockets_here(self) -> int:
+        """How many are connected to this replica, those inside the simulator not counted."""
+        return self._here[self.node]
 
     def attach(self, socket_id: str, receiver: Callable[[str], object]) -> None:
         """What goes to this socket goes to a function: somebody inside the simulator."""
@@ -109,7 +119,7 @@ class Core:
         self.timers.cancel_of(self.node)
         gone = [socket_id for socket_id, node in self._node_of.items() if node == self.node]
         for socket_id in gone:
-            del self._node_of[socket_id]
+            self.leave(socket_id)
         return gone
 
     def send(self, socket_id: str | None, packet: str) -> None:
@@ -135,8 +145,8 @@ class Core:
 
     @property
     def epoch_ms(self) -> int:
-        """Milliseconds since 1970, as JavaScript's ``Date.now()``."""
-        return int((self.epoch_offset_s + self.now_s) * 1000)
+        """Milliseconds since 1970 of the event being handled."""
+        return epoch_ms(self.epoch_offset_s, self.now_s)
 
     def after(self, delay_s: float, function: Callable[..., object], *arguments: Any) -> Timer:
         """Call a function later, on behalf of this replica."""

@@ -10,8 +10,8 @@ from ghostcore import UsageError
 
 __all__ = ["Distribution"]
 
-_TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?)(us|ms|s|m)")
-_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
+_TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?)(us|ms|s|m|h)")
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _EXPECTED = "50ms, 10ms..50ms, 5ms@90,2s@10 or tail:5ms"
 _TAIL_INDEX = 1.5
 _TAIL_CUT = 1000.0

@@ -47,6 +47,11 @@ class EmbeddedSimulator(ServerProcess):
         """Change faults, see :class:`~ghost_greeter.simulator.faults.Faults`; None ends one."""
         self._ask("/faults", faults)
 
+    def outage(self, back_after: str, replica: int | None = None) -> None:
+        """Let it, or one of its replicas, crash and be there again after a time (``5s``), on the
+        same port."""
+        self._ask("/crash", {"back_after": back_after, "replica": replica})
+
     def crash(self) -> None:
         """Kill it: connections end without a close frame, and its port refuses."""
         self.kill()

@@ -116,7 +116,8 @@ class Endpoints:
     def _redis_check(self) -> dict[str, Any]:
         if self._redis_down:
             return {"status": "unhealthy", "latency": 0, "error": "Redis not connected"}
-        latency_s = self._machine.faults.redis_s(1, self._core.random)
+        here = self._sockets.client_count()
+        latency_s = self._machine.faults.redis_s(1, here, self._core.random)
         return {"status": "healthy", "latency": round(1 + latency_s * 1000)}
 
     def _ready(self, _request: HttpRequest) -> Answer:

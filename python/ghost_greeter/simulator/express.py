@@ -59,6 +59,7 @@ class Express:
         self._max_requests = max_requests
         self._windows = Windows(window_s)
         server.route(None, self._not_found)
+        server.on_answer(self._cors)
 
     def started(self) -> None:
         """The replica begins anew: what addresses have used up was in its memory."""
@@ -87,11 +88,15 @@ class Express:
         body: object,
         headers: Mapping[str, str] | None = None,
     ) -> HttpResponse:
+        return HttpResponse(status, body, {**self._cors(request), **(headers or {})})
+
+    def _cors(self, request: HttpRequest) -> dict[str, str]:
+        """Who may read the answer: nobody is refused one."""
         origin = request.headers.get("origin")
         allowed = {"Access-Control-Allow-Credentials": "true"}
         if origin and (self._origins is None or origin in self._origins):
             allowed |= {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
-        return HttpResponse(status, body, {**allowed, **(headers or {})})
+        return allowed
 
     def _not_found(self, request: HttpRequest) -> HttpResponse:
         problem = _body_problem(request)

@@ -9,6 +9,9 @@
 ``connection_limit``      connections at once; what is more gets ``over_limit``: ``503``, ``reset``,
                           or ``hang`` (accepted and never answered)
 ``connect_latency``       time from a connection's upgrade request to the answer
+``latency_from``          connections of a replica from which on these three latencies apply: a
+                          server that gets slow at a certain load
+``lifetime``              time after which a connection breaks (1006), drawn when it comes
 ``memory_base``           memory reported at the start, in MB (instead of the process's own)
 ``memory_per_connection`` KB reported for each open connection
 ``memory_leak``           KB that each connection leaves behind when it has gone
@@ -46,6 +49,8 @@ class Faults:
     connection_limit: int | None = None
     over_limit: str = "503"
     connect_latency: Distribution | None = None
+    latency_from: int = 0
+    lifetime: Distribution | None = None
     memory_base: float | None = None
     memory_per_connection: float = 0.0
     memory_leak: float = 0.0
@@ -74,15 +79,26 @@ class Faults:
 
     # -- what the simulator asks -----------------------------------------------------------------
 
-    def event_s(self, event: str, source: random.Random) -> float:
+    def connect_s(self, connections: int, source: random.Random) -> float:
+        """Seconds that the answer to an upgrade takes on top.
+
+        :param connections: that the replica has now; so for the others.
+        """
+        if self.connect_latency is None or connections < self.latency_from:
+            return 0.0
+        return self.connect_latency.draw(source)
+
+    def event_s(self, event: str, connections: int, source: random.Random) -> float:
         """Seconds that this event takes on top."""
-        if self.latency is None or (self.latency_events and event not in self.latency_events):
+        if self.latency is None or connections < self.latency_from:
+            return 0.0
+        if self.latency_events and event not in self.latency_events:
             return 0.0
         return self.latency.draw(source)
 
-    def redis_s(self, round_trips: int, source: random.Random) -> float:
+    def redis_s(self, round_trips: int, connections: int, source: random.Random) -> float:
         """Seconds that so many round trips to Redis take on top."""
-        if self.redis_latency is None:
+        if self.redis_latency is None or connections < self.latency_from:
             return 0.0
         return sum(self.redis_latency.draw(source) for _ in range(round_trips))
 
@@ -108,7 +124,7 @@ _DEFAULTS: dict[str, Any] = {each.name: getattr(Faults(), each.name) for each in
 
 
 def _number(name: str, value: Any) -> float | int:
-    whole = name == "connection_limit"
+    whole = name in ("connection_limit", "latency_from")
     try:
         number = int(str(value)) if whole else float(value)
     except (TypeError, ValueError):
@@ -161,6 +177,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "latency": _distribution,
     "redis_latency": _distribution,
     "connect_latency": _distribution,
+    "lifetime": _distribution,
     "latency_events": _names,
     "drop_events": _names,
     "rate_limits": _limits,

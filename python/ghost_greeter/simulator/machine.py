@@ -222,10 +222,11 @@ class Machine:
 
     def _delays_s(self, event: str) -> tuple[float, float]:
         """Until the event is handled, and how long that takes."""
-        delay_s, service = self.faults.event_s(event, self._chance), 0.0
+        here = self.core.sockets_here
+        delay_s, service = self.faults.event_s(event, here, self._chance), 0.0
         if self.setup.redis:
             service = service_s(event, self._chance)
-            service += self.faults.redis_s(round_trips(event), self._chance)
+            service += self.faults.redis_s(round_trips(event), here, self._chance)
             delay_s += service * (1 - WRITE_SHARE if event in _WRITES_LATER else 1)
         return delay_s, service
 

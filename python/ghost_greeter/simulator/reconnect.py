@@ -43,7 +43,7 @@ class Reconnects:
         visitor = self._visitors.restore(socket_id, record.visitor_id, record.org, record.page)
         agent = core.agents.get(record.agent_id)
         if agent is None or agent.socket_id is None:
-            self._wait(socket_id, "visitor", record)
+            self._wait(socket_id, record)
         else:
             self._join_up(socket_id, visitor, agent, record)
 
@@ -54,7 +54,7 @@ class Reconnects:
         if agent is None or agent.agent_id != record.agent_id:
             self._fail(socket_id, "", "error", "No active call found")
         elif visitor is None:
-            self._wait(socket_id, "agent", record)
+            self._wait(socket_id, record)
         else:
             self._join_up(socket_id, visitor, agent, record)
 
@@ -82,10 +82,10 @@ class Reconnects:
             agent.socket_id, f'42["call:reconnected",{{{common},"peerId":{visitor.id_text}}}]'
         )
 
-    def _wait(self, socket_id: str, role: str, record: TokenRecord) -> None:
+    def _wait(self, socket_id: str, record: TokenRecord) -> None:
         """The other side has not come back yet."""
         core = self._core
-        record.waiting = socket_id, role
+        record.waiting = socket_id
         if record.timer is not None:
             record.timer.cancel()
         seconds = core.timings.reconnect_s
@@ -104,9 +104,8 @@ class Reconnects:
 
     def _timed_out(self, record: TokenRecord) -> None:
         assert record.waiting is not None
-        socket_id, _ = record.waiting
         self._tokens.revoke(record.token)
-        self._fail(socket_id, record.call_id, "timeout", "Reconnection timed out")
+        self._fail(record.waiting, record.call_id, "timeout", "Reconnection timed out")
 
     def _give_up(self, socket_id: str, record: TokenRecord) -> None:
         self._tokens.revoke(record.token)

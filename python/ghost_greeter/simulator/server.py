@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,6 +26,8 @@ from ghostcore import UsageError
 from ghostcore.testing import HttpRequest, HttpResponse, Refusal, SocketIOClient, SocketIOServer
 
 __all__ = ["Simulator"]
+
+LOG = logging.getLogger("ghost_greeter.simulator")
 
 KICK_CLOSE_S = 0.003  # from the disconnect packet to the end of the connection
 _NEVER = float("inf")
@@ -60,6 +63,7 @@ class Simulator:
     :param seed: what makes ids and chances the same every time.
     :ivar servers: the Socket.IO servers, one for each replica.
     :ivar machine: the state machine.
+    :ivar random: where its chances come from.
     :ivar on_crash: what ``POST /_simulator/crash`` does; crash() at first.
     """
 
@@ -102,9 +106,9 @@ class Simulator:
         self._setup = Setup(mode, replicas, scaled, database)
         self._agents = agents
         self._behaviour = behaviour
-        self._random = random.Random(seed)
+        self.random = random.Random(seed)
         self.machine = self._new_machine()
-        self.on_crash: Callable[[], object] = self._crash_soon
+        self.on_crash: Callable[[], object] = self.crash_soon
         if port and port + replicas > 65536:
             raise UsageError(f"{replicas} replicas from port {port} would need ports over 65535")
         self.servers = [
@@ -121,6 +125,7 @@ class Simulator:
             for number in range(replicas)
         ]
         self._clients: dict[str, SocketIOClient] = {}
+        self._breaks: dict[str, asyncio.TimerHandle] = {}  # of connections with a lifetime
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_s = _NEVER
         self._tasks: set[asyncio.Task[None]] = set()
@@ -184,13 +189,15 @@ class Simulator:
             raise UsageError("the simulator is running already: stop() it first")
         if self._ended and not self._setup.redis:
             self.machine = self._new_machine()
+        started: set[int] = set()
         try:
             for node, server in enumerate(self.servers):
                 if node not in self._running:
                     await server.start()
                     self._started(node)
+                    started.add(node)
         except OSError:
-            await self.stop()
+            await self._close(started)
             raise
         self._arm()
 
@@ -205,9 +212,14 @@ class Simulator:
 
     async def stop(self) -> None:
         """Close every connection (clients see 1005) and stop listening."""
-        await asyncio.gather(*(server.stop() for server in self.servers))
-        await asyncio.gather(*self._tasks)
-        self._end(set(self._running))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._close(set(range(len(self.servers))))
+
+    async def _close(self, nodes: set[int]) -> None:
+        await asyncio.gather(*(self.servers[node].stop() for node in nodes))
+        self._end(nodes & self._running)
 
     async def crash(self, node: int | None = None) -> None:
         """End as if killed: clients see no close frame (1006), the port refuses.
@@ -228,10 +240,26 @@ class Simulator:
         if not self._running:
             self._disarm()
 
-    def _crash_soon(self) -> None:
-        task = asyncio.get_running_loop().create_task(self.crash())
+    async def outage(self, seconds: float, node: int | None = None) -> None:
+        """Crash, and be there again after so many seconds, as when a platform restarts it.
+
+        :param node: the replica that crashes; None: all of them.
+        """
+        await self.crash(node)
+        await asyncio.sleep(seconds)
+        await self.start()
+
+    def crash_soon(self, back_after_s: float | None = None, node: int | None = None) -> None:
+        """crash(), or outage() where it is to come back, without waiting for it."""
+        doing = self.crash(node) if back_after_s is None else self.outage(back_after_s, node)
+        task = asyncio.get_running_loop().create_task(doing)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._crash_done)
+
+    def _crash_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            LOG.error("the simulator is not back after its crash: %s", error)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -257,7 +285,7 @@ class Simulator:
             now_s=self.clock.now_s(),
             epoch_offset_s=self.clock.epoch_offset_s,
             faults=self.faults,
-            source=self._random,
+            source=self.random,
         )
         machine.add_agents(self._agents, self._behaviour)
         return machine
@@ -270,20 +298,22 @@ class Simulator:
         """Faults of connecting. A session that goes from polling to a WebSocket is in already."""
         faults = self.faults
         limit = faults.connection_limit
-        comes = "sid" not in request.query
-        if comes and limit is not None and len(server.connections) + server.opening >= limit:
+        there = len(server.connections) + server.opening
+        if limit is not None and there >= limit and "sid" not in request.query:
             if faults.over_limit == "503":
                 return HttpResponse(503, "Service Unavailable", {"Content-Type": "text/plain"})
             return Refusal(faults.over_limit)
-        if faults.connect_latency is not None:
-            return faults.connect_latency.draw(self._random)
-        return None
+        return faults.connect_s(there, self.random) or None
 
     def _on_connect(self, node: int, client: SocketIOClient) -> None:
         if node not in self._running:
             return
         self._clients[client.sid] = client
         self.machine.connected(self.clock.now_s(), node, client.sid)
+        if self.faults.lifetime is not None:
+            seconds = self.faults.lifetime.draw(self.random)
+            loop = asyncio.get_running_loop()
+            self._breaks[client.sid] = loop.call_later(seconds, client.abort)
 
     def _on_event(self, node: int, event: str, client: SocketIOClient, *args: object) -> None:
         if node not in self._running:
@@ -294,6 +324,9 @@ class Simulator:
 
     def _on_disconnect(self, node: int, client: SocketIOClient, _reason: str) -> None:
         self._clients.pop(client.sid, None)
+        breaks = self._breaks.pop(client.sid, None)
+        if breaks is not None:
+            breaks.cancel()
         if node in self._running:
             self._deliver(self.machine.left(self.clock.now_s(), node, client.sid))
 

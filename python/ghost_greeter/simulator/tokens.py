@@ -16,7 +16,7 @@ __all__ = ["TokenRecord", "Tokens"]
 class TokenRecord:
     """A call as the database has it.
 
-    :ivar waiting: socket and role of the side that waits for the other one.
+    :ivar waiting: socket of the side that waits for the other one.
     """
 
     token: str
@@ -25,7 +25,7 @@ class TokenRecord:
     org: dict[str, Any]
     page: dict[str, Any]
     agent_id: str
-    waiting: tuple[str, str] | None = None
+    waiting: str | None = None
     timer: Timer | None = None
 
 
@@ -55,9 +55,9 @@ class Tokens:
             call.agent.agent_id,
         )
 
-    def find(self, token: object) -> TokenRecord | None:
+    def find(self, token: str) -> TokenRecord | None:
         """The call that a token belongs to."""
-        return self._records.get(token) if isinstance(token, str) else None
+        return self._records.get(token)
 
     def log_id(self, call: Call) -> str | None:
         """Id of the call in the database."""
@@ -79,5 +79,4 @@ class Tokens:
 
     def _dies(self, record: TokenRecord) -> None:
         record.timer = None
-        if record.waiting is None:
-            self._records.pop(record.token, None)
+        del self._records[record.token]
