@@ -110,8 +110,6 @@ class Recorder:
 
     @property
     def name(self) -> str: ...
-    def drain(self) -> AnyState | None:
-        """The window that ends now as a state; None if nothing happened in it."""
 
 @final
 class CounterRecorder(Recorder):
@@ -120,7 +118,8 @@ class CounterRecorder(Recorder):
     def __init__(self, name: str = "") -> None: ...
     def add(self, amount: float) -> None:
         """Add a finite amount, 0 or more. Adding 0 makes the counter known to be 0."""
-    def drain(self) -> CounterState | None: ...
+    def drain(self) -> CounterState | None:
+        """The window that ends now as a state; None if nothing happened in it."""
 
 @final
 class GaugeRecorder(Recorder):
