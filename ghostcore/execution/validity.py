@@ -82,14 +82,16 @@ def _without_suspect(
     if not spans or not _may_be_explained(result, condition, declaration, generator):
         return result
     left_out = [(0.0, warmup_s), *spans] if warmup_s else spans
-    totals, kept_s = timeline.outside(left_out, condition.window_s)
+    totals, kept_s = timeline.outside(left_out, condition.window_s, result.aborted_at_s)
     if kept_s <= 0:
         return _in_doubt(result, "no second can be trusted")
     view = view_of(
         declaration, totals.metric(planned.selector), seconds=kept_s, name=planned.selector
     )
     if _is_shortage(condition, declaration) and condition.aggregation == "count":
-        all_s = counted.seconds if condition.window_s is None else condition.window_s
+        all_s = counted.seconds
+        if condition.window_s is not None:
+            all_s = min(all_s, condition.window_s)
         view = _at_pace(view, all_s / kept_s)
     trusted = evaluate(condition, view, allow_empty=True)
     if trusted.verdict == "fail":
