@@ -127,7 +127,9 @@ def _beside_error(
     most_ms, below_ms = max((error_ms for error_ms, _ in errors), default=0.0), math.inf
     while True:
         late = [(one.start_s, one.at_s) for error_ms, one in errors if error_ms >= below_ms]
-        totals, kept_s = timeline.outside([*suspect, *late], condition.window_s)
+        totals, kept_s = timeline.outside(
+            [*suspect, *late], condition.window_s, result.aborted_at_s
+        )
         view = view_of(declaration, totals.metric(selector), seconds=kept_s, name=selector)
         kept = evaluate(condition, view, allow_empty=True)
         if kept_s <= 0 or kept.observed is None:
