@@ -118,6 +118,8 @@ cdef class PingWaiter(Waiter):
     cdef int64_t _sent_ns
     cdef int64_t _pong_ns
 
+    cdef int _give_up(self, str why) except -1
+
 
 cdef class Opener(Waiter):
     cdef Session _session

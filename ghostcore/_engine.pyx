@@ -228,6 +228,10 @@ cdef class Session(Channel):
     def _on_item(self, item):
         raise EngineError("a session that dispatches must override _on_item()")
 
+    def _on_ping(self, int64_t elapsed_ns, str end):
+        """A ping of the scenario's has its pong, or never will have. Ends: "" for a pong, "lost" with
+        the session, or why it was cut off: "deadline", "cancelled", "interrupted"."""
+
     def _on_end(self):
         pass
 
@@ -486,6 +490,8 @@ cdef class Session(Channel):
         self._fail_receiver()
         if pings is not None:
             for op in pings.values():
+                self._on_ping(self.closed_ns - (<PingWaiter>op)._sent_ns,
+                              "interrupted" if error is None else "lost")
                 if op._state == WAITER_PENDING:     # else nobody awaits it
                     op.fail(self._dead())
         if senders is not None:
@@ -500,6 +506,7 @@ cdef class Session(Channel):
         op = self._pings.pop(payload, None)
         if op is not None:
             op._pong_ns = self.arrived_ns
+            self._on_ping(op._pong_ns - op._sent_ns, "")
             op.complete((op._pong_ns - op._sent_ns) / 1e6)
 
     cdef int _fail_receiver(self) except -1:

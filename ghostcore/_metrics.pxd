@@ -41,12 +41,12 @@ cdef class TrendState(State):
     cdef readonly dict cut_off          # cause -> Histogram; only causes that occurred
 
 
+# Each has drain(): the window that ends now, None if nothing happened in it; recording goes on in the
+# next one.
 cdef class Recorder:
     cdef readonly str name
     cdef bint _touched
 
-    # The window that ends now, None if nothing happened in it; recording goes on in the next one.
-    cpdef State drain(self)
     cdef object _refuse(self, double value, str instead)
 
 
@@ -55,6 +55,7 @@ cdef class CounterRecorder(Recorder):
     cdef int64_t _samples
 
     cpdef add(self, double amount)
+    cpdef State drain(self)
 
 
 cdef class GaugeRecorder(Recorder):
@@ -65,6 +66,7 @@ cdef class GaugeRecorder(Recorder):
 
     cpdef set(self, double value)
     cpdef add(self, double delta)
+    cpdef State drain(self)
 
 
 cdef class RateRecorder(Recorder):
@@ -72,6 +74,7 @@ cdef class RateRecorder(Recorder):
     cdef int64_t _fails
 
     cpdef add(self, bint passed)
+    cpdef State drain(self)
 
 
 cdef class TrendRecorder(Recorder):
@@ -88,6 +91,7 @@ cdef class TrendRecorder(Recorder):
     cpdef cut_off_ns(self, int64_t ns, str cause)
     cpdef cut_off_every_ns(self, int64_t ns, int64_t step_ns, int64_t count, str cause)
     cpdef cut_off(self, double value, str cause)
+    cpdef State drain(self)
     cdef int _begin(self) except -1
     cdef int _cut(self, int64_t units, str cause) except -1
     cdef int64_t _units_of(self, double value) except? -1

@@ -11,6 +11,11 @@ class State:
 
     def copy(self) -> State:
         """An independent state with the same content."""
+    def merge(self, other: State) -> None:
+        """Join the same span of another source: sums and samples are added, additive levels too.
+        TypeError for a state of another kind, ValueError for one that does not fit."""
+    def append(self, later: State) -> None:
+        """Join a later span: as ``merge()``, but the level of a gauge is the later one."""
     def __eq__(self, other: object, /) -> bool: ...
     __hash__ = None  # type: ignore[assignment]
     def __reduce__(self) -> tuple[Any, ...]: ...
@@ -24,10 +29,6 @@ class CounterState(State):
     def total(self) -> float: ...
     @property
     def samples(self) -> int: ...
-    def merge(self, other: CounterState) -> None:
-        """Add the count of another source."""
-    def append(self, later: CounterState) -> None:
-        """Add the count of a later span."""
     def copy(self) -> CounterState: ...
     def to_wire(self) -> list[Any]:
         """The state as a list that msgpack carries."""
@@ -45,10 +46,6 @@ class GaugeState(State):
     def max(self) -> float: ...
     @property
     def additive(self) -> bool: ...
-    def merge(self, other: GaugeState) -> None:
-        """Join the same span of another source: added if additive, else enveloped."""
-    def append(self, later: GaugeState) -> None:
-        """Join a later span: its value is the value now."""
     def copy(self) -> GaugeState: ...
     def to_wire(self) -> list[Any]:
         """The state as a list that msgpack carries."""
@@ -62,10 +59,6 @@ class RateState(State):
     def passes(self) -> int: ...
     @property
     def fails(self) -> int: ...
-    def merge(self, other: RateState) -> None:
-        """Add the counts of another source."""
-    def append(self, later: RateState) -> None:
-        """Add the counts of a later span."""
     def copy(self) -> RateState: ...
     def to_wire(self) -> list[Any]:
         """The state as a list that msgpack carries."""
@@ -92,10 +85,6 @@ class TrendState(State):
     @property
     def count(self) -> int:
         """All samples: with a value, failed and cut off."""
-    def merge(self, other: TrendState) -> None:
-        """Add the samples of another source. ValueError for another resolution."""
-    def append(self, later: TrendState) -> None:
-        """Add the samples of a later span."""
     def copy(self) -> TrendState: ...
     def to_wire(self) -> list[Any]:
         """The state as a list that msgpack carries."""
@@ -110,8 +99,6 @@ class Recorder:
 
     @property
     def name(self) -> str: ...
-    def drain(self) -> AnyState | None:
-        """The window that ends now as a state; None if nothing happened in it."""
 
 @final
 class CounterRecorder(Recorder):
@@ -120,7 +107,8 @@ class CounterRecorder(Recorder):
     def __init__(self, name: str = "") -> None: ...
     def add(self, amount: float) -> None:
         """Add a finite amount, 0 or more. Adding 0 makes the counter known to be 0."""
-    def drain(self) -> CounterState | None: ...
+    def drain(self) -> CounterState | None:
+        """The window that ends now as a state; None if nothing happened in it."""
 
 @final
 class GaugeRecorder(Recorder):

@@ -205,11 +205,10 @@ def state_from_wire(wire):
 
 
 cdef class Recorder:
-    """Common to all recorders. ``name`` is the metric's, for messages."""
+    """Common to all recorders. ``name`` is the metric's, for messages.
 
-    cpdef State drain(self):
-        """The window that ends now as a state; None if nothing happened in it."""
-        raise NotImplementedError
+    Each has ``drain()``: the window that ends now as a state; None if nothing happened in it.
+    """
 
     cdef object _refuse(self, double value, str instead):
         raise ValueError(f"metric {self.name or '(unnamed)'}: {value} is no sample; {instead}")
@@ -338,8 +337,8 @@ cdef class TrendRecorder(Recorder):
     cdef int64_t _units_of(self, double value) except? -1:
         cdef double units
         if not isfinite(value):
-            self._refuse(value, "a trend takes finite numbers; an operation without an answer is "
-                         "recorded with fail() or cut_off()")
+            self._refuse(value, "a trend takes finite numbers; of operations that may have no "
+                         "answer the time is taken by vu.timer() or metric=")
         units = value * self._units_per_value if self._units_per_value else value / self.resolution
         if units >= INT64_EDGE:
             return INT64_MAX

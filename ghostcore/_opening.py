@@ -152,7 +152,8 @@ async def leave(session: Session, observer: Observer, error: BaseException | Non
 
 
 class SessionBlock:
-    """Lets an open session be used as ``async with session:``; see :func:`leave`."""
+    """What sessions of both kinds do in Python: ``async with session:`` (see :func:`leave`), and
+    telling the run of pings."""
 
     __slots__ = ()
 
@@ -169,6 +170,16 @@ class SessionBlock:
     ) -> None:
         assert isinstance(self, Session)
         await leave(self, self._observer, error)
+
+    def _on_ping(self, elapsed_ns: int, end: str) -> None:
+        observer = self._observer
+        if not end:
+            observer.sample("ws_ping", elapsed_ns)
+        elif end == "lost":
+            observer.failed("ws_ping")
+        else:
+            cause = observer.cancel_cause() if end == "cancelled" else end
+            observer.cut_off("ws_ping", elapsed_ns, cause)
 
 
 class Opening(Generic[SessionT]):

@@ -110,12 +110,16 @@ cdef class PingWaiter(Waiter):
         return 0
 
     cdef int detach(self) except -1:
-        if self._session._pings is not None and not self._pong_ns:
-            self._session._pings.pop(self._payload, None)
+        return self._give_up("cancelled")
+
+    cdef int _give_up(self, str why) except -1:
+        cdef Session session = self._session
+        if session._pings is not None and session._pings.pop(self._payload, None) is not None:
+            session._on_ping(self._queue.now() - self._sent_ns, why)
         return 0
 
     cdef int expired(self, int64_t now_ns) except -1:
-        self.detach()
+        self._give_up("deadline")
         return self.fail(Timeout(
             f"no pong within {self._timeout_s:g} s", kind="receive_timeout",
             url=self._session.url, limit_s=self._timeout_s,

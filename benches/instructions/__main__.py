@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import cProfile
-import pstats
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from types import CodeType
 
 from rich.console import Console
 from rich.table import Table
@@ -76,15 +76,16 @@ def calls_table(name: str) -> Table:
         with cProfile.Profile() as profile:
             workloads.run(workload, count, url)
     table = Table("calls", "us itself", "us in all", "function", title=f"{name}: each unit")
-    seen = pstats.Stats(profile).stats  # type: ignore[attr-defined]
-    rows = [
-        (own_s / count * 1e6, all_s / count * 1e6, calls / count, function, Path(path).name, line)
-        for (path, line, function), (_, calls, own_s, all_s, _) in seen.items()
-        if calls >= count / 2  # what comes once a run is none of the unit's
-    ]
-    for own_us, all_us, calls, function, file, line in sorted(rows, reverse=True)[:SHOWN_FUNCTIONS]:
-        place = f"  {file}:{line}" if line else ""
-        table.add_row(f"{calls:.1f}", f"{own_us:.2f}", f"{all_us:.2f}", function + place)
+    # What comes once a run is none of the unit's.
+    seen = [one for one in profile.getstats() if one.callcount >= count / 2]
+    for one in sorted(seen, key=lambda one: one.inlinetime, reverse=True)[:SHOWN_FUNCTIONS]:
+        match one.code:
+            case CodeType() as code:
+                function = f"{code.co_name}  {Path(code.co_filename).name}:{code.co_firstlineno}"
+            case str(function):  # what is no Python
+                pass
+        own_us, all_us = one.inlinetime / count * 1e6, one.totaltime / count * 1e6
+        table.add_row(f"{one.callcount / count:.1f}", f"{own_us:.2f}", f"{all_us:.2f}", function)
     return table
 
 

@@ -20,6 +20,7 @@ import ghostcore
 from ghostcore import VU, PerVUIterations, RampingVUs, Trend, scenario
 from ghostcore.execution import worker
 from ghostcore.load import LoadModel
+from ghostcore.metrics import CounterView
 from ghostcore.monitor import generator
 
 __all__ = ["WORKLOADS", "Workload", "leave_out_the_clock", "run"]
@@ -149,9 +150,10 @@ def run(workload: Workload, count: int, url: str) -> None:
     env = {"URL": url, "LINK": workload.link, "COUNT": str(count)}
     result = ghostcore.run(workload.scenario, load=workload.load(count), env=env, seed=1)
     ends = "iterations_interrupted" if workload.load is _ramp else "iterations"
-    ended = result.metrics[ends].count  # type: ignore[union-attr]
-    if result.errors or ended != expected:
-        raise RuntimeError(f"{ended} of {expected} {ends}: {result.reasons} {result.errors}")
+    ended = result.metrics[ends]
+    assert isinstance(ended, CounterView)
+    if result.errors or ended.count != expected:
+        raise RuntimeError(f"{ended.count} of {expected} {ends}: {result.reasons} {result.errors}")
 
 
 class _Unwatched:
@@ -179,17 +181,20 @@ def leave_out_the_clock(before_report: Callable[[], None]) -> None:
     :param before_report: called when the load has ended, before the one account that is left: how
         long that takes depends on the times that were measured, which are never the same.
     """
-    replaced = ((worker, "WINDOW_NS", NEVER_NS), (generator, "LoopWatch", _Unwatched))
-    for module, name, value in replaced:
-        getattr(module, name)  # or it has moved, and this would replace nothing
-        setattr(module, name, value)
     report = worker.Worker._report
 
     def last_report(*arguments: Any, **options: Any) -> None:
         before_report()
         report(*arguments, **options)
 
-    worker.Worker._report = last_report  # type: ignore[method-assign]
+    replaced: tuple[tuple[object, str, object], ...] = (
+        (worker, "WINDOW_NS", NEVER_NS),
+        (generator, "LoopWatch", _Unwatched),
+        (worker.Worker, "_report", last_report),
+    )
+    for owner, name, value in replaced:
+        getattr(owner, name)  # or it has moved, and this would replace nothing
+        setattr(owner, name, value)
 
 
 def shift_caches(number: int) -> None:

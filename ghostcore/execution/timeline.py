@@ -66,23 +66,31 @@ class Timeline:
             self.blocks = joined
             self._joined *= 2
 
-    def outside(self, spans: Sequence[Span], window_s: float | None = None) -> tuple[Totals, float]:
+    def outside(
+        self, spans: Sequence[Span], window_s: float | None = None, until_s: float | None = None
+    ) -> tuple[Totals, float]:
         """Everything but the blocks that have a part in one of the spans, and how many seconds that
-        is.
+        is. Whole blocks: what is asked for is rounded up to them.
 
         :param spans: in seconds from the start of the run.
-        :param window_s: of the last so many seconds only, to the granularity of blocks, rounded up.
+        :param window_s: of the last so many seconds only. :param until_s: before that moment only.
         """
         totals, kept_ns = Totals(), 0
-        for block in self.blocks if window_s is None else self._since(window_s):
+        for block in self._between(window_s, until_s):
             if not is_within(block.start_ns / 1e9, block.end_ns / 1e9, spans):
                 totals.add(block)
                 kept_ns += block.end_ns - block.start_ns
         return totals, kept_ns / 1e9
 
-    def _since(self, window_s: float) -> list[Snapshot]:
-        from_ns = self.blocks[-1].end_ns - int(window_s * 1e9) if self.blocks else 0
-        return [block for block in self.blocks if block.end_ns > from_ns]
+    def _between(self, window_s: float | None, until_s: float | None) -> list[Snapshot]:
+        blocks = self.blocks
+        if until_s is not None:
+            until_ns = round(until_s * 1e9)
+            blocks = [block for block in blocks if block.start_ns < until_ns]
+        if window_s is not None and blocks:
+            from_ns = blocks[-1].end_ns - int(window_s * 1e9)
+            blocks = [block for block in blocks if block.end_ns > from_ns]
+        return blocks
 
 
 def join(first: Snapshot, second: Snapshot) -> Snapshot:

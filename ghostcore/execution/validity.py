@@ -82,14 +82,16 @@ def _without_suspect(
     if not spans or not _may_be_explained(result, condition, declaration, generator):
         return result
     left_out = [(0.0, warmup_s), *spans] if warmup_s else spans
-    totals, kept_s = timeline.outside(left_out, condition.window_s)
+    totals, kept_s = timeline.outside(left_out, condition.window_s, result.aborted_at_s)
     if kept_s <= 0:
         return _in_doubt(result, "no second can be trusted")
     view = view_of(
         declaration, totals.metric(planned.selector), seconds=kept_s, name=planned.selector
     )
     if _is_shortage(condition, declaration) and condition.aggregation == "count":
-        all_s = counted.seconds if condition.window_s is None else condition.window_s
+        all_s = counted.seconds
+        if condition.window_s is not None:
+            all_s = min(all_s, condition.window_s)
         view = _at_pace(view, all_s / kept_s)
     trusted = evaluate(condition, view, allow_empty=True)
     if trusted.verdict == "fail":
@@ -125,7 +127,9 @@ def _beside_error(
     most_ms, below_ms = max((error_ms for error_ms, _ in errors), default=0.0), math.inf
     while True:
         late = [(one.start_s, one.at_s) for error_ms, one in errors if error_ms >= below_ms]
-        totals, kept_s = timeline.outside([*suspect, *late], condition.window_s)
+        totals, kept_s = timeline.outside(
+            [*suspect, *late], condition.window_s, result.aborted_at_s
+        )
         view = view_of(declaration, totals.metric(selector), seconds=kept_s, name=selector)
         kept = evaluate(condition, view, allow_empty=True)
         if kept_s <= 0 or kept.observed is None:

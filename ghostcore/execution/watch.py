@@ -89,7 +89,7 @@ def _appended(states: list[AnyState | None]) -> AnyState | None:
         if found is None:
             found = state.copy()
         else:
-            found.append(state)  # type: ignore[arg-type]  # one metric, hence one type
+            found.append(state)
     return found
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Unpack
 
 from ghostcore.load.control import (
     START_BATCH,
@@ -23,8 +24,8 @@ from ghostcore.load.control import (
     SleepUntil,
     User,
     first_of,
-    interrupt_all,
 )
+from ghostcore.load.executor import Executor, Setting
 from ghostcore.load.model import ClosedModel
 from ghostcore.load.share import ALL, Share
 
@@ -58,50 +59,35 @@ async def run_closed(
     :param share: the users, and the shared iterations, that are driven here.
     """
     run = _ClosedRun(
-        profile=profile,
-        pool=pool,
+        profile,
+        pool,
+        on_planned,
+        lever,
+        share,
         sleep_until=sleep_until,
         now_ns=now_ns,
         start_ns=start_ns,
-        on_planned=on_planned,
         dropped=dropped,
-        control=control or RunControl(),
-        lever=lever,
-        share=share,
+        control=control,
     )
-    try:
-        await run.execute()
-    except BaseException:
-        await run.interrupt_all()
-        raise
+    await run.carry_out()
 
 
-class _ClosedRun:
+class _ClosedRun(Executor):
     """One execution. Slots 0 to ``planned - 1`` are wanted, all others of ``users`` are not."""
 
     def __init__(
         self,
-        *,
         profile: ClosedModel,
         pool: Pool,
-        sleep_until: SleepUntil,
-        now_ns: Callable[[], int],
-        start_ns: int,
         on_planned: Callable[[int], None],
-        dropped: Callable[[int], None],
-        control: RunControl,
         lever: Lever | None,
         share: Share,
+        **setting: Unpack[Setting],
     ) -> None:
+        super().__init__(profile, pool, **setting)
         self._profile = profile
-        self._pool = pool
-        self._sleep_until = sleep_until
-        self._now_ns = now_ns
-        self._start_ns = start_ns
         self._on_planned = on_planned
-        self._dropped = dropped
-        self._control = control
-        self._end_ns = start_ns + profile.duration_ns
         self._ramp_down_ns = profile.graceful_ramp_down_ns
         self._budget = profile.iterations_per_user
         self._shared = _shared_starts(profile, share)
@@ -109,7 +95,7 @@ class _ClosedRun:
         self._share = share
         self._planned = 0
         self._announced: int | None = None
-        self._users: list[User] = []
+        self._made: list[User] = []
         self._done_before: list[int] = []
         self._dropped_of: dict[int, int] = {}
         self._released = 0
@@ -118,22 +104,23 @@ class _ClosedRun:
         self._deadlines: deque[tuple[int, int]] = deque()
         self._deadline_of: dict[int, int] = {}
 
-    async def execute(self) -> None:
+    @property
+    def _users(self) -> Sequence[User]:
+        return self._made
+
+    async def _execute(self) -> None:
         stop = self._control.stop_requested
-        if stop.is_set():
-            return
         await first_of(self._offer(), stop.wait())
         in_time = not stop.is_set()
         self._announce(0)
         if in_time:
             self._drop_unstarted()
-        await self._drain(min(self._now_ns(), self._end_ns) + self._profile.graceful_stop_ns)
+        for user in self._made:
+            user.request_stop()
+        await self._drain(self._enforce_all(self._drain_limit_ns()))
         if in_time:
             # Again: a user may have stood between two iterations when the time was up.
             self._drop_unstarted()
-
-    async def interrupt_all(self) -> None:
-        await interrupt_all(self._users, self._pool, self._sleep_until, self._now_ns)
 
     # -- until the end of the profile --
 
@@ -193,18 +180,18 @@ class _ClosedRun:
 
     def _want(self, index: int) -> None:
         self._deadline_of.pop(index, None)
-        if index == len(self._users):
+        if index == len(self._made):
             user = self._pool.user(self._share.number(index))
-            self._users.append(user)
+            self._made.append(user)
             self._done_before.append(user.iterations_done)
-        user = self._users[index]
+        user = self._made[index]
         if user.running:
             user.resume()
         else:
             user.start(self._budget, self._shared)
 
     def _remove(self, index: int, deadline_ns: int) -> None:
-        user = self._users[index]
+        user = self._made[index]
         if user.running:
             user.request_stop()
             self._deadlines.append((deadline_ns, index))
@@ -217,23 +204,12 @@ class _ClosedRun:
             if self._deadline_of.get(index) == deadline_ns:
                 await self._wait_until(deadline_ns)
                 del self._deadline_of[index]
-                user = self._users[index]
+                user = self._made[index]
                 if user.running:
                     user.interrupt()
             self._deadlines.popleft()
 
     # -- the end --
-
-    async def _drain(self, limit_ns: int) -> None:
-        """Let users finish until `limit_ns`, then interrupt those that have not."""
-        for user in self._users:
-            user.request_stop()
-        await first_of(
-            self._pool.idle(),
-            self._enforce_all(limit_ns),
-            self._control.interrupt_requested.wait(),
-        )
-        await self.interrupt_all()
 
     async def _enforce_all(self, limit_ns: int) -> None:
         await self._enforce_before(limit_ns)
@@ -247,7 +223,7 @@ class _ClosedRun:
                 self._dropped(left)
         if self._budget is None:
             return
-        for index, user in enumerate(self._users):
+        for index, user in enumerate(self._made):
             attempts = user.iterations_done - self._done_before[index] + user.running
             left = self._budget - attempts - self._dropped_of.get(index, 0)
             if left > 0:

@@ -161,8 +161,10 @@ class LoadModel(ABC):
 class ClosedModel(LoadModel):
     """A model that plans how many users iterate, each at its own speed."""
 
-    graceful_ramp_down_ns: int
-    """How long a user that is ramped down may take to finish its iteration."""
+    @property
+    def graceful_ramp_down_ns(self) -> int:
+        """How long a user that is ramped down may take to finish its iteration."""
+        return 0
 
     @property
     def iterations_per_user(self) -> int | None:

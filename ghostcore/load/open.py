@@ -14,21 +14,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
+from typing import Unpack
 
 from ghostcore.load.arrivals import Start, Starts
-from ghostcore.load.control import (
-    START_BATCH,
-    Pool,
-    RunControl,
-    SleepUntil,
-    User,
-    first_of,
-    interrupt_all,
-)
+from ghostcore.load.control import START_BATCH, Pool, RunControl, SleepUntil, User, first_of
 from ghostcore.load.crowd import SIZING_NS, Crowd
+from ghostcore.load.executor import Executor, Setting
 from ghostcore.load.model import counted
 from ghostcore.load.open_models import OpenModel
 from ghostcore.load.share import ALL, Share
@@ -90,19 +84,16 @@ async def run_open(
         pool,
         Crowd(profile, pool, part, now_ns, on_users),
         profile.starts(seed, scenario, part),
+        cut_off,
         sleep_until=sleep_until,
         now_ns=now_ns,
         start_ns=start_ns,
         dropped=dropped,
-        cut_off=cut_off,
-        control=control or RunControl(),
+        control=control,
     )
     pool.on_idle = run.user_idle
     try:
-        await run.execute()
-    except BaseException:
-        await run.interrupt_all()
-        raise
+        await run.carry_out()
     finally:
         pool.on_idle = None
     return run.shortage()
@@ -150,7 +141,7 @@ class _Drops:
         return bool(self._settled)
 
 
-class _OpenRun:
+class _OpenRun(Executor):
     """One execution."""
 
     def __init__(
@@ -159,43 +150,33 @@ class _OpenRun:
         pool: Pool,
         crowd: Crowd,
         starts: Starts,
-        *,
-        sleep_until: SleepUntil,
-        now_ns: Callable[[], int],
-        start_ns: int,
-        dropped: Callable[[int], None],
         cut_off: Callable[[int], None],
-        control: RunControl,
+        **setting: Unpack[Setting],
     ) -> None:
+        super().__init__(profile, pool, **setting)
         self._profile = profile
-        self._pool = pool
         self._crowd = crowd
         self._starts = starts
-        self._sleep_until = sleep_until
-        self._now_ns = now_ns
-        self._start_ns = start_ns
-        self._end_ns = start_ns + profile.duration_ns
-        self._dropped = dropped
         self._cut_off = cut_off
-        self._control = control
         self._queues = profile.on_busy == "queue"
         self._head: Start | None = None  # neither made nor dropped yet
         self._released = 0
-        self._sized_ns = start_ns
+        self._sized_ns = self._start_ns
         self._looked_ns = -1  # when it was last seen that nobody is free
         self._waiter: asyncio.Future[None] | None = None
         self._over = False
-        self._drops = _Drops(start_ns)
+        self._drops = _Drops(self._start_ns)
         self._refused = 0  # dropped since all the users that may be made were busy
+
+    @property
+    def _users(self) -> Sequence[User]:
+        return self._crowd.all
 
     def user_idle(self, user: User) -> None:
         """An iteration has ended; called from within the loop."""
         self._crowd.give_back(user)
         self._drops.user_free(self._now_ns())
         self._wake()
-
-    async def interrupt_all(self) -> None:
-        await interrupt_all(self._crowd.all, self._pool, self._sleep_until, self._now_ns)
 
     def shortage(self) -> Shortage | None:
         """The starts that were dropped because the number of users was too small."""
@@ -210,18 +191,15 @@ class _OpenRun:
         starts = counted(self._refused, "start")
         return Shortage(self._refused, f"{starts} found no free user among {most}; {reason}")
 
-    async def execute(self) -> None:
-        stop = self._control.stop_requested
-        if stop.is_set():
-            return
+    async def _execute(self) -> None:
         first = self._crowd.prepare()
         while len(self._crowd.all) < first:
             self._crowd.grow(min(START_BATCH, first - len(self._crowd.all)))
             await asyncio.sleep(0)
-        await first_of(self._offer(), self._call_time(), stop.wait())
+        await first_of(self._offer(), self._call_time(), self._control.stop_requested.wait())
         # Those that were due and not made: the run was stopped, or they waited for a user in vain.
         await self._drop_due(min(self._now_ns(), self._end_ns))
-        await self._drain(min(self._now_ns(), self._end_ns) + self._profile.graceful_stop_ns)
+        await self._drain(self._sleep_until(self._drain_limit_ns()))
         self._drops.user_free(self._now_ns())
         await self._settle_drops()
 
@@ -322,14 +300,3 @@ class _OpenRun:
             await asyncio.sleep(0)
             if until_ns is not None and self._now_ns() >= until_ns:
                 break
-
-    # -- the end --
-
-    async def _drain(self, limit_ns: int) -> None:
-        """Let users finish until `limit_ns`, then interrupt those that have not."""
-        await first_of(
-            self._pool.idle(),
-            self._sleep_until(limit_ns),
-            self._control.interrupt_requested.wait(),
-        )
-        await self.interrupt_all()

@@ -48,13 +48,47 @@ class Stage(NamedTuple):
     target: int
 
 
+class _FixedVUs(ClosedModel):
+    """A model whose number of users does not change."""
+
+    vus: int
+
+    @property
+    def peak_vus(self) -> int:
+        self.check()
+        return self.vus
+
+    def steps(self) -> Iterator[Step]:
+        return iter([Step(0, self.peak_vus)])
+
+
+class _FixedIterations(_FixedVUs):
+    """One that ends when its iterations are made; after `max_duration` none starts."""
+
+    positive_durations = ("max_duration",)
+
+    @cached_property
+    def duration_ns(self) -> int:
+        return self.to_ns("max_duration")
+
+
+class _RampedVUs(ClosedModel):
+    """A model whose users come and go."""
+
+    durations = ("graceful_ramp_down", *ClosedModel.durations)
+    graceful_ramp_down: Duration
+
+    @cached_property
+    def graceful_ramp_down_ns(self) -> int:
+        return self.to_ns("graceful_ramp_down")
+
+
 @dataclass(frozen=True)
-class ConstantVUs(ClosedModel):
+class ConstantVUs(_FixedVUs):
     """`vus` users iterate for `duration`, then finish what they are at (k6: constant-vus)."""
 
     executor = "constant-vus"
     positive_durations = ("duration",)
-    graceful_ramp_down_ns = 0
 
     vus: int
     duration: Duration
@@ -66,29 +100,19 @@ class ConstantVUs(ClosedModel):
     def duration_ns(self) -> int:
         return self.to_ns("duration")
 
-    @property
-    def peak_vus(self) -> int:
-        self.check()
-        return self.vus
-
-    def steps(self) -> Iterator[Step]:
-        return iter([Step(0, self.peak_vus)])
-
     def describe(self) -> str:
         duration = format_duration(self.duration_ns / 1e9)
         return f"{counted(self.vus, 'user')} for {duration}{self.timing()}"
 
 
 @dataclass(frozen=True)
-class PerVUIterations(ClosedModel):
+class PerVUIterations(_FixedIterations):
     """`vus` users iterate `iterations` times each (k6: per-vu-iterations).
 
     After `max_duration` no iteration starts; what is left of each user's number counts as dropped.
     """
 
     executor = "per-vu-iterations"
-    positive_durations = ("max_duration",)
-    graceful_ramp_down_ns = 0
 
     vus: int = 1
     iterations: int = 1
@@ -101,22 +125,10 @@ class PerVUIterations(ClosedModel):
             *super().validate(),
         ]
 
-    @cached_property
-    def duration_ns(self) -> int:
-        return self.to_ns("max_duration")
-
-    @property
-    def peak_vus(self) -> int:
-        self.check()
-        return self.vus
-
     @property
     def iterations_per_user(self) -> int:
         self.check()
         return self.iterations
-
-    def steps(self) -> Iterator[Step]:
-        return iter([Step(0, self.peak_vus)])
 
     def describe(self) -> str:
         duration = format_duration(self.duration_ns / 1e9)
@@ -125,7 +137,7 @@ class PerVUIterations(ClosedModel):
 
 
 @dataclass(frozen=True)
-class SharedIterations(ClosedModel):
+class SharedIterations(_FixedIterations):
     """`vus` users share `iterations` iterations: whoever is free takes the next one (k6:
     shared-iterations).
 
@@ -134,8 +146,6 @@ class SharedIterations(ClosedModel):
     """
 
     executor = "shared-iterations"
-    positive_durations = ("max_duration",)
-    graceful_ramp_down_ns = 0
 
     iterations: int = 1
     vus: int = 1
@@ -153,22 +163,10 @@ class SharedIterations(ClosedModel):
             )
         return [*problems, *super().validate()]
 
-    @cached_property
-    def duration_ns(self) -> int:
-        return self.to_ns("max_duration")
-
-    @property
-    def peak_vus(self) -> int:
-        self.check()
-        return self.vus
-
     @property
     def shared_iterations(self) -> int:
         self.check()
         return self.iterations
-
-    def steps(self) -> Iterator[Step]:
-        return iter([Step(0, self.peak_vus)])
 
     def describe(self) -> str:
         duration = format_duration(self.duration_ns / 1e9)
@@ -177,7 +175,7 @@ class SharedIterations(ClosedModel):
 
 
 @dataclass(frozen=True)
-class ExternallyControlled(ClosedModel):
+class ExternallyControlled(_RampedVUs):
     """As many users iterate as the program says while the run goes (k6: externally-controlled).
 
     The run begins with `vus` users; ``RunControl.set_vus()``, ``pause()`` and ``resume()`` of the
@@ -191,7 +189,6 @@ class ExternallyControlled(ClosedModel):
 
     executor = "externally-controlled"
     positive_durations = ("duration",)
-    durations = ("graceful_ramp_down", "start_time", "graceful_stop")
 
     vus: int
     max_vus: int | None
@@ -213,10 +210,6 @@ class ExternallyControlled(ClosedModel):
     def duration_ns(self) -> int:
         return self.to_ns("duration")
 
-    @cached_property
-    def graceful_ramp_down_ns(self) -> int:  # type: ignore[override]
-        return self.to_ns("graceful_ramp_down")
-
     @property
     def peak_vus(self) -> int:
         self.check()
@@ -233,7 +226,7 @@ class ExternallyControlled(ClosedModel):
 
 
 @dataclass(frozen=True)
-class RampingVUs(ClosedModel):
+class RampingVUs(_RampedVUs):
     """The number of users follows straight lines from target to target (k6: ramping-vus).
 
     Within a stage of duration D that goes from F to T users, the i-th of the ``|T - F|`` changes is
@@ -248,7 +241,6 @@ class RampingVUs(ClosedModel):
     """
 
     executor = "ramping-vus"
-    durations = ("graceful_ramp_down", "start_time", "graceful_stop")
 
     stages: Sequence[tuple[Duration, int]]
     start_vus: int = 1
@@ -285,10 +277,6 @@ class RampingVUs(ClosedModel):
     @cached_property
     def duration_ns(self) -> int:
         return sum(stage.duration_ns for stage in self.parsed_stages)
-
-    @cached_property
-    def graceful_ramp_down_ns(self) -> int:  # type: ignore[override]
-        return self.to_ns("graceful_ramp_down")
 
     @cached_property
     def peak_vus(self) -> int:

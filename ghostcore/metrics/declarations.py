@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -42,7 +43,7 @@ def _check_unit(name: str, unit: object) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Declaration:
+class Declaration(ABC):
     """Common to all metrics. ``name``: letters, digits and underscores, 1 to 128."""
 
     kind: ClassVar[str] = ""
@@ -52,9 +53,9 @@ class Declaration:
     def __post_init__(self) -> None:
         _check_name(self.name)
 
+    @abstractmethod
     def to_wire(self) -> list[Any]:
         """The declaration as a list that msgpack carries."""
-        raise NotImplementedError
 
     def __str__(self) -> str:
         return self.name

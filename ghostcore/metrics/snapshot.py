@@ -202,9 +202,9 @@ def _join_state(
     if known is None:
         series[key] = state.copy()
     elif later:
-        known.append(state)  # type: ignore[arg-type]  # one declaration, hence one type
+        known.append(state)
     else:
-        known.merge(state)  # type: ignore[arg-type]
+        known.merge(state)
 
 
 def _selected(series: Mapping[SeriesKey, AnyState], wanted: SeriesKey) -> AnyState | None:
@@ -215,7 +215,7 @@ def _selected(series: Mapping[SeriesKey, AnyState], wanted: SeriesKey) -> AnySta
         if found is None:
             found = series[key].copy()
         else:
-            found.merge(series[key])  # type: ignore[arg-type]  # one declaration, hence one type
+            found.merge(series[key])
     return found
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from ghostcore._units import Duration, parse_duration
 from ghostcore.errors import InvalidPlan, UsageError
-from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend
+from ghostcore.metrics.declarations import FROM_DUE, Counter, Declaration, Gauge, Rate, Trend
 from ghostcore.metrics.quantiles import Bounds
 from ghostcore.metrics.views import (
     CounterView,
@@ -234,10 +234,8 @@ def evaluate(threshold: Condition, view: View, allow_empty: bool = False) -> Thr
 
     if is_empty(view):
         if not allow_empty:
-            hint = ""
-            if isinstance(view, CounterView) and not threshold.op.startswith(">"):
-                hint = " (a counter is known to be 0 once a 0 was recorded)"
-            return result("fail", f"no data: nothing was measured, so nothing can pass{hint}")
+            why = f"no data: nothing was measured, so nothing can pass{_hint(threshold, view)}"
+            return result("fail", why)
         if threshold.aggregation != "count":
             return result("pass", "no data, which is allowed here")
     figure = _figure(threshold, view)
@@ -245,6 +243,15 @@ def evaluate(threshold: Condition, view: View, allow_empty: bool = False) -> Thr
         return result("fail", f"no {threshold.aggregation}: the run had no duration")
     verdict = _judge(threshold.op, figure, threshold.limit)
     return result(verdict, _reason(threshold, figure, view, verdict), figure)
+
+
+def _hint(threshold: Condition, view: View) -> str:
+    """What is easily overlooked where a metric has no data."""
+    if isinstance(view, CounterView) and not threshold.op.startswith(">"):
+        return " (a counter is known to be 0 once a 0 was recorded)"
+    if view.declaration.name.endswith(FROM_DUE):
+        return " (only what a start or a tick of every() begins with counts from its due time)"
+    return ""
 
 
 def is_empty(view: View) -> bool:

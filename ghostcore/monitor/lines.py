@@ -4,33 +4,18 @@ from __future__ import annotations
 
 import inspect
 import linecache
-import os
-import site
 import sys
-import sysconfig
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from ghostcore._frames import OWN
+from ghostcore._frames import OWN, is_of_user
 
 __all__ = ["Locator", "files_of", "innermost"]
 
-_PATHS = sysconfig.get_paths()
-_FOREIGN = tuple(
-    sorted(
-        {_PATHS[name] + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-        | {path + os.sep for path in (*site.getsitepackages(), site.getusersitepackages())}
-    )
-)
 _SHOWN = 80
-
-
-def _is_of_user(filename: str) -> bool:
-    """Neither ghostcore's, nor of the standard library or an installed package, nor made up."""
-    return not filename.startswith((OWN, "<", *_FOREIGN)) and not filename.endswith(".pyx")
 
 
 def innermost(
@@ -48,7 +33,7 @@ def innermost(
         filename = one.f_code.co_filename
         if filename in scripts:
             return one
-        if found is None and _is_of_user(filename):
+        if found is None and is_of_user(filename):
             found = one
     return found
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ghostcore.monitor.rules import is_blamed, is_grave
+from ghostcore.monitor.rules import SHORTEST_S, is_blamed, is_grave
 from ghostcore.monitor.sample import GeneratorSample, Stall
 
 __all__ = ["Calibration", "GeneratorReport", "Span", "error_within", "is_within"]
@@ -73,8 +73,12 @@ class GeneratorReport:
         return any(is_grave(one) for one in self.samples)
 
     def maximum(self, name: str) -> float:
-        """The greatest of a figure of the samples; NaN where it is not known."""
-        known = [value for one in self.samples if not math.isnan(value := getattr(one, name))]
+        """The greatest of a figure of the samples; NaN where it is not known. A share of a window
+        of a few ms, such as the last of a run, says nothing: it only counts where all are so."""
+        samples = self.samples
+        if name.endswith("_share"):
+            samples = [one for one in samples if one.window_s >= SHORTEST_S] or samples
+        known = [value for one in samples if not math.isnan(value := getattr(one, name))]
         return max(known, default=math.nan)
 
 

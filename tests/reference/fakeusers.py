@@ -14,11 +14,19 @@ from tests.reference.closed import Happening
 
 LengthOf = Callable[[int], int]
 
+S = 1_000_000_000
+MS = 1_000_000
+
 
 def fake_loop() -> FakeClockLoop:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, FakeClockLoop)
     return loop
+
+
+def after(seconds: float, action: Callable[[], object]) -> None:
+    """Do it that long after the profile's start."""
+    fake_loop().call_later(1 + seconds, action)
 
 
 class FakeUser:

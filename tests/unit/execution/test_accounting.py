@@ -14,6 +14,7 @@ import pytest
 import ghostcore
 from ghostcore import (
     VU,
+    ClosedByPeer,
     ConstantArrivalRate,
     ConstantVUs,
     PerVUIterations,
@@ -28,6 +29,7 @@ from ghostcore.execution.result import Outcome
 from ghostcore.metrics import TrendView
 from ghostcore.testing import EchoServer
 from ghostcore.testing.fakeclock import run_fake
+from tests.support.hostile import TEXT, Hangup, HostileServer, WaitFor
 
 STEP = Trend("step_time")
 
@@ -239,3 +241,36 @@ def test_an_iteration_whose_connection_was_lost_unseen_has_failed(no_leaks: None
     assert result.outcome == Outcome(2, 2, 0, 0)
     assert response(result) == (2, 2, 0)
     assert result.exit_code == 99
+
+
+def test_pings_are_measured_however_they_end(no_leaks: None) -> None:
+    @scenario(load=PerVUIterations(1, 1))
+    async def one(vu: VU) -> None:
+        ws = await vu.connect(vu.env["URL"])
+        assert await ws.ping() > 0
+        silent = await vu.connect(vu.env["SILENT"])
+        with contextlib.suppress(Timeout):
+            await silent.ping(timeout=0.02)
+        task = asyncio.create_task(wait_for(silent.ping()))
+        await vu.sleep(0.02)
+        task.cancel()
+        forgotten = silent.ping()
+        await silent.send("drop")
+        with pytest.raises(ClosedByPeer):
+            await forgotten
+        ws.ping()  # nobody waits, and the session is closed before the pong is there
+        ws.abort()
+
+    async def wait_for(ping: Awaitable[float]) -> None:
+        await ping
+
+    async def main() -> Result:
+        with HostileServer(WaitFor(TEXT), Hangup()) as silent:  # it answers no ping
+            async with EchoServer() as server:
+                env = {"URL": server.url, "SILENT": silent.url}
+                return await ghostcore.run_async(one, env=env, seed=1)
+
+    ping = asyncio.run(main()).metrics["ws_ping"]
+    assert isinstance(ping, TrendView)
+    assert (ping.histogram.count, ping.failed) == (1, 1)
+    assert ping.cut_off_by_cause == {"deadline": 2, "interrupted": 1}

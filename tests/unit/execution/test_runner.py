@@ -212,6 +212,20 @@ def test_an_error_in_the_script_is_named_with_its_line() -> None:
     assert run_it(one, allow_script_errors=True).exit_code == 99, "nothing was completed"
 
 
+def test_the_line_is_the_scripts_whoever_raised_the_error() -> None:
+    async def setup() -> None:
+        await ghostcore.connect("ws://127.0.0.1:1", link="epoll")
+
+    @scenario(load=PerVUIterations(1, 1))
+    async def one(vu: VU) -> None:
+        json.loads("{")
+
+    text = run_it(one).errors[0].samples[0].text
+    assert text.startswith("test_runner.py:") and "JSONDecodeError" in text
+    failed = asyncio.run(ghostcore.run_async(one, setup=setup, seed=1))
+    assert failed.reasons[0].startswith("setup failed: test_runner.py:")
+
+
 def test_a_cancellation_that_the_script_lets_escape_is_one_iteration_and_an_error() -> None:
     numbers = []
 

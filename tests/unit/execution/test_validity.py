@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from ghostcore import VU, ConstantVUs, Counter, Rate, ThresholdResult, Trend, scenario
+from ghostcore import (
+    VU,
+    ConstantVUs,
+    Counter,
+    Rate,
+    Threshold,
+    ThresholdResult,
+    Trend,
+    scenario,
+)
 from ghostcore._metrics import CounterState, RateState, TrendState
 from ghostcore.execution.gathering import Gathering
 from ghostcore.execution.plan import Plan, make_plan
@@ -35,7 +44,7 @@ def sleeping(ms: float) -> dict[str, Any]:
     return {"loop_lag_ms": ms, "stalls": (Stall(0.0, ms, 0.0, "chat.py:12: time.sleep(0.5)"),)}
 
 
-def plan_with(thresholds: Mapping[Any, str], warmup: float = 0) -> Plan:
+def plan_with(thresholds: Mapping[Any, Any], warmup: float = 0) -> Plan:
     @scenario(load=ConstantVUs(1, 60), thresholds=thresholds, metrics=[T, SIZE, GOOD, DONE])
     async def one(vu: VU) -> None:
         """Nothing."""
@@ -47,7 +56,7 @@ class Run:
     """A run that is put together second by second."""
 
     def __init__(
-        self, thresholds: Mapping[Any, str], warmup: float = 0, max_blocks: int = 600
+        self, thresholds: Mapping[Any, Any], warmup: float = 0, max_blocks: int = 600
     ) -> None:
         self.plan = plan_with(thresholds, warmup)
         self.gathering = Gathering(self.plan, RunControl(), None)
@@ -217,6 +226,27 @@ def test_a_window_is_judged_within_itself() -> None:
     assert judged(SLOW, WELL) == "fail"
     assert judged(SLOW, FULL) == "undetermined", "the slow second is outside of the window"
     assert judged(FAST, FULL) == "pass"
+
+
+def test_a_shortage_in_a_run_shorter_than_its_window_is_judged_on_what_there_is() -> None:
+    def judged(limit: int) -> str:
+        run = Run({DONE: f"count>{limit} over last 30s"})
+        for _ in range(3):
+            run.second(WELL, done=10)
+        return run.second(FULL, done=4).results()[0].verdict
+
+    assert judged(35) == "undetermined", "40 at that pace"
+    assert judged(45) == "fail", "nor would four seconds at that pace have been enough"
+
+
+@pytest.mark.parametrize("window", ["", " over last 2s"])
+def test_what_ended_the_run_is_reconsidered_on_what_there_was_by_then(window: str) -> None:
+    run = Run({T: Threshold(f"p(95)<100{window}", abort_on_fail=True)})
+    run.second(FULL, t=FAST).second(WELL, t=SLOW).second(WELL, t=SLOW)
+    assert run.results()[0].aborted_at_s is not None
+    for _ in range(40):  # users clean up, and the last answers come
+        run.second(WELL, t=FAST)
+    assert run.results()[0].verdict == "fail"
 
 
 def test_a_script_that_blocks_is_inconclusive_though_its_thresholds_hold() -> None:

@@ -18,15 +18,7 @@ from ghostcore.load import (
 from ghostcore.load.closed import run_closed
 from ghostcore.load.control import START_BATCH, Lever, RunControl
 from ghostcore.testing.fakeclock import run_fake
-from tests.reference.fakeusers import FakePool, FakeRun, FakeUser, fake_loop
-
-S = 1_000_000_000
-MS = 1_000_000
-
-
-def after(seconds: float, action: Callable[[], object]) -> None:
-    """Do it that long after the profile's start."""
-    fake_loop().call_later(1 + seconds, action)
+from tests.reference.fakeusers import MS, FakePool, FakeRun, FakeUser, S, after, fake_loop
 
 
 def run(

@@ -9,15 +9,7 @@ import pytest
 from ghostcore.load import ConstantArrivalRate, OpenModel, RampingArrivalRate, Share
 from ghostcore.load.control import START_BATCH
 from ghostcore.testing.fakeclock import run_fake
-from tests.reference.fakeusers import FakeOpenRun, FakePool, FakeUser, fake_loop
-
-S = 1_000_000_000
-MS = 1_000_000
-
-
-def after(seconds: float, action: Callable[[], object]) -> None:
-    """Do it that long after the profile's start."""
-    fake_loop().call_later(1 + seconds, action)
+from tests.reference.fakeusers import MS, FakeOpenRun, FakePool, FakeUser, S, after, fake_loop
 
 
 def run(

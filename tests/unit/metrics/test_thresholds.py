@@ -7,7 +7,7 @@ import pytest
 from ghostcore._histogram import Histogram
 from ghostcore._metrics import CounterState, GaugeState, RateState, TrendState
 from ghostcore.errors import UsageError
-from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend
+from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend, from_due
 from ghostcore.metrics.thresholds import Condition, evaluate, parse
 from ghostcore.metrics.views import View, view_of
 
@@ -235,6 +235,14 @@ def test_no_data_fails_unless_it_is_allowed(text: str, view: View) -> None:
     assert (result.verdict, result.observed, result.observed_text) == ("fail", None, "-")
     assert "no data" in result.reason
     assert evaluate(parse(text), view, allow_empty=True).verdict == "pass"
+
+
+def test_what_is_easily_overlooked_is_said() -> None:
+    due = from_due(Trend("t"))
+    assert "begins with" in evaluate(parse("p(95)<1"), view_of(due, None, seconds=1)).reason
+    for text, hinted in (("count<5", True), ("count>5", False)):
+        reason = evaluate(parse(text), counter(0, samples=0)).reason
+        assert ("once a 0 was recorded" in reason) == hinted
 
 
 def test_allowed_emptiness_still_counts_as_zero() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +41,14 @@ def test_suspect_seconds_that_follow_each_other_are_one_span() -> None:
     assert report.suspect_spans == [(1.0, 3.0), (4.0, 5.0)]
     assert [one.at_s for one in report.suspect] == [2, 3, 5]
     assert GeneratorReport().suspect_spans == []
+
+
+def test_the_share_of_a_window_of_a_few_ms_is_no_peak() -> None:
+    whole, last = sample(1), replace(sample(2), window_s=0.004, cpu_share=1.0, rss_bytes=7)
+    report = GeneratorReport([whole, last])
+    assert report.maximum("cpu_share") == 0.1
+    assert report.maximum("rss_bytes") == 7
+    assert GeneratorReport([last]).maximum("cpu_share") == 1.0, "of what there is"
 
 
 def test_workers_of_the_same_second_make_one_span() -> None:
