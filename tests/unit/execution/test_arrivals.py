@@ -124,11 +124,10 @@ def test_a_load_that_too_few_users_made_is_not_the_one_that_was_asked_for() -> N
     queued = run_it(sleeping(replace(load, on_busy="queue", graceful_stop=2), 1))
     assert (queued.exit_code, queued.outcome.delivered < 50) == (111, True)
 
-    limits = {"dropped_iterations": "count<=60"}
-    accepted = run_it(replace(sleeping(load, 1), thresholds=limits))
-    assert (accepted.verdict, accepted.exit_code) == ("pass", 0)
-    failed = run_it(replace(sleeping(load, 1), thresholds={"dropped_iterations": "count<60"}))
-    assert (failed.verdict, failed.exit_code) == ("fail", 99)
+    for limit, verdict, code in (("count<=60", "pass", 0), ("count<60", "fail", 99)):
+        limited = replace(sleeping(load, 1), thresholds=(("dropped_iterations", limit),))
+        result = run_it(limited)
+        assert (result.verdict, result.exit_code) == (verdict, code)
 
 
 def test_starts_that_wait_are_late() -> None:
