@@ -123,6 +123,19 @@ def test_queued() -> None:
     assert result.metrics["call_request_to_incoming_time"].p(50) > 500, "the wait in the queue"
 
 
+def test_lost_in_the_queue() -> None:
+    late = dataclasses.replace(calls, name="late", load=PerVUIterations(3, 1, start_time=0.4))
+    first = dataclasses.replace(calls, load=PerVUIterations(1, 1))
+    with EmbeddedSimulator() as simulator:
+        pool = pool_at(simulator.url, 1)
+        given = {"AGENT_ID": "load-agent-1", "CALL_DEADLINE": "0.5"}
+        options = call_options(simulator.url, 0, pool, session="2", **given)
+        del options["load"]
+        result = ghostcore.run(first, late, **options)
+    assert outcomes(result) == {"calls_accepted": 1, "calls_lost": 3}
+    assert events(result, "calls_lost", came_to="queued") == 3
+
+
 @pytest.mark.parametrize(
     ("dropped", "came_to"),
     [

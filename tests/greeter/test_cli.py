@@ -171,6 +171,7 @@ def test_what_cannot_be_is_refused_before_anything_starts() -> None:
         ("run", "calls", "--agent-mix", "1,2"),
         ("run", "calls", "--agent-token-file", "/none"),
         ("run", "calls", "--server-url", "ws://127.0.0.1:1", "--agent-mix", "1,2,3"),
+        ("run", "calls", "--agent-hold", "0s"),
         ("agents", "-n", "1"),
         ("agents", "-n", "0", "--url", "ws://127.0.0.1:1"),
         ("agents", "-d", "soon", "--url", "ws://127.0.0.1:1"),

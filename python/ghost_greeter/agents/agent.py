@@ -189,8 +189,8 @@ class Agent:
         """agent:back, acknowledged: from now on there are visitors and calls."""
         self._away = False
         self.free_since_ns = time.monotonic_ns()
-        now_s = time.monotonic()
-        self._heartbeat_at_s = now_s + self._settings.heartbeat_s
+        # Not all of those that came at one moment at one moment again.
+        self._heartbeat_at_s = time.monotonic() + self._settings.heartbeat_s * self._random.random()
         self._back_at_s = float("inf")
         answer = await session.call("agent:back", timeout=REPLY_TIMEOUT_S)
         if not (isinstance(answer, dict) and answer.get("success")):

@@ -19,6 +19,7 @@ Answer = Literal["accept", "reject", "ignore"]
 VISITORS_PER_AGENT = 25
 DEFAULT_PREFIX = "load-agent"
 DEFAULT_MIX = (90.0, 8.0, 2.0)
+LONGEST_CALL_S = 30.0
 
 _BACK_OFF_FIRST_S = 0.5
 _BACK_OFF_MAX_S = 30.0
@@ -44,7 +45,7 @@ class AgentSettings:
     back_s: tuple[float, float] = (1.0, 3.0)
     unheard_back_s: float = 30.0
     heartbeat_s: float = 25.0
-    longest_call_s: float = 30.0
+    longest_call_s: float = LONGEST_CALL_S
 
     def __post_init__(self) -> None:
         Behaviour(self.mix, self.answer)  # refuses what cannot be
