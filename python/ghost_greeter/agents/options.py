@@ -12,6 +12,7 @@ import click
 
 from ghost_greeter.agents.pool import AgentPool
 from ghost_greeter.agents.settings import (
+    DEFAULT_ANSWER,
     DEFAULT_MIX,
     LONGEST_CALL_S,
     AgentSettings,
@@ -23,8 +24,6 @@ from ghost_greeter.simulator import Distribution
 from ghostcore import UsageError
 
 __all__ = ["PoolOptions", "agent_options", "of_a_run", "seed_of"]
-
-DEFAULT_ANSWER = "1s..3s"
 
 HANGING_S = 20.0
 """How much longer than a visitor would an agent waits before it hangs up."""
