@@ -121,7 +121,8 @@ def run(
         default = 0
         if embedded and one.name in SERVED:
             default = _agents_for(one, profile, chosen, options, by_rate=load is None)
-        pool = options.pool(url, default, drawn)
+        held_s = (chosen.session_s or HOLD_S)[1]
+        pool = options.pool(url, default, drawn, held_s)
         _announce(one, profile, settings_at, pool, embedded=embedded)
         stormy.announce()
         if warning := probe(url):

@@ -315,28 +315,26 @@ def test_an_accepted_call_that_was_taken_back_is_an_error_with_a_code() -> None:
     with_pool(script, count=1, answer=Distribution.parse("200ms"))
 
 
-def test_calls_that_ring_meanwhile_are_answered_after_the_call() -> None:
+def test_calls_that_ring_at_an_agent_in_a_call_are_passed_on() -> None:
     async def script(server: Simulator, pool: AgentPool, notes: Notes) -> None:
-        async def visits() -> str:
+        all_accepted = asyncio.Barrier(4)
+
+        async def visits() -> object:
             async with socketio(server.url) as session:
                 await session.request(
                     "visitor:join", {"orgId": "o"}, reply="agent:assigned", timeout=5
                 )
-                accepted = await session.request(
-                    "call:request", {"agentId": "load-agent-1"}, reply="call:accepted", timeout=5
-                )
-                await asyncio.sleep(0.2)
-                await session.request(
-                    "call:end",
-                    {"callId": accepted.args[0]["callId"]},
-                    reply="call:ended",
-                    timeout=5,
-                )
-                return accepted.name
+                await asyncio.sleep(0.05)
+                await session.emit("call:request", {"agentId": "load-agent-1"})
+                accepted = await session.wait_for("call:accepted", timeout=5)
+                await all_accepted.wait()
+                return accepted.args[0]["agentId"]
 
-        assert await asyncio.gather(*(visits() for _ in range(4))) == ["call:accepted"] * 4
+        agents = await asyncio.gather(*(visits() for _ in range(4)))
+        assert set(agents) == set(pool.board.agents), "each by another"
 
-    notes = with_pool(script, count=1, answer=Distribution.parse("100ms..150ms"))
+    notes = with_pool(script, count=4, answer=Distribution.parse("100ms..150ms"))
+    assert notes.counts["agent_calls_declined"] >= 3
     assert notes.counts["agent_calls_accepted"] == 4
     assert notes.counts["agent_errors"] == 0
 

@@ -123,6 +123,19 @@ def test_queued() -> None:
     assert result.metrics["call_request_to_incoming_time"].p(50) > 500, "the wait in the queue"
 
 
+def test_lost_in_the_queue() -> None:
+    late = dataclasses.replace(calls, name="late", load=PerVUIterations(3, 1, start_time=0.4))
+    first = dataclasses.replace(calls, load=PerVUIterations(1, 1))
+    with EmbeddedSimulator() as simulator:
+        pool = pool_at(simulator.url, 1)
+        given = {"AGENT_ID": "load-agent-1", "CALL_DEADLINE": "0.5"}
+        options = call_options(simulator.url, 0, pool, session="2", **given)
+        del options["load"]
+        result = ghostcore.run(first, late, **options)
+    assert outcomes(result) == {"calls_accepted": 1, "calls_lost": 3}
+    assert events(result, "calls_lost", came_to="queued") == 3
+
+
 @pytest.mark.parametrize(
     ("dropped", "came_to"),
     [
@@ -372,24 +385,34 @@ def test_ends_that_are_lost(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---- behaviour ----------------------------------------------------------------------------------
 
 
-def test_a_visitor_may_be_told_that_its_agent_is_busy_and_still_be_called() -> None:
-    """The notice is of the assignment; the request lives on."""
-    with EmbeddedSimulator() as simulator:
-        # Both ring before the agent answers either: the second visitor loses its agent to the
-        # first, and is called when that one has hung up.
+def two_ring_at_one(answers: Sequence[str], **options: Any) -> Result:
+    """Both ring before the agent answers the first; the second visitor is told that it is busy."""
+    with EmbeddedSimulator("--time-scale", "0.1") as simulator:
         pool = pool_at(simulator.url, 1, answer=Distribution.parse("400ms"))
-        result = call(simulator, 2, pool, session="0.5")
+        pool.next_answer = iter(answers).__next__  # type: ignore[method-assign,assignment]
+        result = call(simulator, 2, pool, session="0.5", **options)
         served = simulator.status()["outcomes"]
-    assert outcomes(result) == {"calls_accepted": 2}
-    assert served["accepted"] == 2
-    assert result.metrics["calls_queued"].count == 0, "it rang at once"
-    assert result.metrics["call_accept_time"].max > 1000
+    assert served["accepted"] == 1
+    assert result.metrics["calls_queued"].count == 0, "both rang at once"
+    return result
+
+
+def test_an_agent_in_a_call_declines_what_else_rings() -> None:
+    result = two_ring_at_one(["accept", "accept"])
+    assert outcomes(result) == {"calls_accepted": 1, "calls_rejected": 1}
+    assert result.metrics["agent_calls_declined"].count == 1
+    assert result.metrics["agent_calls_rejected"].count == 0
+
+
+def test_a_visitor_that_is_told_that_its_agent_is_busy_still_has_a_call() -> None:
+    """The notice is of the assignment; the request lives on."""
+    result = two_ring_at_one(["accept", "ignore"])
+    assert outcomes(result) == {"calls_accepted": 1, "calls_timed_out": 1}
+    assert result.metrics["call_request_time"].max > 1500, "the whole ring, ten times as fast"
 
 
 def test_a_visitor_that_is_told_so_and_hears_no_more_has_a_cancelled_call() -> None:
-    with EmbeddedSimulator() as simulator:
-        pool = pool_at(simulator.url, 1, answer=Distribution.parse("400ms"))
-        result = call(simulator, 2, pool, session="2", CALL_DEADLINE="1.5")
+    result = two_ring_at_one(["accept", "ignore"], CALL_DEADLINE="1")
     assert outcomes(result) == {"calls_accepted": 1, "calls_cancelled": 1}
     assert result.metrics["call_request_time"].cut_off == 1
 

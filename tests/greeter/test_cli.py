@@ -82,10 +82,11 @@ def test_calls_with_agents_of_their_own(tmp_path: Path) -> None:
 
 def test_users_instead_of_a_rate_and_a_number_of_agents(tmp_path: Path) -> None:
     done = typed("run", "calls", "-u", "3", "-d", "1s", "--session", "0.1", "--agents", "4",
-                 "--agent-answer", "10ms", "--quiet", "--out", str(tmp_path))  # fmt: skip
+                 "--agent-answer", "10ms", "--agent-mix", "9,1,0", "--quiet",
+                 "--out", str(tmp_path))  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 users for 1s" in done.stdout
-    assert "4 agents of this run accept, reject and ignore calls as 90 : 8 : 2" in done.stdout
+    assert "4 agents of this run accept, reject and ignore calls as 9 : 1 : 0" in done.stdout
 
 
 def test_no_agents_if_none_are_wanted(tmp_path: Path) -> None:
@@ -170,6 +171,7 @@ def test_what_cannot_be_is_refused_before_anything_starts() -> None:
         ("run", "calls", "--agent-mix", "1,2"),
         ("run", "calls", "--agent-token-file", "/none"),
         ("run", "calls", "--server-url", "ws://127.0.0.1:1", "--agent-mix", "1,2,3"),
+        ("run", "calls", "--agent-hold", "0s"),
         ("agents", "-n", "1"),
         ("agents", "-n", "0", "--url", "ws://127.0.0.1:1"),
         ("agents", "-d", "soon", "--url", "ws://127.0.0.1:1"),

@@ -189,8 +189,8 @@ class Agent:
         """agent:back, acknowledged: from now on there are visitors and calls."""
         self._away = False
         self.free_since_ns = time.monotonic_ns()
-        now_s = time.monotonic()
-        self._heartbeat_at_s = now_s + self._settings.heartbeat_s
+        # Not all of those that came at one moment at one moment again.
+        self._heartbeat_at_s = time.monotonic() + self._settings.heartbeat_s * self._random.random()
         self._back_at_s = float("inf")
         answer = await session.call("agent:back", timeout=REPLY_TIMEOUT_S)
         if not (isinstance(answer, dict) and answer.get("success")):
@@ -258,7 +258,9 @@ class Agent:
         self._board.record(metrics.INCOMING)
         self._board.rang(self, visitor_id, event.arrived_ns)
         ring = self._ringing[request_id] = _Ring(request_id, visitor_id, self._desk.next_answer())
-        if ring.answer == "ignore":
+        if self._call is not None:
+            self._decline()
+        elif ring.answer == "ignore":
             self._board.record(metrics.IGNORED)
             # The server marks it away then, and says so; or, with several replicas, says nothing.
             self._back_at_s = min(self._back_at_s, time.monotonic() + self._settings.unheard_back_s)
@@ -281,7 +283,17 @@ class Agent:
             self._board.accepting(self, ring.visitor_id, time.monotonic_ns())
             self._send("call:accept", {"requestId": ring.request_id})
             ring.timer = self._later(STARTED_TIMEOUT_S, self._not_started, ring)
-        # Else when the call is over.
+        # Else when it is known what has become of the other.
+
+    def _decline(self) -> None:
+        """In a call: what else rings is for others. The server passes it on at once; if it rang on,
+        the visitor would wait until this call is over, or for ring-no-answer."""
+        for ring in list(self._ringing.values()):
+            if ring.answer != "ignore":
+                _stop(ring.timer)
+                del self._ringing[ring.request_id]
+                self._board.record(metrics.DECLINED)
+                self._send("call:reject", {"requestId": ring.request_id})
 
     def _not_started(self, ring: _Ring) -> None:
         self._board.record(EVENTS_LOST, event="call:started")
@@ -322,6 +334,7 @@ class Agent:
         self._board.record(metrics.ACCEPTED)
         timer = self._later(self._settings.longest_call_s, self._end, call_id)
         self._call = _Call(call_id, visitor_id, timer)
+        self._decline()
 
     def _end(self, call_id: str) -> None:
         """The visitor has not ended the call: it may have left before it began."""
@@ -348,7 +361,7 @@ class Agent:
             self._free(event.arrived_ns)
 
     def _free(self, at_ns: int = 0) -> None:
-        """No call any more: what rings meanwhile is answered in its time."""
+        """No call any more: what rings is answered in its time."""
         self._accepting = None
         self.free_since_ns = at_ns or time.monotonic_ns()
         for ring in self._ringing.values():

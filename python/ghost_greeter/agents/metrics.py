@@ -19,6 +19,9 @@ MARKED_AWAY = Counter("agent_marked_away")
 INCOMING = Counter("agent_calls_incoming")
 ACCEPTED = Counter("agent_calls_accepted")
 REJECTED = Counter("agent_calls_rejected")
+DECLINED = Counter("agent_calls_declined")
+"""Calls that rang at an agent that was in another: rejected, beside what the mix says."""
+
 IGNORED = Counter("agent_calls_ignored")
 CANCELLED = Counter("agent_calls_cancelled")
 ENDED = Counter("agent_calls_ended")
@@ -37,6 +40,7 @@ AGENT_METRICS = (
     INCOMING,
     ACCEPTED,
     REJECTED,
+    DECLINED,
     IGNORED,
     CANCELLED,
     ENDED,

@@ -10,7 +10,7 @@ from ghost_greeter.agents import metrics
 from ghost_greeter.agents.agent import Agent
 from ghost_greeter.agents.settings import AgentSettings, Answer, Identity
 from ghost_greeter.switchboard import Switchboard
-from ghostcore import ErrorReply, Event, InvalidPlan, TargetError
+from ghostcore import Counter, ErrorReply, Event, InvalidPlan, TargetError
 
 __all__ = ["AgentPool"]
 
@@ -56,8 +56,9 @@ class AgentPool:
         :returns: by what the visitors of the run find them (``vu.data``).
         :raises InvalidPlan: one of them cannot log in: no load is started.
         """
-        self.board.record(metrics.LOGIN_FAILURES, 0)  # none so far: that is known
-        self.board.record(metrics.DISCONNECTS, 0)
+        for metric in metrics.AGENT_METRICS:
+            if isinstance(metric, Counter):
+                self.board.record(metric, 0)  # none so far: that is known
         await self._log_in()
         self._tasks = [asyncio.create_task(one.serve()) for one in self._agents]
         self.board.open()

@@ -19,6 +19,10 @@ Answer = Literal["accept", "reject", "ignore"]
 VISITORS_PER_AGENT = 25
 DEFAULT_PREFIX = "load-agent"
 DEFAULT_MIX = (90.0, 8.0, 2.0)
+DEFAULT_ANSWER = "500ms..2s"
+"""So that a call which two agents rejected is still answered within 5 s, at the most."""
+
+LONGEST_CALL_S = 30.0
 
 _BACK_OFF_FIRST_S = 0.5
 _BACK_OFF_MAX_S = 30.0
@@ -40,11 +44,11 @@ class AgentSettings:
 
     url: str
     mix: tuple[float, float, float] = DEFAULT_MIX
-    answer: Distribution = field(default_factory=lambda: Distribution.parse("1s..3s"))
+    answer: Distribution = field(default_factory=lambda: Distribution.parse(DEFAULT_ANSWER))
     back_s: tuple[float, float] = (1.0, 3.0)
     unheard_back_s: float = 30.0
     heartbeat_s: float = 25.0
-    longest_call_s: float = 30.0
+    longest_call_s: float = LONGEST_CALL_S
 
     def __post_init__(self) -> None:
         Behaviour(self.mix, self.answer)  # refuses what cannot be
