@@ -87,5 +87,6 @@ wheel: $(VENV)/built
 	$(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) build dist out *.egg-info
+	rm -rf $(VENV) build dist out *.egg-info benches/out tests/node/node_modules
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find ghostcore -name '*.so' -delete
