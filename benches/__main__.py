@@ -13,7 +13,19 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from benches import accuracy, connect, echo, flight, hold, memory, omission, pacing, rate, timers
+from benches import (
+    accuracy,
+    clean,
+    connect,
+    echo,
+    flight,
+    hold,
+    memory,
+    omission,
+    pacing,
+    rate,
+    timers,
+)
 from benches.measure import NO_FIGURE, machine, reason_text
 from ghostcore.testing._main import raise_descriptor_limit
 
@@ -40,6 +52,7 @@ GROUPS = {
     "connect": Group(connect.measure, connect.tables),
     "timers": Group(timers.measure, timers.tables),
     "pacing": Group(pacing.measure, pacing.tables),
+    "clean": Group(clean.measure, clean.tables),
     "accuracy": Group(accuracy.measure, accuracy.tables),
     "omission": Group(omission.measure, omission.tables),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "CLEAN_RUNS",
     "CONNECT_US",
     "ECHO_RATIO",
     "ERROR_MS",
@@ -70,6 +71,9 @@ ERROR_OVER_LAG_MS = 0.2
 
 MOST_SHARE = 0.7
 """Of a core, of either side: where one has no time to spare, its queue is what is measured."""
+
+CLEAN_RUNS = 20
+"""Short runs in which nothing is wrong, none of them inconclusive."""
 
 THEORY = (0.02, 5.0)
 """Response times from theory, the server having stood still: this share of it, and so many ms."""
