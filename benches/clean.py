@@ -26,7 +26,6 @@ from ghostcore import VU, ConstantArrivalRate, ConstantVUs, Result, Trend, scena
 __all__ = ["KINDS", "measure", "measured", "tables"]
 
 SECONDS = 3.0
-BLOCK_S = 0.5
 
 VISIT, ROUND_TRIP = Trend("visit_time"), Trend("round_trip_time")
 
@@ -68,7 +67,7 @@ def tables(report: dict[str, Any]) -> list[Table]:
 
 
 def _blocking_table(run: dict[str, Any]) -> Table:
-    table = Table("", "measured", "needed", "holds", title=f"a script with time.sleep({BLOCK_S})")
+    table = Table("", "measured", "needed", "holds", title="a script with time.sleep(0.5)")
     if "refused" in run:
         table.add_row("refused")
         table.caption = f"refused: {run['refused']}"
@@ -123,7 +122,7 @@ async def blocking(vu: VU) -> None:
                 await ws.send(TEXT)
                 await ws.recv()
             if vu.id == 1 and tick == 2:
-                time.sleep(BLOCK_S)  # noqa: ASYNC251
+                time.sleep(0.5)
 
 
 KINDS = {"arrivals": arrivals, "paced": paced, "blocking": blocking}
