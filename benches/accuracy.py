@@ -38,6 +38,10 @@ CONNECTS_PER_S = 2500
 MARGIN = 1.04
 """The rate is not quite reached where an answer takes longer than the interval."""
 
+HISTOGRAM, TICK_MS = 0.001, 0.001
+"""How far quantiles of a metric are from those of its samples: its histogram has three digits, and
+us."""
+
 DELAY = Trend("delay")
 
 
@@ -112,12 +116,19 @@ def figures(
 
     :param reported: number, reported and time of the report in ns, message after message.
     :param recorded: as the server's. :param told: by the client.
-    :raises Refused: fewer than `least`, or one that was reported was never recorded.
+    :raises Refused: fewer than `least`, or one that was reported was never recorded, or the
+        quantiles of the metric are not those of what was reported.
     """
     delays_ns = dict(zip(recorded[::3], _elapsed(recorded), strict=True))
     if len(reported) // 3 < least:
         raise Refused(f"{len(reported) // 3:,} messages were reported, not {least:,}")
     pairs = errors_of(reported, delays_ns)
+    heard_ms = _quantiles(sorted(reported[1::3]))
+    for name, bounds_ms in told["metric_ms"].items():
+        # Those under way at the end are in the metric too, cut off: between both bounds it lies.
+        lower_ms, upper_ms = bounds_ms[0] * (1 - HISTOGRAM), bounds_ms[1] * (1 + HISTOGRAM)
+        if not lower_ms - TICK_MS <= heard_ms[name] <= upper_ms + TICK_MS:
+            raise Refused(f"{name} of the metric is {bounds_ms}, of its samples {heard_ms[name]}")
     ends_ns = [told["start_ns"] + at_s * 1e9 for at_s, _ in told["error_ms"]]
     lags_ns = [ms * 1e6 for _, ms in told["error_ms"]]
     over_ns = [
@@ -127,7 +138,7 @@ def figures(
     return {
         "pairs": len(pairs),
         "recorded_ms": _quantiles(sorted(delays_ns[number] for number in reported[::3])),
-        "reported_ms": told["reported_ms"],
+        "reported_ms": heard_ms,
         "error_ms": _quantiles(sorted(pairs)),
         "over_lag_ms": _quantiles(sorted(over_ns)),
         "generator_error_ms": told["generator_error_ms"],
@@ -264,11 +275,12 @@ def told_by(result: Result) -> dict[str, Any]:
     """What the run says of itself, as plain data."""
     view = result.metrics[DELAY.name]
     assert isinstance(view, TrendView)
+    bounds = {q: view.bounds(q) for q in (50, 99)}
     return {
         "start_ns": REPORTS.start_ns,
         "error_ms": [(one.at_s, one.error_ms) for one in result.generator.samples],
         "generator_error_ms": result.generator_error(DELAY.name),
-        "reported_ms": {"p50": view.p(50), "p99": view.p(99), "max": view.max},
+        "metric_ms": {f"p{q}": [bounds[q].lower, bounds[q].upper] for q in bounds},
         "verdict": result.verdict,
         "reasons": result.reasons,
     }

@@ -90,7 +90,7 @@ def test_delays_are_distributed_as_they_are_called(name: str, p50: float, p99: f
 def told(**changed: Any) -> dict[str, Any]:
     return {
         "start_ns": 10**9, "error_ms": [(1.0, 0.5), (2.0, 0.1), (2.2, 0.0)],
-        "generator_error_ms": 0.5, "reported_ms": {}, "verdict": "pass", "reasons": [], **changed,
+        "generator_error_ms": 0.5, "metric_ms": {}, "verdict": "pass", "reasons": [], **changed,
     }  # fmt: skip
 
 
@@ -107,6 +107,12 @@ def test_errors_are_of_pairs_and_what_is_beyond_the_error_of_their_second() -> N
     assert row["recorded_ms"]["max"] == 5
     with pytest.raises(Refused, match="2 messages were reported, not 3"):
         accuracy.figures(reported, recorded, told(), 3)
+    shown = {"p50": [3.002, 3.002], "p99": [6.05, 6.2]}
+    assert accuracy.figures(reported, recorded, told(metric_ms=shown), 2)["pairs"] == 2
+    for bounds in ([3.01, 3.02], [2.9, 2.99]):
+        shown["p50"] = bounds
+        with pytest.raises(Refused, match=r"p50 of the metric is .*, of its samples 3\.0"):
+            accuracy.figures(reported, recorded, told(metric_ms=shown), 2)
 
 
 def test_what_the_server_never_saw_is_no_pair() -> None:
