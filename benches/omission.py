@@ -66,7 +66,7 @@ CASES = {
 
 
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
-    seconds, stall_s = (3.0, 0.6) if options.quick else (LONG_S, STALL_S)
+    seconds, stall_s = (5.0, 0.6) if options.quick else (LONG_S, STALL_S)
     return [measured(name, seconds, stall_s, with_k6=not options.without_k6) for name in CASES]
 
 

@@ -152,8 +152,9 @@ def _is_high_quantile(condition: Condition) -> bool:
 
 def _error_ms(sample: GeneratorSample, condition: Condition) -> float:
     """What the generator can have added in that second to what the condition looks at."""
-    if condition.aggregation != "max" and (condition.percentile or 0) <= 99:
+    if condition.aggregation != "max" and (condition.percentile or 0) < 99:
         return sample.error_ms
+    # One stretch of lag may hold a hundredth of all samples, and no more than one timer of 100.
     parts = (sample.loop_lag_ms, sample.stamp_error_ms)
     return sum(part for part in parts if not math.isnan(part))
 
@@ -228,9 +229,10 @@ def undelivered(
     if blocked_s > UNDELIVERED_SHARE * metrics.totals.seconds:
         share = 100 * blocked_s / max(metrics.totals.seconds, blocked_s)
         places = list(dict.fromkeys(stall.place for stall in blamed))
+        times = "once" if len(blamed) == 1 else f"{len(blamed)} times"
         more = f" (and {len(places) - 1} more lines)" if len(places) > 1 else ""
         yield (
-            f"the script blocked the event loop {len(blamed)} times, for {blocked_s:.2f} s in all "
+            f"the script blocked the event loop {times}, for {blocked_s:.2f} s in all "
             f"({share:.0f} % of the run): no user could act meanwhile: {places[0]}{more}"
         )
 
