@@ -90,7 +90,8 @@ def test_delays_are_distributed_as_they_are_called(name: str, p50: float, p99: f
 def told(**changed: Any) -> dict[str, Any]:
     return {
         "start_ns": 10**9, "error_ms": [(1.0, 0.5), (2.0, 0.1), (2.2, 0.0)],
-        "generator_error_ms": 0.5, "metric_ms": {}, "verdict": "pass", "reasons": [], **changed,
+        "generator_error_ms": 0.5, "suspect_s": 0, "metric_ms": {}, "verdict": "pass",
+        "reasons": [], **changed,
     }  # fmt: skip
 
 
@@ -143,7 +144,7 @@ def test_each_column_is_judged() -> None:
     row = {
         "delays": "fixed", "sockets": 100, "pairs": 100_000, "recorded_ms": quantiles,
         "error_ms": quantiles, "over_lag_ms": {**quantiles, "p99": 0.21},
-        "generator_error_ms": 0.9, "client_share": 0.2, "server_share": 0.3,
+        "generator_error_ms": 0.9, "suspect_s": 2.0, "client_share": 0.2, "server_share": 0.3,
     }  # fmt: skip
     shown = text_of(*accuracy.tables({"quick": False, "rows": [row]}))
     (line,) = [line for line in shown.splitlines() if line.startswith("│ fixed")]
