@@ -89,7 +89,11 @@ def test_delays_are_distributed_as_they_are_called(name: str, p50: float, p99: f
 
 def told(**changed: Any) -> dict[str, Any]:
     return {
-        "start_ns": 10**9, "error_ms": [(1.0, 0.5), (2.0, 0.1), (2.2, 0.0)],
+        "start_ns": 10**9, "seconds": [
+            {"at_s": 1.0, "error_ms": 0.5, "suspect": False},
+            {"at_s": 2.0, "error_ms": 0.1, "suspect": True},
+            {"at_s": 2.2, "error_ms": 0.0, "suspect": False},
+        ],
         "generator_error_ms": 0.5, "suspect_s": 0, "metric_ms": {}, "verdict": "pass",
         "reasons": [], **changed,
     }  # fmt: skip
@@ -104,6 +108,7 @@ def test_errors_are_of_pairs_and_what_is_beyond_the_error_of_their_second() -> N
     row = accuracy.figures(reported, recorded, told(), 2)
     assert row["pairs"] == 2
     assert row["error_ms"] == pytest.approx({"min": 1.0, "p50": 1.0, "p99": 1.1, "max": 1.1})
+    assert row["sound_error_ms"] == pytest.approx(dict.fromkeys(("min", "p50", "p99", "max"), 1.0))
     assert row["over_lag_ms"] == pytest.approx({"min": 0.5, "p50": 0.5, "p99": 1.0, "max": 1.0})
     assert row["recorded_ms"]["max"] == 5
     with pytest.raises(Refused, match="2 messages were reported, not 3"):
@@ -143,7 +148,7 @@ def test_each_column_is_judged() -> None:
     quantiles = {"min": 0.0, "p50": 0.2, "p99": 1.1, "max": 5.0}
     row = {
         "delays": "fixed", "sockets": 100, "pairs": 100_000, "recorded_ms": quantiles,
-        "error_ms": quantiles, "over_lag_ms": {**quantiles, "p99": 0.21},
+        "error_ms": quantiles, "sound_error_ms": None, "over_lag_ms": {**quantiles, "p99": 0.21},
         "generator_error_ms": 0.9, "suspect_s": 2.0, "client_share": 0.2, "server_share": 0.3,
     }  # fmt: skip
     shown = text_of(*accuracy.tables({"quick": False, "rows": [row]}))
