@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ghost_greeter.agents import metrics
 from ghost_greeter.agents.agent import Agent
-from ghost_greeter.agents.settings import AgentSettings, Answer, Identity
+from ghost_greeter.agents.settings import AgentSettings, Answer, Answers, Identity
 from ghost_greeter.switchboard import Switchboard
 from ghostcore import Counter, ErrorReply, Event, InvalidPlan, TargetError
 
@@ -37,7 +37,7 @@ class AgentPool:
     ) -> None:
         self.settings = settings
         self.board = Switchboard()
-        self._answers = random.Random(f"{seed}/answers")
+        self._answers = Answers(settings.mix, random.Random(f"{seed}/answers"))
         self._agents = [Agent(one, self, random.Random(f"{seed}/{one.agent_id}")) for one in agents]
         self.board.agents.update((one.agent_id, one) for one in self._agents)
         self._online = 0
@@ -116,7 +116,7 @@ class AgentPool:
 
     def next_answer(self) -> Answer:
         """How to answer the next call."""
-        return self.settings.draw_answer(self._answers)
+        return self._answers.next()
 
     def online(self, change: int) -> None:
         """That many more agents are there."""
