@@ -69,7 +69,8 @@ class HttpResponse:
             return self.body, "application/octet-stream"
         if isinstance(self.body, str):
             return self.body.encode(), "text/html; charset=utf-8"
-        body = json.dumps(self.body, separators=(",", ":"), ensure_ascii=False).encode()
+        text = json.dumps(self.body, separators=(",", ":"), ensure_ascii=False)
+        body = text.encode(errors="backslashreplace")  # half of a surrogate pair: as \ud800
         return body, "application/json; charset=utf-8"
 
     def to_picows(self) -> WSUpgradeResponseWithListener:

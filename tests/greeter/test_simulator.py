@@ -166,6 +166,30 @@ def test_what_ends_the_connection_with_1005(frames: list[str | bytes]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sent", "echoed"),
+    [
+        ('"a\\u0000\\u2028é😀"', '"a\\u0000\u2028é😀"'),
+        ('"\\ud83d\\ude00"', '"😀"'),
+        ('"\\ud800x"', '"\\ud800x"'),  # half of a pair: no UTF-8, JavaScript escapes it
+        ("7", "7"),
+        ("1e400", "null"),  # Infinity, which JSON has not
+    ],
+)
+def test_what_comes_back_is_json_as_javascript_writes_it(sent: str, echoed: str) -> None:
+    async def main() -> None:
+        async with serving(Simulator(agents=1)) as simulator:
+            client = await RawClient.socketio(simulator.url)
+            client.send('42["visitor:join",{"visitorId":%s}]' % sent)
+            assert f'"visitorId":{echoed},' in str(await client.recv())
+            client.send('42["webrtc:signal",{"targetId":%s,"signal":{"a":[%s]}}]' % (sent, sent))
+            answer = f'{{"targetId":{echoed},"signal":{{"a":[{echoed}]}}}}'
+            assert str(await client.recv()) == f'42["webrtc:signal",{answer}]'
+            assert simulator.sockets.errors_total == 0
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
     "frame", ['42["unknown",1]', '427["unknown"]', "3", "6", "1", '42["error"]']
 )
 def test_what_is_ignored(frame: str) -> None:

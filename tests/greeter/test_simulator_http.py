@@ -53,6 +53,9 @@ def test_configuration() -> None:
                 200,
                 {"orgId": "o", "url": "http://x/y", "matchedPoolId": "p1"},
             )
+            await asked(simulator, org, {"orgId": "half", "defaultPoolId": "\ud800x"})
+            _, match = await asked(simulator, "/api/test-match?orgId=half&url=x")
+            assert match["matchedPoolId"] == "\ud800x", "half of a surrogate pair"
             _, match = await asked(simulator, "/api/test-match?orgId=other&url=x")
             assert match["matchedPoolId"] is None
             assert (await asked(simulator, "/api/test-match?orgId=o"))[0] == 400

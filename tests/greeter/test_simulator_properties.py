@@ -17,28 +17,25 @@ AGENTS = [f"a{n}" for n in range(3)]
 
 visitor = st.sampled_from(VISITORS)
 agent = st.sampled_from(AGENTS)
-steps = st.lists(
-    st.one_of(
-        st.tuples(st.just("join"), visitor),
-        st.tuples(st.just("leaves"), st.sampled_from(VISITORS + AGENTS)),
-        st.tuples(st.just("comes_back"), visitor, st.booleans()),
-        st.tuples(st.just("login"), agent),
-        st.tuples(st.just("back"), agent),
-        st.tuples(st.just("away"), agent),
-        st.tuples(st.just("status"), agent, st.sampled_from(["idle", "away", "offline"])),
-        st.tuples(st.just("asks"), visitor, st.sampled_from([*AGENTS, "nobody"])),
-        st.tuples(st.just("asks"), visitor, agent),
-        st.tuples(st.just("accepts"), agent, st.integers(0, 5)),
-        st.tuples(st.just("accepts"), agent, st.integers(0, 5)),
-        st.tuples(st.just("rejects"), agent, st.integers(0, 5)),
-        st.tuples(st.just("cancels"), visitor, st.integers(0, 5)),
-        st.tuples(st.just("ends"), st.sampled_from(VISITORS + AGENTS), st.integers(0, 3)),
-        st.tuples(st.just("reconnects"), st.sampled_from(VISITORS + AGENTS), st.integers(0, 3)),
-        st.tuples(st.just("wait"), st.sampled_from([0.001, 0.5, 1.0, 5.0, 10.0, 15.2, 61.0])),
-    ),
-    min_size=25,
-    max_size=80,
+step = st.one_of(
+    st.tuples(st.just("join"), visitor),
+    st.tuples(st.just("leaves"), st.sampled_from(VISITORS + AGENTS)),
+    st.tuples(st.just("comes_back"), visitor, st.booleans()),
+    st.tuples(st.just("login"), agent),
+    st.tuples(st.just("back"), agent),
+    st.tuples(st.just("away"), agent),
+    st.tuples(st.just("status"), agent, st.sampled_from(["idle", "away", "offline"])),
+    st.tuples(st.just("asks"), visitor, st.sampled_from([*AGENTS, "nobody"])),
+    st.tuples(st.just("asks"), visitor, agent),
+    st.tuples(st.just("accepts"), agent, st.integers(0, 5)),
+    st.tuples(st.just("accepts"), agent, st.integers(0, 5)),
+    st.tuples(st.just("rejects"), agent, st.integers(0, 5)),
+    st.tuples(st.just("cancels"), visitor, st.integers(0, 5)),
+    st.tuples(st.just("ends"), st.sampled_from(VISITORS + AGENTS), st.integers(0, 3)),
+    st.tuples(st.just("reconnects"), st.sampled_from(VISITORS + AGENTS), st.integers(0, 3)),
+    st.tuples(st.just("wait"), st.sampled_from([0.001, 0.5, 1.0, 5.0, 10.0, 15.2, 61.0])),
 )
+steps = st.lists(step, min_size=25, max_size=80)
 
 
 class Watched:
@@ -116,8 +113,22 @@ class Watched:
             elif event == "call:ended" and who.startswith("v"):
                 self.ends[payload["callId"]] += 1
 
+    def crash(self, node: int) -> None:
+        """A replica ends and is there again; whoever was on it connects anew."""
+        stage = self.stage
+        stage.ends(node)
+        self.hear(stage.wait(0.5))
+        self.hear(stage.restarts(node))
+        for name, socket in self.socket_of.items():
+            if stage.node_of[socket] == node:
+                del stage.node_of[socket]
+                self.moves += 1
+                self.socket_of[name] = f"{name}/{self.moves}"
+                stage.at(self.socket_of[name], node)
+
     def check(self) -> None:
         core = self.stage.core
+        self.check_books()
         # Nobody is in two calls, and both sides know of the one they are in.
         in_calls = [call.agent for call in core.calls.values()]
         assert len(in_calls) == len(set(in_calls))
@@ -130,16 +141,7 @@ class Watched:
             assert call.agent is not self.stage.core.queue.best()
         for each in core.agents.values():
             assert each.call is None or each.call.call_id in core.calls
-            assert set(each.pending) <= set(core.requests)
             assert each.assigned == sum(one.agent is each for one in core.visitors.values())
-        # Every request has had exactly one outcome, or is still there.
-        outcomes = core.outcomes
-        assert outcomes["requested"] == len(core.requests) + sum(
-            outcomes[name] for name in ("accepted", "rejected", "rung_out", "cancelled", "expired")
-        )
-        # Every call is still there, or has ended once.
-        begun = outcomes["accepted"] + outcomes["reconnected"]
-        assert begun == outcomes["ended"] + len(core.calls)
         assert all(count == 1 for count in self.accepted.values())
         assert all(count == 1 for count in self.ends.values())
         # No visitor is lost: everyone has a call, an agent, or waits for one.
@@ -154,6 +156,23 @@ class Watched:
                 for visitor_id in each.listed:
                     assert each in core.visitors[visitor_id].listed_by
                 assert len(set(each.listed)) <= 25
+
+    def check_books(self) -> None:
+        """What holds also for who has crashed."""
+        core = self.stage.core
+        # Every request has had exactly one outcome, or is still there.
+        outcomes = core.outcomes
+        assert outcomes["requested"] == len(core.requests) + sum(
+            outcomes[name] for name in ("accepted", "rejected", "rung_out", "cancelled", "expired")
+        )
+        # Every call is still there, or has ended once.
+        begun = outcomes["accepted"] + outcomes["reconnected"]
+        assert begun == outcomes["ended"] + len(core.calls)
+        # What waits for an agent is what does not ring there.
+        for each in core.agents.values():
+            assert set(each.pending) <= set(core.requests)
+            waits = [request for request in each.pending.values() if not request.rings]
+            assert list(each.queued.values()) == waits
 
     def finish(self) -> None:
         """Everybody goes: nothing may be left behind."""
@@ -213,6 +232,29 @@ def test_whatever_happens(
         watched.step(*step)
         watched.check()
     watched.finish()
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@settings(max_examples=150, deadline=None)
+@given(
+    script=st.lists(
+        st.one_of(step, step, step, step, st.tuples(st.just("crash"), st.integers(0, 1))),
+        min_size=25,
+        max_size=80,
+    )
+)
+def test_whatever_crashes(replicas: int, script: list[tuple[Any, ...]]) -> None:
+    """Visitors and agents of a replica that crashed stay in Redis, on sockets that are not."""
+    watched = Watched("redis", replicas, Database(insert_s=0))
+    for kind, *rest in [("login", "a0"), ("back", "a0"), ("join", "v0"), ("join", "v1"), *script]:
+        if kind == "crash":
+            watched.crash(rest[0] % replicas)
+        else:
+            watched.step(kind, *rest)
+        watched.check_books()
+    watched.hear(watched.stage.wait(400))
+    watched.check_books()
+    assert watched.stage.core.requests == {}
 
 
 @settings(max_examples=100, deadline=None)

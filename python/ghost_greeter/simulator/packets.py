@@ -7,6 +7,8 @@ difference.
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +49,29 @@ WIDGET_SETTINGS: dict[str, Any] = {
     "cobrowse_enabled": True,
 }
 
-js = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-"""A value as JavaScript's ``JSON.stringify`` writes it."""
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+_LONE = re.compile("[\ud800-\udfff]")
+
+
+def js(value: object) -> str:
+    """A value as JavaScript's ``JSON.stringify`` writes it: half of a surrogate pair, which a
+    client may have sent, is escaped, and what is too large for a number is null."""
+    try:
+        text = _encode(value)
+    except ValueError:
+        text = _encode(_finite(value))
+    if text.isascii():
+        return text
+    return _LONE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
 
 _WIDGET = '"widgetSettings":' + js(WIDGET_SETTINGS)
 
