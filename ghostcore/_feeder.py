@@ -23,6 +23,7 @@ __all__ = ["Feed", "Feeder", "Rows", "feeder"]
 
 ORDERS = ("sequential", "random", "unique")
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+NO_DELIMITERS = '"\n\r\0'
 SHOWN_LINES = 5
 """Wrong lines of a file that are told one by one; the others are counted."""
 
@@ -86,11 +87,18 @@ class Feeder:
         problems: list[str] = []
         if self.order not in ORDERS:
             problems.append(f"order must be one of {', '.join(ORDERS)}, not {self.order!r}")
-        if not isinstance(self.delimiter, str) or len(self.delimiter) != 1:
-            problems.append(f"delimiter must be one character, not {self.delimiter!r}")
+        known_format = self.format is None or self.format in FORMATS.values()
+        if not known_format:
+            problems.append(f"format must be 'csv' or 'jsonl', not {self.format!r}")
+        delimits = isinstance(self.delimiter, str) and len(self.delimiter) == 1
+        if not delimits or self.delimiter in NO_DELIMITERS:
+            delimits = False
+            problems.append(
+                f"delimiter must be one character, no quote or line break, not {self.delimiter!r}"
+            )
         rows: Rows = []
         if isinstance(self.source, str | os.PathLike):
-            if not problems:
+            if known_format and delimits:
                 rows = self._load_file(Path(self.source), problems)
         elif isinstance(self.source, list | tuple):
             rows = list(self.source)
@@ -109,8 +117,6 @@ class Feeder:
         if kind not in FORMATS.values():
             problems.append(
                 "the name must end in .csv, .jsonl or .ndjson, or format= be 'csv' or 'jsonl'"
-                if self.format is None
-                else f"format must be 'csv' or 'jsonl', not {self.format!r}"
             )
             return []
         try:

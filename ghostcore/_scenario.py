@@ -91,12 +91,12 @@ def scenario(
         raise UsageError(f"@scenario: {'; '.join(problems)}")
 
     def declare(function: ScenarioFunction) -> Scenario:
-        if not inspect.iscoroutinefunction(function):
+        if not inspect.iscoroutinefunction(function) or not _takes_one(function):
             raise UsageError(
                 f"@scenario: {getattr(function, '__name__', function)!r} must be declared with "
                 "'async def' and take one argument, the virtual user"
             )
-        chosen = name or function.__name__
+        chosen = str(name or getattr(function, "__name__", ""))
         if not NAME.fullmatch(chosen):
             raise UsageError(f"@scenario: name {chosen!r}: expected 1 to 64 of 0-9 a-z A-Z _ -")
         pairs = [
@@ -116,3 +116,12 @@ def scenario(
         )
 
     return declare
+
+
+def _takes_one(function: Callable[..., Any]) -> bool:
+    """Whether it can be called with one argument."""
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    return True

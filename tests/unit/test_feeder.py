@@ -118,10 +118,21 @@ def test_a_directory_and_a_path_that_cannot_be(tmp_path: Path) -> None:
 def test_options_that_cannot_be() -> None:
     problems = problems_of(feeder([1], order="shuffled", delimiter=",,"))
     assert "order must be one of sequential, random, unique, not 'shuffled'" in problems[0]
-    assert "delimiter must be one character, not ',,'" in problems[1]
+    assert "delimiter must be one character, no quote or line break, not ',,'" in problems[1]
     assert "format must be 'csv' or 'jsonl', not 'xml'" in problems_of(feeder("a", format="xml"))[0]
+    assert "format must be 'csv' or 'jsonl', not 'xml'" in problems_of(feeder([1], format="xml"))[0]
+    order, missing = problems_of(feeder("no_such.csv", order="shuffled"))
+    assert "order must be" in order and "no_such.csv cannot be read" in missing
     assert "the list has no rows" in problems_of(feeder([]))[0]
     assert "a list of rows, not 5" in problems_of(feeder(5))[0]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("delimiter", ["\n", '"', "\r", "\0"])
+def test_a_delimiter_that_csv_cannot_have(tmp_path: Path, delimiter: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b\n1,2\n")
+    (problem,) = problems_of(feeder(path, delimiter=delimiter))
+    assert f"delimiter must be one character, no quote or line break, not {delimiter!r}" in problem
 
 
 def feed(order: str, rows: int, **options: Any) -> Feed:

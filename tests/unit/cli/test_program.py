@@ -162,6 +162,43 @@ def test_all_that_is_wrong_is_told_in_one_list(script: Path, tmp_path: Path) -> 
         assert problem.startswith(expected)
 
 
+BAD_INPUT = """
+from ghostcore import ConstantArrivalRate, RampingVUs, feeder, scenario
+
+@scenario(
+    load=ConstantArrivalRate(-5, "10s", preallocated_vus=5, max_vus=2),
+    thresholds={"no_such_metric": "count>1", "ws_connecting": "p(101)<1"},
+    feeders=[feeder("no_such_file.csv")],
+)
+async def arrive(vu):
+    pass
+
+@scenario(load=RampingVUs([("1m", -3), ("-1s", 2), "30s:5"]))
+async def ramp(vu):
+    pass
+"""
+
+
+def test_bad_input_of_every_kind_is_told_in_one_list(tmp_path: Path) -> None:
+    path = tmp_path / "bad.py"
+    path.write_text(BAD_INPUT)
+    done = ghost("run", path, "arrive", "ramp")
+    assert (done.returncode, done.stdout) == (104, "")
+    problems = done.stderr.splitlines()[1:]
+    for expected in (
+        "arrive: rate must be more than 0, but is -5",
+        "arrive: max_vus must be at least preallocated_vus (5), but is 2",
+        "'no_such_metric', which is neither built in nor declared",
+        "percentile 101 is not within 0 and 100",
+        "feeder 'no_such_file.csv': ",
+        "ramp: the target of stages[0] must be at least 0, but is -3",
+        "ramp: the duration of stages[1] must not be negative",
+        "ramp: stages[2] must be one of pairs",
+    ):
+        assert sum(expected in problem for problem in problems) == 1, expected
+    assert len(problems) == 8
+
+
 def test_a_wrong_declaration_in_a_script_is_no_error_of_its_code(tmp_path: Path) -> None:
     path = tmp_path / "wrong.py"
     path.write_text("import ghostcore\nghostcore.Trend('not a name')\n")

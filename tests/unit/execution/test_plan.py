@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -205,6 +206,23 @@ def test_scenarios_must_be_coroutine_functions_with_good_names() -> None:
         scenario()(lambda vu: None)  # type: ignore[arg-type, return-value]
     with pytest.raises(UsageError, match="name 'a b'"):
         scenario(name="a b")(body)
+
+
+def test_a_scenario_takes_the_virtual_user() -> None:
+    async def none() -> None:
+        """Nothing."""
+
+    async def two(vu: VU, url: str) -> None:
+        """Nothing."""
+
+    async def more(vu: VU, url: str = "", *rest: Any, **options: Any) -> None:
+        """Nothing."""
+
+    for function in (none, two):
+        with pytest.raises(UsageError, match=f"'{function.__name__}' must be declared .* and take"):
+            scenario()(function)  # type: ignore[arg-type]
+    assert scenario()(more).name == "more"
+    assert scenario(name="bound")(partial(two, url="ws://h")).name == "bound"
 
 
 @pytest.mark.parametrize(
