@@ -130,7 +130,8 @@ def test_kinds_of_refusals_are_told_apart() -> None:
             simulator.restart()
             simulator.set_faults(rate_limits={"visitor:join": 0}, connection_limit=4)
 
-        plan = StormPlan(6, arrive_s=0.1, hold_s=0.2, recover_s=1.6, kill=kill)
+        # Long enough for a restart on a busy machine, and for attempts behind it.
+        plan = StormPlan(6, arrive_s=0.1, hold_s=0.2, recover_s=6, kill=kill)
         result = storm(simulator.url, plan)
     metrics: Any = result.metrics
     attempts = metrics["reconnect_attempts"].count
