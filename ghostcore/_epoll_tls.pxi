@@ -8,7 +8,7 @@ cdef enum:
     # The buffer keeps the size that it once had to grow to. A server's certificates come in small
     # portions, so that idle connections have small ones; then a record fits.
     PORTION_SECURING = 1024
-    PORTION = 16384 + 512
+    PORTION = 16896             # 16 KiB and what sealing adds
 
 
 cdef class TlsLink(EpollLink):
