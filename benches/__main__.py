@@ -24,6 +24,7 @@ from benches import (
     omission,
     pacing,
     rate,
+    simulator,
     timers,
 )
 from benches.measure import NO_FIGURE, machine, reason_text
@@ -55,6 +56,7 @@ GROUPS = {
     "clean": Group(clean.measure, clean.tables),
     "accuracy": Group(accuracy.measure, accuracy.tables),
     "omission": Group(omission.measure, omission.tables),
+    "simulator": Group(simulator.measure, simulator.tables),
 }
 
 

@@ -19,6 +19,8 @@ __all__ = [
     "MOST_SHARE",
     "OMITTED_MS",
     "PAIRS",
+    "SIMULATED",
+    "SIMULATED_MS",
     "THEORY",
     "verdict",
 ]
@@ -80,6 +82,14 @@ THEORY = (0.02, 5.0)
 
 OMITTED_MS = 10.0
 """What k6 shows at most at its 90th percentile, where theory has a second: a few ms."""
+
+
+SIMULATED = {"visitors": 10_000, "agents": 400}
+"""Served by the simulator in one process on one core, which is at most MOST_SERVER_SHARE busy."""
+
+SIMULATED_MS = 100.0
+"""Of a join, and from call:request to call:incoming, 95th percentile: a tenth of what the suite
+lets a join take, so that little of what it measures is the simulator's."""
 
 
 def verdict(holds: bool) -> str:
