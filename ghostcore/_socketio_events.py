@@ -195,6 +195,8 @@ class EventfulSession(SessionBlock, DispatchingSession):
                     continue
                 if awaited.exclusive and answered:
                     continue
+                if awaited not in self._awaited:
+                    continue  # who was woken for this event has cancelled it, or ended the session
                 answered = answered or awaited.exclusive
                 taken = True
                 self._awaited.remove(awaited)
@@ -258,6 +260,13 @@ class EventfulSession(SessionBlock, DispatchingSession):
                 task.cancel()
         for reply in pending:
             reply.set_error(self.ended_error())
+        # They know the session, mostly: it would be left to the garbage collector.
+        self._handlers = None
+
+    def _forget_awaited(self, reply: Reply[Event]) -> None:
+        """Nobody waits for it any more."""
+        if self._awaited:
+            self._awaited = [one for one in self._awaited if one.reply is not reply]
 
     def _outlive(self) -> None:
         """Handlers under way end with the session, but not the one that ends it."""

@@ -166,8 +166,11 @@ class SocketIOSession(EventfulSession):
             self, timeout_s, "ack_timeout", event, lambda _: acks.pop(ack_id, None)
         )
         acks[ack_id] = reply
-        self._write(parts)
-        packet = await self._measured(reply, metric)
+        try:
+            self._write(parts)
+            packet = await self._measured(reply, metric)
+        finally:
+            del reply
         data = packet.data
         return None if not data else data[0] if len(data) == 1 else tuple(data)
 
@@ -197,8 +200,11 @@ class SocketIOSession(EventfulSession):
         parts = encode_event(event, args, space)
         self._require_open("request")
         waiting = self._await_event(names, space, timeout, event, exclusive=True)
-        self._write(parts)
-        answer: Event = await self._measured(waiting, metric, failures)
+        try:
+            self._write(parts)
+            answer: Event = await self._measured(waiting, metric, failures)
+        finally:
+            del waiting
         return answer
 
     async def wait_for(
@@ -233,7 +239,10 @@ class SocketIOSession(EventfulSession):
         self._require_open("wait_for")
         what = " or ".join(sorted(names))
         waiting = self._await_event(names, space, timeout, what, exclusive=False)
-        awaited: Event = await self._measured(waiting, metric)
+        try:
+            awaited: Event = await self._measured(waiting, metric)
+        finally:
+            del waiting
         return awaited
 
     def on(self, event: str, handler: Handler, *, namespace: str | None = None) -> None:
@@ -261,21 +270,19 @@ class SocketIOSession(EventfulSession):
         awaited = Awaited(names, namespace, exclusive)
         if self._awaited is None:
             self._awaited = []
-        waiting = self._awaited
-
-        def forget(_: object) -> None:
-            if awaited in waiting:
-                waiting.remove(awaited)
-
         timeout_s = parse_duration(timeout, "timeout")
-        awaited.reply = Reply(self, timeout_s, "reply_timeout", what, forget)
-        waiting.append(awaited)
+        awaited.reply = Reply(self, timeout_s, "reply_timeout", what, self._forget_awaited)
+        self._awaited.append(awaited)
         return awaited.reply
 
     async def _measured(
         self, reply: Reply[Any], metric: Any, failures: frozenset[str] = frozenset()
     ) -> Any:
-        """Wait for a reply, and record how it went: no operation leaves without a sample."""
+        """Wait for a reply, and record how it went: no operation leaves without a sample.
+
+        Who waits must not keep the reply: it holds the error, whose traceback holds who waits, and
+        thousands of such circles are what the garbage collector stops the loop for.
+        """
         observer = self._observer
         late_ns = observer.begun(reply.asked_ns, metric)
         try:
@@ -289,6 +296,7 @@ class SocketIOSession(EventfulSession):
                     observer.cut_off(metric, elapsed_ns, observer.cancel_cause(), late_ns)
                 else:
                     observer.failed(metric, late_ns)
+            del reply
             raise
         elapsed_ns = packet.arrived_ns - reply.asked_ns
         if isinstance(packet, Event):

@@ -1,0 +1,95 @@
+"""Those who wait for events: what one does to another, and what is left of them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+
+from ghostcore.errors import ClosedByPeer, ErrorReply, Timeout
+from tests.support.sessions import in_memory, offline_socketio
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+
+@pytest.mark.parametrize("end", ["cancel", "abort"])
+def test_who_is_woken_may_take_the_event_from_the_next(end: str) -> None:
+    async def main() -> None:
+        async with offline_socketio() as (session, link):
+            loop = asyncio.get_running_loop()
+            faults: list[Any] = []
+            loop.set_exception_handler(lambda _, context: faults.append(context))
+            tasks: list[asyncio.Task[Any]] = []
+
+            async def first() -> str:
+                event = await session.wait_for("news")
+                if end == "cancel":
+                    tasks[1].cancel()
+                else:
+                    session.abort()
+                return event.name
+
+            async def second() -> str:
+                return (await session.wait_for("news")).name
+
+            tasks += [asyncio.create_task(first()), asyncio.create_task(second())]
+            await asyncio.sleep(0.1)
+            loop.call_soon(link.arrive, '42["news",1]')
+            await asyncio.sleep(0.1)
+            one, other = await asyncio.gather(*tasks, return_exceptions=True)
+            assert one == "news"
+            cut_short = asyncio.CancelledError if end == "cancel" else ClosedByPeer
+            assert other == "news" or isinstance(other, cut_short)
+            assert faults == []
+
+    in_memory(main)
+
+
+async def use(session: Any, link: Any) -> None:
+    """Each operation that waits, answered and not."""
+    later = asyncio.get_running_loop().call_later
+
+    later(0.01, link.arrive, '42["answer",1]')
+    await session.request("ask", reply="answer", timeout=1)
+    with pytest.raises(Timeout):
+        await session.request("ask", reply="answer", timeout=0.01)
+    later(0.01, link.arrive, '42["no"]')
+    with pytest.raises(ErrorReply):
+        await session.request("ask", reply="answer", error="no", timeout=1)
+    with pytest.raises(Timeout):
+        await session.wait_for("news", timeout=0.01)
+    with pytest.raises(Timeout):
+        await session.call("ask", timeout=0.01)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await session.wait_for("news")
+
+
+def test_nothing_is_left_to_the_garbage_collector() -> None:
+    """It would stop the loop for tens of ms, again and again, at a few hundred answers a second."""
+
+    async def one() -> None:
+        async with offline_socketio() as (session, link):
+            session.on("news", lambda *_: session.sid)  # knows the session that knows it
+            await use(session, link)
+
+    async def main() -> None:
+        await one()  # what is made once is made now
+        gc.collect()
+        gc.disable()
+        try:
+            await one()
+            await asyncio.sleep(0)
+            left: list[Any] = []
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            left, gc.garbage[:] = list(gc.garbage), []
+        finally:
+            gc.set_debug(0)
+            gc.enable()
+        ours = [one for one in left if type(one).__module__.startswith("ghostcore")]
+        assert ours == []
+
+    in_memory(main)
