@@ -32,13 +32,15 @@ class HttpRequest:
     peer: str = ""
 
     @classmethod
-    def at(cls, target: str, headers: Mapping[str, str], **more: str | bytes) -> HttpRequest:
+    def at(
+        cls, target: str, headers: Mapping[str, str], method: str = "GET", peer: str = ""
+    ) -> HttpRequest:
         """The request for a target: path and query as they came."""
         path, _, query = target.partition("?")
         values: dict[str, str] = {}
         for name, value in parse_qsl(query, keep_blank_values=True):
             values.setdefault(name, value)
-        return cls(unquote(path), values, headers, **more)  # type: ignore[arg-type]
+        return cls(unquote(path), values, headers, method, peer=peer)
 
     @classmethod
     def of(cls, request: WSUpgradeRequest) -> HttpRequest:
