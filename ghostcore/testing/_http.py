@@ -11,7 +11,14 @@ from urllib.parse import parse_qsl, unquote
 from multidict import CIMultiDict
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
-__all__ = ["BadRequest", "HttpRequest", "HttpResponse", "parse_head", "refusal"]
+__all__ = [
+    "WEBSOCKET_ONLY",
+    "BadRequest",
+    "HttpRequest",
+    "HttpResponse",
+    "parse_head",
+    "refusal",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +106,14 @@ class HttpResponse:
         return text + body if with_body else text
 
 
+_PLAIN = {"Content-Type": "text/plain; charset=utf-8"}
+
+WEBSOCKET_ONLY = HttpResponse(426, "This server speaks WebSocket only.", _PLAIN)
+
+
 def refusal(status: int, text: str) -> WSUpgradeResponseWithListener:
     """A short plain-text answer."""
-    return HttpResponse(status, text, {"Content-Type": "text/plain; charset=utf-8"}).to_picows()
+    return HttpResponse(status, text, _PLAIN).to_picows()
 
 
 class BadRequest(ValueError):
