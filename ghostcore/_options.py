@@ -125,17 +125,14 @@ def options_of(given: Mapping[str, Any]) -> Options:
     """
     if not given:
         return DEFAULT_OPTIONS
-    key = tuple((name, value, type(value)) for name, value in given.items())
     try:
-        hash(key)
+        hash(tuple(given.values()))
     except TypeError:  # a dict of headers, a list of addresses
         return Options.build(**given)
-    return _shared_options(key)
+    return _shared_options(**given)
 
 
-@lru_cache(maxsize=64)
-def _shared_options(key: tuple[tuple[str, Any, type], ...]) -> Options:
-    return Options.build(**{name: value for name, value, _ in key})
+_shared_options = lru_cache(maxsize=64, typed=True)(Options.build)
 
 
 def _checked_addresses(given: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import datetime
 import signal
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Unpack
 
@@ -215,21 +216,15 @@ def _conclude(
 
 @contextmanager
 def _signals(control: RunControl) -> Iterator[None]:
-    """SIGINT and SIGTERM ask the run to end while the block runs, if this is the main thread."""
+    """SIGINT and SIGTERM ask the run to end while the block runs, if this is the main thread: in
+    another, signals are somebody else's."""
     loop = asyncio.get_running_loop()
-    installed: list[signal.Signals] = []
-
-    def asked(name: str) -> Callable[[], None]:
-        return lambda: control.stop(name)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, asked(number.name))
-        except (ValueError, RuntimeError, NotImplementedError):
-            continue  # not the main thread: signals are somebody else's
-        installed.append(number)
+    in_main = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGINT, signal.SIGTERM) if in_main else ()
+    for number in numbers:
+        loop.add_signal_handler(number, control.stop, number.name)
     try:
         yield
     finally:
-        for number in installed:
+        for number in numbers:
             loop.remove_signal_handler(number)

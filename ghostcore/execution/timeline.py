@@ -82,6 +82,15 @@ class Timeline:
                 kept_ns += block.end_ns - block.start_ns
         return totals, kept_ns / 1e9
 
+    def touches(
+        self, spans: Sequence[Span], window_s: float | None = None, until_s: float | None = None
+    ) -> bool:
+        """Whether one of the spans has a part in it: what :meth:`outside` would leave out."""
+        return any(
+            is_within(block.start_ns / 1e9, block.end_ns / 1e9, spans)
+            for block in self._between(window_s, until_s)
+        )
+
     def _between(self, window_s: float | None, until_s: float | None) -> list[Snapshot]:
         blocks = self.blocks
         if until_s is not None:

@@ -7,8 +7,8 @@ threshold that holds, holds; one that fails has to fail in the seconds that can 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from ghostcore._metrics import CounterState
 from ghostcore._units import format_duration
@@ -29,7 +29,7 @@ from ghostcore.metrics import (
     view_of,
 )
 from ghostcore.metrics.views import number_text
-from ghostcore.monitor.report import GeneratorReport, is_within
+from ghostcore.monitor.report import GeneratorReport, Span, is_within
 from ghostcore.monitor.rules import (
     ERROR_MARGIN,
     LEAST_PERCENTILE,
@@ -64,32 +64,61 @@ def reconsider(
     :param counted: what the threshold was judged on. :param generator: without the warm-up.
     :param warmup_s: from the start of the run, does not count.
     """
-    result = _without_suspect(result, planned, counted, timeline, generator, warmup_s)
-    return _beside_error(result, planned, counted, timeline, generator, warmup_s)
-
-
-def _without_suspect(
-    result: ThresholdResult,
-    planned: PlannedThreshold,
-    counted: Totals,
-    timeline: Timeline,
-    generator: GeneratorReport,
-    warmup_s: float,
-) -> ThresholdResult:
-    spans = generator.suspect_spans
-    condition = planned.condition
-    declaration = counted.declarations[parse_selector(planned.selector).name]
-    if not spans or not _may_be_explained(result, condition, declaration, generator):
+    if result.verdict != "fail" or result.observed is None:
         return result
-    left_out = [(0.0, warmup_s), *spans] if warmup_s else spans
-    totals, kept_s = timeline.outside(left_out, condition.window_s, result.aborted_at_s)
+    failure = _Failure(result, planned, counted, timeline, generator, warmup_s)
+    result = _without_suspect(failure, result.observed)
+    if result.verdict != "fail":
+        return result
+    return _beside_error(replace(failure, result=result))
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A threshold that failed, and what it can be judged on again."""
+
+    result: ThresholdResult
+    planned: PlannedThreshold
+    counted: Totals
+    timeline: Timeline
+    generator: GeneratorReport
+    warmup_s: float
+
+    @property
+    def condition(self) -> Condition:
+        return self.planned.condition
+
+    @property
+    def declaration(self) -> Declaration:
+        return self.counted.declarations[parse_selector(self.planned.selector).name]
+
+    def includes(self, spans: Sequence[Span]) -> bool:
+        """Whether it was judged on one of these seconds, to the granularity of blocks. What it was
+        not judged on, blocks cannot judge better: they may be longer than its window."""
+        return self.timeline.touches(spans, self.condition.window_s, self.result.aborted_at_s)
+
+    def without(self, spans: Sequence[Span]) -> tuple[View, float]:
+        """What was measured outside of these seconds, and how many seconds that is."""
+        totals, kept_s = self.timeline.outside(
+            [(0.0, self.warmup_s), *spans], self.condition.window_s, self.result.aborted_at_s
+        )
+        selector = self.planned.selector
+        state = totals.metric(selector)
+        return view_of(self.declaration, state, seconds=kept_s, name=selector), kept_s
+
+
+def _without_suspect(failure: _Failure, observed: float) -> ThresholdResult:
+    result, condition, declaration = failure.result, failure.condition, failure.declaration
+    spans = failure.generator.suspect_spans
+    if not failure.includes(spans):
+        return result
+    if not _may_be_explained(observed, condition, declaration, failure.generator):
+        return result
+    view, kept_s = failure.without(spans)
     if kept_s <= 0:
         return _in_doubt(result, "no second can be trusted")
-    view = view_of(
-        declaration, totals.metric(planned.selector), seconds=kept_s, name=planned.selector
-    )
     if _is_shortage(condition, declaration) and condition.aggregation == "count":
-        all_s = counted.seconds
+        all_s = failure.counted.seconds
         if condition.window_s is not None:
             all_s = min(all_s, condition.window_s)
         view = _at_pace(view, all_s / kept_s)
@@ -103,36 +132,28 @@ def _without_suspect(
     return _in_doubt(result, f"{trusted.observed_text} {kept}")
 
 
-def _beside_error(
-    result: ThresholdResult,
-    planned: PlannedThreshold,
-    counted: Totals,
-    timeline: Timeline,
-    generator: GeneratorReport,
-    warmup_s: float,
-) -> ThresholdResult:
-    condition, selector = planned.condition, planned.selector
-    declaration = counted.declarations[parse_selector(selector).name]
+def _beside_error(failure: _Failure) -> ThresholdResult:
+    result, condition, declaration = failure.result, failure.condition, failure.declaration
     if (
-        result.verdict != "fail"
-        or result.observed is None
-        or math.isinf(result.observed)
+        math.isinf(result.observed or 0.0)
         or not _is_latency(condition, declaration)
         or not _is_high_quantile(condition)
     ):
         return result
     assert isinstance(declaration, Trend)
-    suspect = [(0.0, warmup_s), *generator.suspect_spans]
-    errors = [(_error_ms(one, condition), one) for one in generator.samples if not one.doubts]
+    samples = failure.generator.samples
+    errors = [(_error_ms(one, condition), one) for one in samples if not one.doubts]
     most_ms, below_ms = max((error_ms for error_ms, _ in errors), default=0.0), math.inf
     while True:
-        late = [(one.start_s, one.at_s) for error_ms, one in errors if error_ms >= below_ms]
-        totals, kept_s = timeline.outside(
-            [*suspect, *late], condition.window_s, result.aborted_at_s
-        )
-        view = view_of(declaration, totals.metric(selector), seconds=kept_s, name=selector)
-        kept = evaluate(condition, view, allow_empty=True)
-        if kept_s <= 0 or kept.observed is None:
+        left_out = [
+            *failure.generator.suspect_spans,
+            *((one.start_s, one.at_s) for error_ms, one in errors if error_ms >= below_ms),
+        ]
+        kept, kept_s = result, 0.0
+        if failure.includes(left_out):
+            view, kept_s = failure.without(left_out)
+            kept = evaluate(condition, view, allow_empty=True)
+        if kept.observed is None:
             most = number_text(most_ms)
             return _in_doubt(result, f"the generator's own error was up to {most} ms")
         if kept.verdict != "fail":
@@ -169,17 +190,12 @@ def _in_doubt(result: ThresholdResult, why: str) -> ThresholdResult:
 
 
 def _may_be_explained(
-    result: ThresholdResult,
-    condition: Condition,
-    declaration: Declaration,
-    generator: GeneratorReport,
+    observed: float, condition: Condition, declaration: Declaration, generator: GeneratorReport
 ) -> bool:
     """Whether the generator's trouble is of a kind that can make such a condition fail."""
-    if result.verdict != "fail" or result.observed is None:
-        return False
     if _is_shortage(condition, declaration):
-        return result.observed > 0  # being slow does not explain that nothing came at all
-    if math.isinf(result.observed):
+        return observed > 0  # being slow does not explain that nothing came at all
+    if math.isinf(observed):
         return generator.grave  # operations failed: they were not late
     return generator.grave or _is_latency(condition, declaration)
 

@@ -18,7 +18,7 @@ from ghostcore.execution.result import (
 )
 from ghostcore.execution.timeline import Timeline
 from ghostcore.execution.validity import local_failures, suspect_note, undelivered
-from ghostcore.metrics import ThresholdResult
+from ghostcore.metrics import ThresholdResult, parse_selector
 from ghostcore.monitor.report import GeneratorReport
 from ghostcore.monitor.rules import UNDELIVERED_SHARE
 
@@ -139,7 +139,7 @@ def _too_few_users(plan: Plan, outcome: Outcome, starts: int) -> list[str]:
     said how many may be."""
     if starts <= UNDELIVERED_SHARE * outcome.offered:
         return []
-    if any(one.selector.startswith("dropped_iterations") for one in plan.thresholds):
+    if any(parse_selector(one.selector).name == "dropped_iterations" for one in plan.thresholds):
         return []
     return [
         f"{starts} of {outcome.offered} starts were dropped since all users were busy: the load "

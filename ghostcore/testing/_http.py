@@ -11,7 +11,14 @@ from urllib.parse import parse_qsl, unquote
 from multidict import CIMultiDict
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
-__all__ = ["BadRequest", "HttpRequest", "HttpResponse", "parse_head", "refusal"]
+__all__ = [
+    "WEBSOCKET_ONLY",
+    "BadRequest",
+    "HttpRequest",
+    "HttpResponse",
+    "parse_head",
+    "refusal",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +39,15 @@ class HttpRequest:
     peer: str = ""
 
     @classmethod
-    def at(cls, target: str, headers: Mapping[str, str], **more: str | bytes) -> HttpRequest:
+    def at(
+        cls, target: str, headers: Mapping[str, str], method: str = "GET", peer: str = ""
+    ) -> HttpRequest:
         """The request for a target: path and query as they came."""
         path, _, query = target.partition("?")
         values: dict[str, str] = {}
         for name, value in parse_qsl(query, keep_blank_values=True):
             values.setdefault(name, value)
-        return cls(unquote(path), values, headers, **more)  # type: ignore[arg-type]
+        return cls(unquote(path), values, headers, method, peer=peer)
 
     @classmethod
     def of(cls, request: WSUpgradeRequest) -> HttpRequest:
@@ -97,9 +106,14 @@ class HttpResponse:
         return text + body if with_body else text
 
 
+_PLAIN = {"Content-Type": "text/plain; charset=utf-8"}
+
+WEBSOCKET_ONLY = HttpResponse(426, "This server speaks WebSocket only.", _PLAIN)
+
+
 def refusal(status: int, text: str) -> WSUpgradeResponseWithListener:
     """A short plain-text answer."""
-    return HttpResponse(status, text, {"Content-Type": "text/plain; charset=utf-8"}).to_picows()
+    return HttpResponse(status, text, _PLAIN).to_picows()
 
 
 class BadRequest(ValueError):

@@ -155,7 +155,7 @@ class PollingSession(EngineConnection):
         """The handshake: a GET without a session id."""
         transport = PollingTransport(self)
         transport.polled(reply)
-        self.transport = transport  # type: ignore[assignment]
+        self.transport = cast(WSTransport, transport)  # the part of one that sessions use
         self.server.connections.add(self)
         self.server.connections_total += 1
         self._opened('["websocket"]')
@@ -208,7 +208,7 @@ class PollingSession(EngineConnection):
             transport.disconnect()
 
 
-class Probe(WSListener):  # type: ignore[misc, unused-ignore]
+class Probe(WSListener):
     """A WebSocket that a polling client upgrades to; once it has, it is the session's.
 
     A session has one at a time, and for 10 s (engine.io's upgradeTimeout).

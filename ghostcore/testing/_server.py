@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import ssl as ssl_module
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Any, Self
 
@@ -30,7 +31,7 @@ from ghostcore.testing._front import (
     Reply,
     websocket_protocol,
 )
-from ghostcore.testing._http import HttpRequest, HttpResponse, refusal
+from ghostcore.testing._http import WEBSOCKET_ONLY, HttpRequest, HttpResponse, refusal
 
 __all__ = ["Connection", "WebSocketServer", "close_frame"]
 
@@ -112,7 +113,7 @@ class Connection(WSListener):
             self.transport.disconnect(False)
 
 
-class WebSocketServer:
+class WebSocketServer(ABC):
     """A WebSocket server on the running event loop. Subclasses say what a request gets.
 
     :param host: address to listen on.
@@ -256,13 +257,16 @@ class WebSocketServer:
     ) -> None:
         await self.stop()
 
+    @abstractmethod
     def accept(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
-        """What this request gets: a Connection, or a plain HTTP answer. Subclasses define it."""
-        raise NotImplementedError
+        """What this request gets: a Connection, or a plain HTTP answer."""
 
     def serve(self, request: HttpRequest, reply: Reply, front: HttpFront) -> None:
-        """Answer a request that asks for no WebSocket, now or later; with `full_http` only."""
-        raise NotImplementedError
+        """Answer a request that asks for no WebSocket, now or later; with `full_http` only.
+
+        Unless a subclass knows more, it gets 426.
+        """
+        reply(WEBSOCKET_ONLY)
 
     def judge_opening(self, request: HttpRequest) -> HttpResponse | Refusal | float | None:
         """What happens to a request for a session before it is looked at; with `full_http` only.

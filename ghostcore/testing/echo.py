@@ -13,7 +13,7 @@ from picows import (
     WSUpgradeResponseWithListener,
 )
 
-from ghostcore.testing._http import refusal
+from ghostcore.testing._http import WEBSOCKET_ONLY
 from ghostcore.testing._main import run_server, server_arguments
 from ghostcore.testing._server import Connection, WebSocketServer
 
@@ -67,7 +67,7 @@ class EchoServer(WebSocketServer):
 
     def accept(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
         if request.headers.get("upgrade", "").lower() != "websocket":
-            return refusal(426, "This server speaks WebSocket only.")
+            return WEBSOCKET_ONLY.to_picows()
         return _EchoConnection(self)
 
     def _forget(self, connection: Connection) -> None:

@@ -129,6 +129,10 @@ def test_a_load_that_too_few_users_made_is_not_the_one_that_was_asked_for() -> N
         result = run_it(limited)
         assert (result.verdict, result.exit_code) == (verdict, code)
 
+    own = Counter("dropped_iterations_of_mine")  # says nothing of those
+    limited = replace(sleeping(load, 1), thresholds=((own, "count<1"),))
+    assert any("since all users were busy" in reason for reason in run_it(limited).reasons)
+
 
 def test_starts_that_wait_are_late() -> None:
     load = ConstantArrivalRate(10, 2, preallocated_vus=5, on_busy="queue", graceful_stop=0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -429,3 +431,18 @@ def test_a_metric_that_is_no_trend_is_refused_before_the_dial() -> None:
     assert result.exit_code == 107
     assert "c is no Trend" in result.errors[0].samples[0].text
     assert result.metrics.count_of("ws_sessions") == 0
+
+
+def test_a_run_in_another_thread_leaves_signals_alone() -> None:
+    @scenario(load=PerVUIterations(1, 1))
+    async def one(vu: VU) -> None:
+        seen.append(signal.getsignal(signal.SIGTERM))
+
+    seen: list[Any] = []
+    with ThreadPoolExecutor(1) as executor:
+        result = executor.submit(ghostcore.run, one, seed=1).result(60)
+    assert result.exit_code == 0
+    assert seen == [signal.SIG_DFL]
+    assert ghostcore.run(one, seed=1).exit_code == 0
+    assert seen[1] not in (signal.SIG_DFL, signal.SIG_IGN)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

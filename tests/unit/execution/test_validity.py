@@ -403,6 +403,17 @@ def test_the_error_counts_neither_in_the_warm_up_nor_outside_of_a_window() -> No
     assert [one.verdict for one in run.results()] == ["undetermined"]
 
 
+@pytest.mark.parametrize("before", [WELL, LATE, error(40.0)])
+def test_a_window_shorter_than_a_block_is_excused_by_nothing_that_was_before(
+    before: dict[str, Any],
+) -> None:
+    run = Run({T: "p(95)<100 over last 1s"}, max_blocks=4).second(before, t=FAST)
+    for _ in range(8):
+        run.second(WELL, t=FAST * 10)
+    assert run.second(error(0.0), t=[150.0] * 20).results()[0].verdict == "fail"
+    assert run.timeline.blocks[-1].end_ns - run.timeline.blocks[-1].start_ns > 10**9
+
+
 @pytest.mark.parametrize("make", [lambda: Run(LIMIT), lambda: Run({DONE: "count>0"})])
 def test_a_clean_run_has_nothing_to_explain(make: Callable[[], Run]) -> None:
     run = make()

@@ -84,9 +84,10 @@ def test_stop_closes_with_1005_and_does_not_wait_for_a_deaf_client() -> None:
     asyncio.run(main())
 
 
-def test_refuses_plain_http_and_bad_frames() -> None:
+@pytest.mark.parametrize("full_http", [False, True])
+def test_refuses_plain_http_and_bad_frames(full_http: bool) -> None:
     async def main() -> None:
-        async with serving(EchoServer(max_frame_bytes=1000)) as server:
+        async with serving(EchoServer(max_frame_bytes=1000, full_http=full_http)) as server:
             status, _, body = await get(server.url, "/")
             assert (status, body) == (426, "This server speaks WebSocket only.")
             client = await RawClient.open(server.url)

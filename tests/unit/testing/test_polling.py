@@ -71,6 +71,14 @@ async def opened(page: Page) -> tuple[str, dict[str, Any]]:
     return f"{POLLING}&sid={handshake['sid']}", handshake
 
 
+async def probing(server: SocketIOServer, sid: str) -> RawClient:
+    """A WebSocket that a session of polling has asked whether it works, and does."""
+    client = await RawClient.open(server.url, f"{SOCKETIO}&sid={sid}")
+    client.send("2probe")
+    assert await client.recv() == "3probe"
+    return client
+
+
 def server_of_echoes(**options: Any) -> SocketIOServer:
     server = SocketIOServer(polling=True, **options)
 
@@ -120,9 +128,7 @@ def test_the_upgrade_to_a_websocket(run: Run) -> None:
             await page.ask(session, "POST", b"40")
             await page.ask(session)
             held = asyncio.create_task(page.ask(session))
-            client = await RawClient.open(server.url, f"{SOCKETIO}&sid={handshake['sid']}")
-            client.send("2probe")
-            assert await client.recv() == "3probe"
+            client = await probing(server, handshake["sid"])
             assert await held == (200, b"6")
             client.send("5")
             client.send('42["echo",1]')
@@ -436,9 +442,7 @@ def test_handshakes_of_polling_can_be_judged(run: Run) -> None:
                 await asyncio.sleep(0.001)
             assert await page.ask(session, "POST", b"40") == (200, b"ok"), "is in already"
             await opened(page)
-            client = await RawClient.open(server.url, f"{SOCKETIO}&sid={session[-20:]}")
-            client.send("2probe")
-            assert await client.recv() == "3probe"
+            await probing(server, session[-20:])
             with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
                 await opened(page)
             assert verdicts == []
@@ -472,11 +476,8 @@ def test_a_probe_ends_with_its_session(run: Run, way: str, code: int) -> None:
         server = server_of_echoes()
         async with serving(server), Page(server) as page:
             session, handshake = await opened(page)
-            probe = f"{SOCKETIO}&sid={handshake['sid']}"
-            client = await RawClient.open(server.url, probe)
-            client.send("2probe")
-            assert await client.recv() == "3probe"
-            second = await RawClient.open(server.url, probe)
+            client = await probing(server, handshake["sid"])
+            second = await RawClient.open(server.url, f"{SOCKETIO}&sid={handshake['sid']}")
             assert await second.recv() == Closed(1005), "one at a time"
             if way == "leave":
                 await page.ask(session, "POST", b"1")
@@ -494,9 +495,7 @@ def test_a_probe_that_takes_too_long(run: Run) -> None:
         server = server_of_echoes(clock=lambda: at_s)
         async with serving(server), Page(server) as page:
             session, handshake = await opened(page)
-            client = await RawClient.open(server.url, f"{SOCKETIO}&sid={handshake['sid']}")
-            client.send("2probe")
-            assert await client.recv() == "3probe"
+            client = await probing(server, handshake["sid"])
             at_s += 9.9
             server.advance()
             client.send_frame(PING, b"there?")
@@ -516,9 +515,7 @@ def test_a_lost_client_is_closed_with_1005_over_its_websocket(run: Run) -> None:
         server = server_of_echoes(clock=lambda: at_s)
         async with serving(server), Page(server) as page:
             _, handshake = await opened(page)
-            client = await RawClient.open(server.url, f"{SOCKETIO}&sid={handshake['sid']}")
-            client.send("2probe")
-            assert await client.recv() == "3probe"
+            client = await probing(server, handshake["sid"])
             client.send("5")
             client.send("40")
             assert str(await client.recv()).startswith("40")
