@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ghost_greeter.payloads import error_code
 from ghost_greeter.scenarios.caller import ENDED_TIMEOUT_S, Caller, Outcome
 from ghost_greeter.scenarios.presence import EVENT_METRICS, JOIN_TIMEOUT_S
 from ghost_greeter.scenarios.visit import CONNECTION_TIME
@@ -31,7 +32,6 @@ from ghostcore import (
     ConstantArrivalRate,
     Counter,
     ErrorReply,
-    Event,
     Rate,
     TargetError,
     Timeout,
@@ -188,14 +188,12 @@ async def _call(vu: VU, caller: Caller) -> bool:
 def _record_failure(vu: VU, caller: Caller, error: TargetError) -> None:
     """A call without a good or a bad outcome: each kind in a metric of its own."""
     if isinstance(error, ErrorReply):
-        event = error.event
-        told = event.args[0] if isinstance(event, Event) and event.args else None
-        code = str(told.get("code", "")) if isinstance(told, dict) else ""
+        code = error_code(error)
         metric = ERRORS.get(code)
         if metric is not None:
             vu.record(metric)
         else:
-            vu.record(REFUSED, code=code[:40])
+            vu.record(REFUSED, code=code)
     elif not (isinstance(error, Timeout) and error.kind == "reply_timeout"):
         vu.record(DISCONNECTED)
     elif caller.told_unavailable:

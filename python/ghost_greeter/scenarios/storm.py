@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from ghost_greeter.payloads import error_code
 from ghost_greeter.scenarios.presence import EVENT_METRICS, ask_to_join, visitor_id_of
 from ghost_greeter.scenarios.visit import CONNECTION_TIME, visit_s
 from ghost_greeter.scenarios.widget import (
@@ -341,11 +342,8 @@ async def _try_again(vu: VU, visitor_id: Any) -> SocketIOSession:
 
 def _kind_of(error: TargetError) -> str:
     """The kind of a failed attempt; of an answer that was an error, the server's own code."""
-    event = getattr(error, "event", None)
-    said = event.args[0] if event is not None and event.args else None
-    code = said.get("code") if isinstance(said, dict) else None
-    if isinstance(code, str) and code:
-        return code[:40].lower()
+    if code := error_code(error):
+        return code.lower()
     status = getattr(error, "status", 0)
     return f"{error.kind}_{status}" if status else error.kind
 
