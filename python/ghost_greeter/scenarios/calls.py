@@ -6,19 +6,8 @@ import math
 
 from ghost_greeter.payloads import error_code
 from ghost_greeter.scenarios.caller import ENDED_TIMEOUT_S, Caller, Outcome
-from ghost_greeter.scenarios.presence import EVENT_METRICS, JOIN_TIMEOUT_S
-from ghost_greeter.scenarios.visit import CONNECTION_TIME
-from ghost_greeter.scenarios.widget import (
-    ASSIGNED,
-    ASSIGNED_RATE,
-    FAILURES,
-    JOIN_SUCCESS_RATE,
-    JOIN_TIME,
-    PAUSED,
-    UNAVAILABLE,
-    connect,
-    enter,
-)
+from ghost_greeter.scenarios.presence import JOIN_TIMEOUT_S
+from ghost_greeter.scenarios.widget import FAILURES, VISITOR_METRICS, connect, enter
 from ghost_greeter.settings import (
     DEFAULT_AGENT_ID,
     DEFAULT_CALL_RATE,
@@ -118,13 +107,7 @@ def calls_load(
         REQUESTED: "count>0",
         FAILURES: "count<10",
     },
-    metrics=[
-        *COUNTERS,
-        *(ACCEPT_TIME, SUCCESS_RATE, CONNECTION_TIME, JOIN_TIME, JOIN_SUCCESS_RATE),
-        *(ASSIGNED, UNAVAILABLE, PAUSED, ASSIGNED_RATE),
-        *EVENT_METRICS,
-        *CALL_METRICS,
-    ],
+    metrics=[*COUNTERS, ACCEPT_TIME, SUCCESS_RATE, *VISITOR_METRICS, *CALL_METRICS],
 )
 async def calls(vu: VU) -> None:
     """Connect within 15 s, join, wait 1 to 3 s, ask for a call, await its outcome for up to 35 s,

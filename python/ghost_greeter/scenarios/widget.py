@@ -19,7 +19,7 @@ from ghostcore import (
     scenario,
 )
 
-__all__ = ["connect", "enter", "join", "widget"]
+__all__ = ["FAILURES", "JOIN_SUCCESS_RATE", "VISITOR_METRICS", "connect", "enter", "widget"]
 
 JOIN_TIME = Trend("widget_join_time", unit="ms")
 JOIN_SUCCESS_RATE = Rate("join_success_rate")
@@ -30,6 +30,13 @@ PAUSED = Counter("org_paused_count")
 FAILURES = Counter("connection_failures")
 
 ANSWERS = {"agent:assigned": ASSIGNED, "agent:unavailable": UNAVAILABLE, "org:paused": PAUSED}
+
+VISITOR_METRICS = (
+    *(CONNECTION_TIME, FAILURES, JOIN_TIME, JOIN_SUCCESS_RATE, ASSIGNED_RATE),
+    *ANSWERS.values(),
+    *EVENT_METRICS,
+)
+"""What connect() and enter() record."""
 
 INTERACTIONS = ("click", "scroll", "mousemove")
 INTERACTION_SHARE = 0.30
@@ -43,14 +50,14 @@ INTERACTION_SHARE = 0.30
         FAILURES: "count<20",
         JOIN_SUCCESS_RATE: "rate>0.90",
     },
-    metrics=[ASSIGNED, UNAVAILABLE, PAUSED, ASSIGNED_RATE, *EVENT_METRICS],
+    metrics=VISITOR_METRICS,
 )
 async def widget(vu: VU) -> None:
     """Connect within 15 s, join from a random page, browse for 1 to 3 min with a 30 % chance of an
     interaction at some moment of it, disconnect."""
     switchboard_of(vu)
     async with await connect(vu) as session:
-        await join(vu, session)
+        await enter(vu, session)
         browse_s = visit_s(vu, 60, 180)
         if vu.random.random() < INTERACTION_SHARE:
             before_s = vu.random.uniform(0, browse_s)
@@ -76,11 +83,6 @@ async def connect(vu: VU) -> SocketIOSession:
     # 0 and not nothing: "no failures" must be something that was measured.
     vu.record(FAILURES, 0)
     return session
-
-
-async def join(vu: VU, session: SocketIOSession) -> bool:
-    """Join as a visitor of a random page; returns whether an agent was assigned."""
-    return (await enter(vu, session)).name == "agent:assigned"
 
 
 async def enter(vu: VU, session: SocketIOSession) -> Event:
