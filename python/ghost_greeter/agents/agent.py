@@ -32,17 +32,8 @@ STARTED_TIMEOUT_S = 5.0
 RECENT = 256
 """Call requests whose ids an agent remembers, to know those that come twice."""
 
-EVENTS = (
-    "call:incoming",
-    "call:cancelled",
-    "call:started",
-    "call:ended",
-    "agent:marked_away",
-    "webrtc:signal",
-    "error",
-    "login:success",
-    "stats:update",
-)
+NOT_HEEDED = ("login:success", "stats:update")
+"""Taken and dropped: a session keeps what nobody takes, in place of what somebody will."""
 
 
 class Desk(Protocol):
@@ -208,7 +199,7 @@ class Agent:
             until_s = min(self._heartbeat_at_s, self._back_at_s)
             try:
                 event = await session.wait_for(
-                    *EVENTS, timeout=max(0.0, until_s - time.monotonic())
+                    *self._handlers, *NOT_HEEDED, timeout=max(0.0, until_s - time.monotonic())
                 )
             except Timeout as error:
                 if error.kind != "reply_timeout":
