@@ -7,7 +7,13 @@ import math
 from ghost_greeter.payloads import error_code
 from ghost_greeter.scenarios.caller import ENDED_TIMEOUT_S, Caller, Outcome
 from ghost_greeter.scenarios.presence import JOIN_TIMEOUT_S
-from ghost_greeter.scenarios.widget import FAILURES, VISITOR_METRICS, connect, enter
+from ghost_greeter.scenarios.visit import (
+    CONNECT_TIMEOUT_S,
+    FAILURES,
+    VISITOR_METRICS,
+    connect,
+    enter,
+)
 from ghost_greeter.settings import (
     DEFAULT_AGENT_ID,
     DEFAULT_CALL_RATE,
@@ -75,7 +81,6 @@ ERRORS = {"RATE_LIMITED": RATE_LIMITED, "AGENT_NOT_FOUND": NO_AGENT}
 
 WAIT_S = (1.0, 3.0)
 HOLD_S = (5.0, 10.0)
-CONNECT_TIMEOUT_S = 15.0
 
 
 def longest_visit_s(hold_s: float = HOLD_S[1], deadline_s: float = DEFAULT_DEADLINE_S) -> float:

@@ -12,13 +12,13 @@ from typing import Any
 
 from ghost_greeter.payloads import error_code
 from ghost_greeter.scenarios.presence import ask_to_join, visitor_id_of
-from ghost_greeter.scenarios.visit import visit_s
-from ghost_greeter.scenarios.widget import (
+from ghost_greeter.scenarios.visit import (
     FAILURES,
     JOIN_SUCCESS_RATE,
     VISITOR_METRICS,
     connect,
     enter,
+    visit_s,
 )
 from ghostcore import (
     VU,

@@ -4,39 +4,20 @@ from __future__ import annotations
 
 import time
 
-from ghost_greeter.scenarios.presence import EVENT_METRICS, ask_to_join
-from ghost_greeter.scenarios.visit import CONNECTION_TIME, visit_s
+from ghost_greeter.scenarios.visit import (
+    CONNECTION_TIME,
+    FAILURES,
+    JOIN_SUCCESS_RATE,
+    JOIN_TIME,
+    VISITOR_METRICS,
+    connect,
+    enter,
+    visit_s,
+)
 from ghost_greeter.switchboard import switchboard_of
-from ghostcore import (
-    VU,
-    Counter,
-    Event,
-    RampingVUs,
-    Rate,
-    SocketIOSession,
-    TargetError,
-    Trend,
-    scenario,
-)
+from ghostcore import VU, RampingVUs, scenario
 
-__all__ = ["FAILURES", "JOIN_SUCCESS_RATE", "VISITOR_METRICS", "connect", "enter", "widget"]
-
-JOIN_TIME = Trend("widget_join_time", unit="ms")
-JOIN_SUCCESS_RATE = Rate("join_success_rate")
-ASSIGNED_RATE = Rate("agent_assigned_rate")
-ASSIGNED = Counter("agent_assigned_count")
-UNAVAILABLE = Counter("agent_unavailable_count")
-PAUSED = Counter("org_paused_count")
-FAILURES = Counter("connection_failures")
-
-ANSWERS = {"agent:assigned": ASSIGNED, "agent:unavailable": UNAVAILABLE, "org:paused": PAUSED}
-
-VISITOR_METRICS = (
-    *(CONNECTION_TIME, FAILURES, JOIN_TIME, JOIN_SUCCESS_RATE, ASSIGNED_RATE),
-    *ANSWERS.values(),
-    *EVENT_METRICS,
-)
-"""What connect() and enter() record."""
+__all__ = ["widget"]
 
 INTERACTIONS = ("click", "scroll", "mousemove")
 INTERACTION_SHARE = 0.30
@@ -71,32 +52,3 @@ async def widget(vu: VU) -> None:
             )
             browse_s -= before_s
         await vu.sleep(browse_s)
-
-
-async def connect(vu: VU) -> SocketIOSession:
-    """Connect as a visitor, within 15 s."""
-    try:
-        session = await vu.socketio(vu.env["SERVER_URL"], timeout="15s", metric=CONNECTION_TIME)
-    except TargetError:
-        vu.record(FAILURES, 1)
-        raise
-    # 0 and not nothing: "no failures" must be something that was measured.
-    vu.record(FAILURES, 0)
-    return session
-
-
-async def enter(vu: VU, session: SocketIOSession) -> Event:
-    """Join as a visitor of a random page; returns what the server says to it.
-
-    The first answer counts, whatever it says; an ``error`` event is a failure.
-    """
-    try:
-        answer = await ask_to_join(vu, session, JOIN_TIME)
-    except TargetError:
-        vu.record(JOIN_SUCCESS_RATE, False)
-        raise
-    vu.record(JOIN_SUCCESS_RATE, True)
-    vu.record(ASSIGNED_RATE, answer.name == "agent:assigned")
-    for name, metric in ANSWERS.items():
-        vu.record(metric, 1 if answer.name == name else 0)
-    return answer
