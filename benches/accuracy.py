@@ -23,7 +23,7 @@ from rich.table import Table
 import ghostcore
 from benches.clients import IDLE_S, until_turn_s
 from benches.delays import DELAYS_MS
-from benches.measure import NO_FIGURE, Refused, check_descriptors, reason_text, wait_until
+from benches.measure import Refused, check_descriptors, row_of, wait_until
 from benches.needed import ERROR_MS, ERROR_OVER_LAG_MS, MOST_SHARE, PAIRS, verdict
 from benches.processes import Client, Server
 from ghostcore import VU, ConstantVUs, Result, Trend, scenario
@@ -73,10 +73,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def measured(case: Case) -> dict[str, Any]:
     """A row, be it one that says why there are no figures."""
-    try:
-        return {**case._asdict(), **measure_once(case)}
-    except NO_FIGURE as reason:
-        return {**case._asdict(), "refused": reason_text(reason)}
+    return row_of(case._asdict(), lambda: measure_once(case))
 
 
 def measure_once(case: Case) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from rich.table import Table
 
 import ghostcore
 from benches.clients import TEXT
-from benches.measure import NO_FIGURE, reason_text
+from benches.measure import row_of
 from benches.needed import CLEAN_RUNS, verdict
 from benches.processes import Client, Server
 from ghostcore import VU, ConstantArrivalRate, ConstantVUs, Result, Trend, scenario
@@ -42,11 +42,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def measured(kind: str, url: str, seconds: float) -> dict[str, Any]:
     """A run in a process of its own, as in CI."""
     command = [sys.executable, "-m", "benches.clean", kind, url, str(seconds)]
-    try:
+
+    def told() -> dict[str, Any]:
         with Client(kind, command) as client:
-            return {"kind": kind, **json.loads(client.output(3 * seconds + 60))}
-    except NO_FIGURE as reason:
-        return {"kind": kind, "refused": reason_text(reason)}
+            found: dict[str, Any] = json.loads(client.output(3 * seconds + 60))
+        return found
+
+    return row_of({"kind": kind}, told)
 
 
 def tables(report: dict[str, Any]) -> list[Table]:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from rich.table import Table
 
 from benches.clients import COMMANDS
-from benches.measure import NO_FIGURE, Refused, check_descriptors, reason_text
+from benches.measure import Refused, check_descriptors, row_of
 from benches.needed import CONNECT_US, FLAT, verdict
 from benches.processes import Client, Server
 
@@ -71,10 +71,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
 def measure_once(case: Case, users: int, idle_s: float) -> dict[str, Any]:
     """Connect them all; then look for so long what they cost while nothing happens."""
     row: dict[str, Any] = {**case._asdict(), "users": users}
-    try:
-        return {**row, **_figures(case, users, idle_s)}
-    except NO_FIGURE as reason:
-        return {**row, "refused": reason_text(reason)}
+    return row_of(row, lambda: _figures(case, users, idle_s))
 
 
 def _figures(case: Case, users: int, idle_s: float) -> dict[str, Any]:

@@ -9,8 +9,6 @@ in reading or in sending, is in the record. ``GET /records`` gives the records.
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import json
 import random
 import socket
@@ -22,13 +20,13 @@ from collections.abc import Callable
 from functools import partial
 
 from ghostcore._timers import TimerQueue
+from ghostcore._upgrade import accept_of
 from ghostcore.testing import run_server, server_arguments
 
 __all__ = ["DELAYS_MS", "DelayServer"]
 
 LONGEST_MS = 1000.0
 BACKLOG = 4096
-ACCEPT_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 CLOSE = 8
 
 SO_TIMESTAMPNS = 35
@@ -187,7 +185,7 @@ class _Peer:
             task = self._server.loop.create_task(sent)
             task.add_done_callback(lambda _: self.close())
             return
-        accept = base64.b64encode(hashlib.sha1(key.encode() + ACCEPT_GUID).digest()).decode()
+        accept = accept_of(key.encode()).decode()
         self._sock.send(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()

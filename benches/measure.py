@@ -6,9 +6,10 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ghostcore.testing import ServerDied
 
@@ -21,6 +22,7 @@ __all__ = [
     "machine",
     "read",
     "reason_text",
+    "row_of",
     "wait_until",
 ]
 
@@ -41,6 +43,14 @@ failed comes a RuntimeError, of one that hung a TimeoutError, which is an OSErro
 def reason_text(error: BaseException) -> str:
     """Why there is no figure, as tables say it."""
     return str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {error}"
+
+
+def row_of(row: Mapping[str, Any], find: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """The row with what was found, be it the reason why there are no figures."""
+    try:
+        return {**row, **find()}
+    except NO_FIGURE as reason:
+        return {**row, "refused": reason_text(reason)}
 
 
 @dataclass(frozen=True)

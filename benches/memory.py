@@ -15,7 +15,7 @@ from typing import Any
 from rich.table import Table
 
 from benches.clients import COMMANDS
-from benches.measure import NO_FIGURE, Refused, kernel_bytes, reason_text
+from benches.measure import Refused, kernel_bytes, row_of
 from benches.needed import IDLE_KIB, verdict
 from benches.processes import Client, Server
 
@@ -74,18 +74,19 @@ def measure_idle(
 ) -> dict[str, Any]:
     """The slope from `few` to `many` users, connected at that pace a second."""
     row: dict[str, Any] = {"client": client, "kind": kind, "users": [few, many]}
-    try:
+
+    def slope() -> dict[str, Any]:
         low = measure_once(client, kind, few, pace, wait_s)
         high = measure_once(client, kind, many, pace, wait_s)
-    except NO_FIGURE as reason:
-        return {**row, "refused": reason_text(reason)}
-    return {
-        **row,
-        "kib_per_user": (high.rss_bytes - low.rss_bytes) / (many - few) / 1024,
-        "kernel_kib_per_connection": (high.kernel_bytes - low.kernel_bytes) / (many - few) / 1024,
-        "connect_us": high.connect_us,
-        "runs": [asdict(low), asdict(high)],
-    }
+        kib = (many - few) * 1024
+        return {
+            "kib_per_user": (high.rss_bytes - low.rss_bytes) / kib,
+            "kernel_kib_per_connection": (high.kernel_bytes - low.kernel_bytes) / kib,
+            "connect_us": high.connect_us,
+            "runs": [asdict(low), asdict(high)],
+        }
+
+    return row_of(row, slope)
 
 
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:

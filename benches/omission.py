@@ -20,7 +20,7 @@ from rich.table import Table
 
 import ghostcore
 from benches.clients import TEXT, k6_command, until_turn_s
-from benches.measure import NO_FIGURE, Refused, reason_text, wait_until
+from benches.measure import Refused, row_of, wait_until
 from benches.needed import OMITTED_MS, THEORY, verdict
 from benches.processes import Client, Server, Stall
 from ghostcore import VU, ConstantArrivalRate, ConstantVUs, Result, Trend, scenario
@@ -73,10 +73,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
 def measured(name: str, seconds: float, stall_s: float, *, with_k6: bool) -> dict[str, Any]:
     """A row, be it one that says why there are no figures."""
     row = {"case": name, "users": USERS, "seconds": seconds}
-    try:
-        return {**row, **measure_once(CASES[name], seconds, stall_s, with_k6=with_k6)}
-    except NO_FIGURE as reason:
-        return {**row, "refused": reason_text(reason)}
+    return row_of(row, lambda: measure_once(CASES[name], seconds, stall_s, with_k6=with_k6))
 
 
 def measure_once(case: Case, seconds: float, stall_s: float, *, with_k6: bool) -> dict[str, Any]:

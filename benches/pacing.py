@@ -15,7 +15,7 @@ from typing import Any
 from rich.table import Table
 
 import ghostcore
-from benches.measure import NO_FIGURE, reason_text
+from benches.measure import row_of
 from benches.needed import LATE_MS, verdict
 from benches.processes import Client
 from ghostcore import VU, ConstantArrivalRate, Result, scenario
@@ -37,10 +37,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
 def measured(case: str, per_second: int, seconds: float) -> dict[str, Any]:
     """A row, be it one that says why there are no figures."""
     row = {"case": case, "per_second": per_second, "seconds": seconds}
-    try:
-        return {**row, **measure_once(per_second, seconds, burner=case == BURNED)}
-    except NO_FIGURE as reason:
-        return {**row, "refused": reason_text(reason)}
+    return row_of(row, lambda: measure_once(per_second, seconds, burner=case == BURNED))
 
 
 def measure_once(per_second: int, seconds: float, *, burner: bool) -> dict[str, Any]:

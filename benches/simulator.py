@@ -7,13 +7,13 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.table import Table
 
 from benches.crowd import COMING, LEAVING, CrowdPlan, Phase, Step, crowd_command
-from benches.measure import NO_FIGURE, Refused, check_descriptors, reason_text, wait_until
+from benches.measure import Refused, check_descriptors, row_of, wait_until
 from benches.needed import MOST_SERVER_SHARE, SIMULATED, SIMULATED_MS, verdict
 from benches.processes import Client, Server
 
@@ -93,11 +93,12 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
 def measured(case: str, plan: CrowdPlan) -> dict[str, Any]:
     """A row, be it one that says why there are no figures."""
     row = {"case": case, "visitors": plan.visitors, "agents": plan.agents}
-    try:
+
+    def find() -> dict[str, Any]:
         found = measure_crowd(plan, to_the_end=case == SERVED)
-        return {**row, **found} if case == SERVED else {**row, **found, **ceilings(found)}
-    except NO_FIGURE as reason:
-        return {**row, "refused": reason_text(reason)}
+        return found if case == SERVED else {**found, **ceilings(found)}
+
+    return row_of(row, find)
 
 
 def measure_crowd(plan: CrowdPlan, *, to_the_end: bool) -> dict[str, Any]:
@@ -242,7 +243,7 @@ def _verdicts(row: dict[str, Any]) -> Iterator[_Line]:
         "agents online (/metrics), least",
         f"{agents:,}",
         f"{row['agents']:,}",
-        (agents == row["agents"]),
+        agents == row["agents"],
     )
     yield "lost sessions, of visitors and agents", f"{lost:,}", "0", lost == 0
     yield ("joins answered", f"{row['joins_answered']:,} of {row['joins']:,}", "all",
@@ -278,12 +279,12 @@ def _ends(row: dict[str, Any]) -> Iterator[_Line]:
 def _steps(row: dict[str, Any]) -> Table:
     table = Table("step", "s", "calls/s", "visits/s", "visitors", "in calls", "simulator\nCPU",
                   "client\nCPU", "MiB")  # fmt: skip
-    shown: Callable[[dict[str, Any]], str]
-    shown = lambda step: f"{step['visitors']['least']:,} - {step['visitors']['most']:,}"  # noqa: E731
     for step in row["steps"]:
+        visitors = step["visitors"]
         table.add_row(
             step["name"], f"{step['seconds']:.0f}", f"{step['calls_per_s']:g}",
-            f"{step['visits_per_s']:g}", shown(step), f"{step['calls_most']:,}",
+            f"{step['visits_per_s']:g}", f"{visitors['least']:,} - {visitors['most']:,}",
+            f"{step['calls_most']:,}",
             f"{step['server_share']:.0%}", f"{step['client_share']:.0%}",
             f"{step['rss_bytes'] / 2**20:,.0f}",
         )  # fmt: skip

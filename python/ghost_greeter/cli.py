@@ -121,8 +121,7 @@ def run(
         default = 0
         if embedded and one.name in SERVED:
             default = _agents_for(one, profile, chosen, options, by_rate=load is None)
-        held_s = (chosen.session_s or HOLD_S)[1]
-        pool = options.pool(url, default, drawn, held_s)
+        pool = options.pool(url, default, drawn, _longest_hold_s(chosen))
         _announce(one, profile, settings_at, pool, embedded=embedded)
         stormy.announce()
         if warning := probe(url):
@@ -155,13 +154,17 @@ def _profile(scenario: Scenario, settings: Settings) -> Any:
     """The scenario's own load, as the settings say."""
     if scenario is not calls:
         return scenario.load
-    hold_s = (settings.session_s or HOLD_S)[1]
-    longest = longest_visit_s(hold_s, settings.call_deadline_s)
+    longest = longest_visit_s(_longest_hold_s(settings), settings.call_deadline_s)
     load = calls_load(settings.call_rate, settings.test_duration, longest)
     problems = load.validate()
     if problems:
         raise InvalidPlan(problems)
     return load
+
+
+def _longest_hold_s(settings: Settings) -> float:
+    """The longest that a visitor holds a call."""
+    return (settings.session_s or HOLD_S)[1]
 
 
 def _agents_for(
@@ -173,7 +176,7 @@ def _agents_for(
         return agents_needed(users)
     if not by_rate:  # so many users ask for so many calls at a time at the most
         return math.ceil(users * 1.1)
-    hold_s = (settings.session_s or HOLD_S)[1]
+    hold_s = _longest_hold_s(settings)
     # The most users of an arrival model are for a server that does not answer: those that are
     # there if it does are rate x visit.
     ring_s = longest_s(options.answer)

@@ -77,8 +77,7 @@ class CallLog:
 
     :ivar agent_id: the agent that was asked for. :ivar agent_busy: it is of this run, and was not
         free when it was asked for.
-    :ivar rings: how often the call rang at agents of this run. :ivar incoming_ns: when first.
-    :ivar queued: it had to wait for its agent.
+    :ivar rings: how often the call rang at agents of this run.
     :ivar accepter: the agent of this run that sent call:accept. :ivar accept_ns: when.
     :ivar call_id: of the call that came of it.
     """
@@ -88,8 +87,6 @@ class CallLog:
     asked_ns: int
     agent_busy: bool = False
     rings: int = 0
-    incoming_ns: int = 0
-    queued: bool = False
     accepter: str = ""
     accept_ns: int = 0
     call_id: str = ""
@@ -190,10 +187,8 @@ class Switchboard:
         log.rings += 1
         if log.rings > 1:
             return
-        log.incoming_ns = arrived_ns
         self.record(REQUEST_TO_INCOMING, (arrived_ns - log.asked_ns) / 1e6)
         if log.asked_ns < agent.free_since_ns:
-            log.queued = True
             self.record(QUEUED)
 
     def accepting(self, agent: Callee, visitor_id: object, at_ns: int) -> None:

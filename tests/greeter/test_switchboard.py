@@ -49,7 +49,7 @@ def test_only_the_first_ring_is_timed() -> None:
     board.rang(Desk("a"), "v", 1_000_000)
     board.rang(Desk("b"), "v", 9_000_000)
     assert notes.last["call_request_to_incoming_time"] == 1
-    assert (log.rings, log.incoming_ns) == (2, 1_000_000)
+    assert log.rings == 2
     board.rang(Desk("b"), "somebody else's visitor", 9_000_000)
     board.rang(Desk("b"), None, 9_000_000)
     assert log.rings == 2
@@ -57,16 +57,18 @@ def test_only_the_first_ring_is_timed() -> None:
 
 def test_a_call_was_queued_if_its_agent_became_free_after_it_was_asked_for() -> None:
     board, notes = board_with(Desk("a"))
-    free = asked(board, "v1", at_ns=100)
+    asked(board, "v1", at_ns=100)
     board.rang(Desk("a", free_since_ns=50), "v1", 110)
-    late = asked(board, "v2", at_ns=100)
+    assert notes.counts["calls_queued"] == 0
+    asked(board, "v2", at_ns=100)
     board.rang(Desk("a", free_since_ns=200), "v2", 210)
-    assert (free.queued, late.queued) == (False, True)
     assert notes.counts["calls_queued"] == 1
-    passed_on = asked(board, "v3", at_ns=100)
+    asked(board, "v3", at_ns=100)
     board.rang(Desk("a"), "v3", 110)
     board.rang(Desk("b", free_since_ns=200), "v3", 210)
-    assert not passed_on.queued, "it rang at once, and at another when that one did not answer"
+    assert notes.counts["calls_queued"] == 1, (
+        "it rang at once, and at another when that one did not answer"
+    )
 
 
 def test_how_far_a_lost_call_came() -> None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from ghost_greeter.agents import metrics
 from ghost_greeter.agents.settings import AgentSettings, Answer, Identity
+from ghost_greeter.payloads import payload_of
 from ghost_greeter.switchboard import (
     EVENTS_DUPLICATED,
     EVENTS_LOST,
@@ -31,17 +32,8 @@ STARTED_TIMEOUT_S = 5.0
 RECENT = 256
 """Call requests whose ids an agent remembers, to know those that come twice."""
 
-EVENTS = (
-    "call:incoming",
-    "call:cancelled",
-    "call:started",
-    "call:ended",
-    "agent:marked_away",
-    "webrtc:signal",
-    "error",
-    "login:success",
-    "stats:update",
-)
+NOT_HEEDED = ("login:success", "stats:update")
+"""Taken and dropped: a session keeps what nobody takes, in place of what somebody will."""
 
 
 class Desk(Protocol):
@@ -102,7 +94,7 @@ class Agent:
         self._away = True
         self._heartbeat_at_s = 0.0
         self._back_at_s = float("inf")
-        self._handlers: dict[str, Callable[[Event, Any], None]] = {
+        self._handlers: dict[str, Callable[[Event, dict[str, Any]], None]] = {
             "call:incoming": self._on_incoming,
             "call:cancelled": self._on_cancelled,
             "call:started": self._on_started,
@@ -207,7 +199,7 @@ class Agent:
             until_s = min(self._heartbeat_at_s, self._back_at_s)
             try:
                 event = await session.wait_for(
-                    *EVENTS, timeout=max(0.0, until_s - time.monotonic())
+                    *self._handlers, *NOT_HEEDED, timeout=max(0.0, until_s - time.monotonic())
                 )
             except Timeout as error:
                 if error.kind != "reply_timeout":
@@ -216,7 +208,7 @@ class Agent:
                 continue
             handler = self._handlers.get(event.name)
             if handler is not None:
-                handler(event, event.args[0] if event.args else None)
+                handler(event, payload_of(event))
 
     async def _due(self, session: SocketIOSession) -> None:
         now_s = time.monotonic()
@@ -243,7 +235,7 @@ class Agent:
 
     # -- calls that ring -------------------------------------------------------------------------
 
-    def _on_incoming(self, event: Event, payload: Any) -> None:
+    def _on_incoming(self, event: Event, payload: dict[str, Any]) -> None:
         request = _part(payload, "request")
         request_id, visitor_id = request.get("requestId"), request.get("visitorId")
         if not isinstance(request_id, str):
@@ -300,13 +292,13 @@ class Agent:
         self._late = ring
         self._free()
 
-    def _on_cancelled(self, event: Event, payload: Any) -> None:
+    def _on_cancelled(self, event: Event, payload: dict[str, Any]) -> None:
         ring = self._ringing.pop(_field(payload, "requestId"), None)
         if ring is not None:
             _stop(ring.timer)
             self._board.record(metrics.CANCELLED)
 
-    def _on_error(self, event: Event, payload: Any) -> None:
+    def _on_error(self, event: Event, payload: dict[str, Any]) -> None:
         code = _field(payload, "code")
         self._board.record(metrics.ERRORS, code=code[:40] or "UNKNOWN")
         if self._accepting is not None:  # it was cancelled, or somebody else had it
@@ -315,7 +307,7 @@ class Agent:
 
     # -- calls -----------------------------------------------------------------------------------
 
-    def _on_started(self, event: Event, payload: Any) -> None:
+    def _on_started(self, event: Event, payload: dict[str, Any]) -> None:
         call = _part(payload, "call")
         call_id, visitor_id = _field(call, "callId"), call.get("visitorId")
         if self._call is not None and self._call.call_id == call_id:
@@ -341,7 +333,7 @@ class Agent:
         self._board.record(metrics.ENDED)
         self._send("call:end", {"callId": call_id})
 
-    def _on_ended(self, event: Event, payload: Any) -> None:
+    def _on_ended(self, event: Event, payload: dict[str, Any]) -> None:
         call_id = _field(payload, "callId")
         call = self._call
         if call is not None and call.call_id == call_id:
@@ -369,14 +361,14 @@ class Agent:
                 _stop(ring.timer)
                 self._answer_later(ring)
 
-    def _on_marked_away(self, event: Event, payload: Any) -> None:
+    def _on_marked_away(self, event: Event, payload: dict[str, Any]) -> None:
         self._away = True
         self._board.record(metrics.MARKED_AWAY, reason=_field(payload, "reason")[:40])
         self._back_at_s = time.monotonic() + self._random.uniform(*self._settings.back_s)
 
     # -- signals ---------------------------------------------------------------------------------
 
-    def _on_signal(self, event: Event, payload: Any) -> None:
+    def _on_signal(self, event: Event, payload: dict[str, Any]) -> None:
         """Answer a visitor's signal by one with the same number."""
         signal = _part(payload, "signal")
         if "to" not in signal:  # not one of ours
@@ -405,13 +397,13 @@ def _profile(agent_id: str) -> dict[str, Any]:
     return {"displayName": f"Load agent {agent_id}", **dict.fromkeys(media)}
 
 
-def _part(payload: Any, name: str) -> dict[str, Any]:
-    part = payload.get(name) if isinstance(payload, dict) else None
+def _part(payload: dict[str, Any], name: str) -> dict[str, Any]:
+    part = payload.get(name)
     return part if isinstance(part, dict) else {}
 
 
-def _field(payload: Any, name: str) -> str:
-    value = payload.get(name) if isinstance(payload, dict) else None
+def _field(payload: dict[str, Any], name: str) -> str:
+    value = payload.get(name)
     return value if isinstance(value, str) else ""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ghost_greeter.agents.metrics import AGENT_METRICS, LOGIN_FAILURES
-from ghost_greeter.agents.options import PoolOptions, agent_options, of_a_run, seed_of
+from ghost_greeter.agents.options import PoolOptions, agent_options, seed_of
 from ghost_greeter.settings import Settings, place_of
 from ghost_greeter.switchboard import switchboard_of
 from ghostcore import VU, ConstantVUs, InvalidPlan, PerVUIterations, UsageError, scenario
@@ -62,6 +62,7 @@ def agents_command(
     options = PoolOptions.of(count, given, embedded=False)
     drawn = seed_of(seed)
     pool = options.pool(settings.server_url, count, drawn)
+    assert pool is not None  # it has agents
     accepts, rejects, ignores = options.mix
     click.echo(
         f"agents for {place_of(settings.server_url)}: {count}; they accept, reject and ignore "
@@ -74,5 +75,6 @@ def agents_command(
         seed=drawn,
         out=out,
         console=Console(progress=not quiet),
-        **of_a_run(pool),
+        setup=pool.setup,
+        teardown=pool.teardown,
     )

@@ -23,7 +23,7 @@ from ghost_greeter.agents.settings import (
 from ghost_greeter.simulator import Distribution
 from ghostcore import UsageError
 
-__all__ = ["PoolOptions", "agent_options", "of_a_run", "seed_of"]
+__all__ = ["PoolOptions", "agent_options", "seed_of"]
 
 HANGING_S = 20.0
 """How much longer than a visitor would an agent waits before it hangs up."""
@@ -114,11 +114,6 @@ class PoolOptions:
         longest_call_s = self.longest_call_s or max(LONGEST_CALL_S, held_s + HANGING_S)
         settings = AgentSettings(url, self.mix, self.answer, longest_call_s=longest_call_s)
         return AgentPool(settings, identities(count, self.token_file), seed=seed)
-
-
-def of_a_run(pool: AgentPool | None) -> dict[str, Any]:
-    """Arguments of ``ghostcore.run()`` that make a pool part of the run."""
-    return {} if pool is None else {"setup": pool.setup, "teardown": pool.teardown}
 
 
 def seed_of(given: int | None) -> int:

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from ghost_greeter.agents import metrics
 from ghost_greeter.agents.agent import Agent
 from ghost_greeter.agents.settings import AgentSettings, Answer, Answers, Identity
+from ghost_greeter.payloads import error_code, payload_of
 from ghost_greeter.switchboard import Switchboard
-from ghostcore import Counter, ErrorReply, Event, InvalidPlan, TargetError
+from ghostcore import Counter, ErrorReply, InvalidPlan, TargetError
 
 __all__ = ["AgentPool"]
 
@@ -106,10 +107,9 @@ class AgentPool:
         """Why there will be no run, in one sentence."""
         what = str(error)
         if isinstance(error, ErrorReply):
-            event = error.event
-            told = event.args[0] if isinstance(event, Event) and event.args else None
-            if isinstance(told, dict):
-                what = f"{told.get('message', '')} ({told.get('code', '')})"
+            told = payload_of(error.event)
+            if told:
+                what = f"{told.get('message', '')} ({error_code(error)})"
         return f"agent {agent.agent_id}, one of {self.size}, cannot log in: {what}"
 
     # -- what agents ask -------------------------------------------------------------------------

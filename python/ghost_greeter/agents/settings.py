@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ghost_greeter.simulator import Behaviour, Distribution
-from ghostcore import InvalidPlan
+from ghost_greeter.simulator.token_file import ANY_AGENT, read_token_file
+from ghostcore import InvalidPlan, UsageError
 
 __all__ = ["AgentSettings", "Answer", "Answers", "Identity", "agents_needed", "identities"]
 
@@ -133,30 +134,14 @@ def identities(
 def _read(path: Path) -> tuple[list[Identity], str | None]:
     """Those that are named, and the token that is every agent's."""
     try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise InvalidPlan([f"the agents' tokens cannot be read from {path}: {reason}"]) from None
-    named: list[Identity] = []
-    shared: str | None = None
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        fields = line.split()
-        if len(fields) != 2:  # the line itself is not told: it may be a token
-            raise InvalidPlan(
-                [
-                    f"{path}:{number} has {len(fields)} fields: expected a token and an agent id, "
-                    "or * for any agent"
-                ]
-            )
-        if fields[1] == "*":
-            shared = fields[0]
-        else:
-            named.append(Identity(fields[1], fields[0]))
+        lines = read_token_file(path)
+    except UsageError as error:
+        raise InvalidPlan([str(error)]) from None
+    named = [Identity(agent_id, token) for token, agent_id in lines if agent_id != ANY_AGENT]
+    shared = [token for token, agent_id in lines if agent_id == ANY_AGENT]
     if len({one.agent_id for one in named}) < len(named):
         raise InvalidPlan([f"{path} names an agent twice: the second would cut off the first"])
-    return named, shared
+    return named, shared[-1] if shared else None
 
 
 def agents_needed(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Literal
+from typing import Literal
 
+from ghost_greeter.payloads import payload_of
 from ghost_greeter.switchboard import (
     EVENTS_DUPLICATED,
     EVENTS_LOST,
@@ -63,7 +64,7 @@ class Caller:
         self._session = session
         self._board = board
         self._default_agent_id = default_agent_id
-        self.visitor_id = str(_payload(joined).get("visitorId", ""))
+        self.visitor_id = str(payload_of(joined).get("visitorId", ""))
         self.agent_id = default_agent_id
         self.told_unavailable = False
         self.peer_id = ""
@@ -87,7 +88,7 @@ class Caller:
 
     def _note(self, event: Event) -> None:
         """Who is there for this visitor, as the server says. It is in no call."""
-        payload = _payload(event)
+        payload = payload_of(event)
         if event.name in ("call:accepted", "call:ended"):
             self._board.record(EVENTS_MISDELIVERED, event=event.name)
         agent = payload.get("agent" if event.name == "agent:assigned" else "newAgent")
@@ -130,7 +131,7 @@ class Caller:
                 )
             self._note(event)
             if event.name == "agent:unavailable":
-                reason = REASONS.get(_payload(event).get("reason"))
+                reason = REASONS.get(payload_of(event).get("reason"))
                 if reason is not None:
                     return reason, event
                 self.told_unavailable = True
@@ -141,7 +142,7 @@ class Caller:
         )
 
     def _accepted(self, event: Event) -> None:
-        payload = _payload(event)
+        payload = payload_of(event)
         self.peer_id = str(payload.get("agentId", ""))
         call_id = str(payload.get("callId", ""))
         self._board.accepted(self.log, call_id, self.peer_id, event.arrived_ns)
@@ -157,7 +158,7 @@ class Caller:
         reason = ""
         while not reason and (event := await self._next(until_ns)) is not None:
             if self._is_end(event):
-                reason = str(_payload(event).get("reason", "unknown"))
+                reason = str(payload_of(event).get("reason", "unknown"))
         if not reason and self.peer_id in self._board.agents:
             self._board.record(SIGNALS_LOST, self.log.up.lost + self.log.down.lost)
         return reason
@@ -178,12 +179,12 @@ class Caller:
         if event.name == "webrtc:signal":
             self._on_signal(event)
         elif event.name == "call:accepted":
-            again = _payload(event).get("callId") == self.log.call_id
+            again = payload_of(event).get("callId") == self.log.call_id
             self._board.record(
                 EVENTS_DUPLICATED if again else EVENTS_MISDELIVERED, event=event.name
             )
         elif event.name == "call:ended":
-            if _payload(event).get("callId") == self.log.call_id:
+            if payload_of(event).get("callId") == self.log.call_id:
                 return True
             self._board.record(EVENTS_MISDELIVERED, event=event.name)
         return False
@@ -200,7 +201,7 @@ class Caller:
         self._session.emit("webrtc:signal", {"targetId": self.peer_id, "signal": signal})
 
     def _on_signal(self, event: Event) -> None:
-        signal = _payload(event).get("signal")
+        signal = payload_of(event).get("signal")
         if not isinstance(signal, dict) or "to" not in signal:
             return  # not from an agent of a pool
         number = signal.get("n")
@@ -213,11 +214,6 @@ class Caller:
         sent_ns = self.log.up.sent_ns.get(number) if isinstance(number, int) else None
         if sent_ns is not None:
             self._board.record(SIGNAL_ROUND_TRIP, (event.arrived_ns - sent_ns) / 1e6)
-
-
-def _payload(event: Event) -> dict[str, Any]:
-    payload = event.args[0] if event.args else None
-    return payload if isinstance(payload, dict) else {}
 
 
 def _in_ns(seconds: float) -> int:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 
+from ghost_greeter.payloads import error_code
 from ghost_greeter.scenarios.caller import ENDED_TIMEOUT_S, Caller, Outcome
-from ghost_greeter.scenarios.presence import EVENT_METRICS, JOIN_TIMEOUT_S
-from ghost_greeter.scenarios.visit import CONNECTION_TIME
-from ghost_greeter.scenarios.widget import (
-    ASSIGNED,
-    ASSIGNED_RATE,
+from ghost_greeter.scenarios.presence import JOIN_TIMEOUT_S
+from ghost_greeter.scenarios.visit import (
+    CONNECT_TIMEOUT_S,
     FAILURES,
-    JOIN_SUCCESS_RATE,
-    JOIN_TIME,
-    PAUSED,
-    UNAVAILABLE,
+    VISITOR_METRICS,
     connect,
     enter,
 )
@@ -31,7 +27,6 @@ from ghostcore import (
     ConstantArrivalRate,
     Counter,
     ErrorReply,
-    Event,
     Rate,
     TargetError,
     Timeout,
@@ -86,7 +81,6 @@ ERRORS = {"RATE_LIMITED": RATE_LIMITED, "AGENT_NOT_FOUND": NO_AGENT}
 
 WAIT_S = (1.0, 3.0)
 HOLD_S = (5.0, 10.0)
-CONNECT_TIMEOUT_S = 15.0
 
 
 def longest_visit_s(hold_s: float = HOLD_S[1], deadline_s: float = DEFAULT_DEADLINE_S) -> float:
@@ -118,13 +112,7 @@ def calls_load(
         REQUESTED: "count>0",
         FAILURES: "count<10",
     },
-    metrics=[
-        *COUNTERS,
-        *(ACCEPT_TIME, SUCCESS_RATE, CONNECTION_TIME, JOIN_TIME, JOIN_SUCCESS_RATE),
-        *(ASSIGNED, UNAVAILABLE, PAUSED, ASSIGNED_RATE),
-        *EVENT_METRICS,
-        *CALL_METRICS,
-    ],
+    metrics=[*COUNTERS, ACCEPT_TIME, SUCCESS_RATE, *VISITOR_METRICS, *CALL_METRICS],
 )
 async def calls(vu: VU) -> None:
     """Connect within 15 s, join, wait 1 to 3 s, ask for a call, await its outcome for up to 35 s,
@@ -188,14 +176,12 @@ async def _call(vu: VU, caller: Caller) -> bool:
 def _record_failure(vu: VU, caller: Caller, error: TargetError) -> None:
     """A call without a good or a bad outcome: each kind in a metric of its own."""
     if isinstance(error, ErrorReply):
-        event = error.event
-        told = event.args[0] if isinstance(event, Event) and event.args else None
-        code = str(told.get("code", "")) if isinstance(told, dict) else ""
+        code = error_code(error)
         metric = ERRORS.get(code)
         if metric is not None:
             vu.record(metric)
         else:
-            vu.record(REFUSED, code=code[:40])
+            vu.record(REFUSED, code=code)
     elif not (isinstance(error, Timeout) and error.kind == "reply_timeout"):
         vu.record(DISCONNECTED)
     elif caller.told_unavailable:

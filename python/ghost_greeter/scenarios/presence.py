@@ -6,6 +6,7 @@ from typing import Any
 
 from ghost_greeter.census import census_of
 from ghost_greeter.pages import PAGES
+from ghost_greeter.payloads import payload_of
 from ghostcore import VU, Counter, Event, SocketIOSession, TargetError, Timeout, Trend
 
 __all__ = [
@@ -151,5 +152,4 @@ async def ask_to_join(
 
 def visitor_id_of(answer: Event) -> Any:
     """The id under which the server knows a visitor, from the answer to a join; None without."""
-    said = answer.args[0] if answer.args else None
-    return said.get("visitorId") if isinstance(said, dict) else None
+    return payload_of(answer).get("visitorId")

@@ -10,18 +10,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ghost_greeter.scenarios.presence import EVENT_METRICS, ask_to_join, visitor_id_of
-from ghost_greeter.scenarios.visit import CONNECTION_TIME, visit_s
-from ghost_greeter.scenarios.widget import (
-    ASSIGNED,
-    ASSIGNED_RATE,
+from ghost_greeter.payloads import error_code
+from ghost_greeter.scenarios.presence import ask_to_join, visitor_id_of
+from ghost_greeter.scenarios.visit import (
     FAILURES,
     JOIN_SUCCESS_RATE,
-    JOIN_TIME,
-    PAUSED,
-    UNAVAILABLE,
+    VISITOR_METRICS,
     connect,
     enter,
+    visit_s,
 )
 from ghostcore import (
     VU,
@@ -226,10 +223,11 @@ def storm_scenario(plan: StormPlan | None = None) -> Scenario:
             FAILURES: "count<20",
             JOIN_SUCCESS_RATE: "rate>0.90",
         },
-        metrics=[RECONNECT_TIME, CONNECTION_TIME, JOIN_TIME, CONNECTING_AGAIN, JOINING_AGAIN,
-                 ATTEMPTS, RECONNECT_FAILURES, DROPPED, SERVED_AGAIN, *EVENT_METRICS,
- ASSIGNED, UNAVAILABLE, PAUSED, ASSIGNED_RATE],
-    )  # fmt: skip
+        metrics=[
+            *(RECONNECT_TIME, CONNECTING_AGAIN, JOINING_AGAIN, ATTEMPTS, RECONNECT_FAILURES),
+            *(DROPPED, SERVED_AGAIN, *VISITOR_METRICS),
+        ],
+    )
     async def reconnect_storm(vu: VU) -> None:
         """Arrive, join, lose the connection when everybody does, come back as the widget would, and
         stay until all are back or the time is up."""
@@ -341,11 +339,8 @@ async def _try_again(vu: VU, visitor_id: Any) -> SocketIOSession:
 
 def _kind_of(error: TargetError) -> str:
     """The kind of a failed attempt; of an answer that was an error, the server's own code."""
-    event = getattr(error, "event", None)
-    said = event.args[0] if event is not None and event.args else None
-    code = said.get("code") if isinstance(said, dict) else None
-    if isinstance(code, str) and code:
-        return code[:40].lower()
+    if code := error_code(error):
+        return code.lower()
     status = getattr(error, "status", 0)
     return f"{error.kind}_{status}" if status else error.kind
 

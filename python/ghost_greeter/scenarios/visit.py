@@ -1,14 +1,44 @@
-"""What the scenarios share."""
+"""What the scenarios share: a visitor comes, joins, and stays for a while."""
 
 from __future__ import annotations
 
+from ghost_greeter.scenarios.presence import EVENT_METRICS, ask_to_join
 from ghost_greeter.settings import parse_session
-from ghostcore import VU, Trend
+from ghostcore import VU, Counter, Event, Rate, SocketIOSession, TargetError, Trend
 
-__all__ = ["CONNECTION_TIME", "visit_s"]
+__all__ = [
+    "CONNECTION_TIME",
+    "CONNECT_TIMEOUT_S",
+    "FAILURES",
+    "JOIN_SUCCESS_RATE",
+    "JOIN_TIME",
+    "VISITOR_METRICS",
+    "connect",
+    "enter",
+    "visit_s",
+]
+
+CONNECT_TIMEOUT_S = 15.0
 
 CONNECTION_TIME = Trend("ws_connection_time", unit="ms")
 """Dial to the Socket.IO connect answer."""
+
+JOIN_TIME = Trend("widget_join_time", unit="ms")
+JOIN_SUCCESS_RATE = Rate("join_success_rate")
+ASSIGNED_RATE = Rate("agent_assigned_rate")
+ASSIGNED = Counter("agent_assigned_count")
+UNAVAILABLE = Counter("agent_unavailable_count")
+PAUSED = Counter("org_paused_count")
+FAILURES = Counter("connection_failures")
+
+ANSWERS = {"agent:assigned": ASSIGNED, "agent:unavailable": UNAVAILABLE, "org:paused": PAUSED}
+
+VISITOR_METRICS = (
+    *(CONNECTION_TIME, FAILURES, JOIN_TIME, JOIN_SUCCESS_RATE, ASSIGNED_RATE),
+    *ANSWERS.values(),
+    *EVENT_METRICS,
+)
+"""What connect() and enter() record."""
 
 
 def visit_s(vu: VU, low_s: float, high_s: float) -> float:
@@ -16,3 +46,34 @@ def visit_s(vu: VU, low_s: float, high_s: float) -> float:
     if "SESSION" in vu.env:
         low_s, high_s = parse_session(vu.env["SESSION"])
     return vu.random.uniform(low_s, high_s)
+
+
+async def connect(vu: VU) -> SocketIOSession:
+    """Connect as a visitor, within 15 s."""
+    try:
+        session = await vu.socketio(
+            vu.env["SERVER_URL"], timeout=CONNECT_TIMEOUT_S, metric=CONNECTION_TIME
+        )
+    except TargetError:
+        vu.record(FAILURES, 1)
+        raise
+    # 0 and not nothing: "no failures" must be something that was measured.
+    vu.record(FAILURES, 0)
+    return session
+
+
+async def enter(vu: VU, session: SocketIOSession) -> Event:
+    """Join as a visitor of a random page; returns what the server says to it.
+
+    The first answer counts, whatever it says; an ``error`` event is a failure.
+    """
+    try:
+        answer = await ask_to_join(vu, session, JOIN_TIME)
+    except TargetError:
+        vu.record(JOIN_SUCCESS_RATE, False)
+        raise
+    vu.record(JOIN_SUCCESS_RATE, True)
+    vu.record(ASSIGNED_RATE, answer.name == "agent:assigned")
+    for name, metric in ANSWERS.items():
+        vu.record(metric, 1 if answer.name == name else 0)
+    return answer

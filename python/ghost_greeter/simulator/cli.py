@@ -17,6 +17,7 @@ from ghost_greeter.simulator.express import DEFAULT_ORIGINS, MAX_REQUESTS
 from ghost_greeter.simulator.faults import OVER_LIMIT, Faults
 from ghost_greeter.simulator.server import Simulator
 from ghost_greeter.simulator.setup import Database
+from ghost_greeter.simulator.token_file import read_token_file
 from ghostcore import UsageError
 from ghostcore.testing import run_server, server_arguments
 
@@ -192,30 +193,11 @@ def _database(options: argparse.Namespace) -> Database | None:
     database = Database(
         frozenset(options.paused_org),
         frozenset(options.blocked_org),
-        None if options.agent_tokens is None else _tokens(options.agent_tokens),
+        None if options.agent_tokens is None else dict(read_token_file(options.agent_tokens)),
         options.ring_timeout,
         options.max_call,
     )
     return database if options.database or database != Database() else None
-
-
-def _tokens(path: Path) -> dict[str, str]:
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--agent-tokens: {path} cannot be read: {error}") from None
-    tokens: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        fields = line.split()
-        if len(fields) != 2:  # the line itself is not told: it may be a token
-            raise UsageError(
-                f"--agent-tokens: {path}:{number} has {len(fields)} fields: expected a token and "
-                "an agent id, or * for any agent"
-            )
-        tokens[fields[0]] = fields[1]
-    return tokens
 
 
 def _faults(options: argparse.Namespace) -> Faults:
