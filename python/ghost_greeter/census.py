@@ -33,7 +33,7 @@ What = Literal["visitors", "sockets"]
 
 INTERVAL_S = 2.0
 SOON_S = 0.5
-"""To the first look, and to the next one while the server does not answer."""
+"""To the first look, and to the next one while the server does not tell its count."""
 LEAVE_NS = 1_000_000_000
 """How long the server may need to notice that somebody came or left."""
 
@@ -147,11 +147,13 @@ class Census:
     async def _look(self) -> None:
         soon_s = min(SOON_S, self._interval_s)
         await asyncio.sleep(soon_s)
+        health_due_s = 0.0
         while True:
             began_s = time.monotonic()
-            answered = await self._check_health()
-            if not self._refused:
-                answered = await self._compare()
+            if began_s >= health_due_s:  # evenly, or its rate would be that of the bad times
+                health_due_s = began_s + self._interval_s
+                await self._check_health()
+            answered = self._refused or await self._compare()
             took_s = time.monotonic() - began_s
             await asyncio.sleep(max(0.0, (self._interval_s if answered else soon_s) - took_s))
 
@@ -234,19 +236,17 @@ class Census:
             if isinstance(value, int):
                 self._vu.record(metric, value)
 
-    async def _check_health(self) -> bool:
-        """Returns whether there was an answer."""
+    async def _check_health(self) -> None:
         began_ns = time.monotonic_ns()
         try:
             status, body = await asyncio.to_thread(self._figures.health)
         except FiguresError:
             status, body = 0, {}
         if self._vu is None or status == 404:
-            return status != 0
+            return
         self._vu.record(HEALTHY, status == 200 and body.get("status") != "unhealthy")
         if status:
             self._vu.record(HEALTH_TIME, (time.monotonic_ns() - began_ns) / 1e6)
-        return status != 0
 
 
 def _lasting(samples: Iterable[tuple[float, int, int]]) -> tuple[float, int, int] | None:

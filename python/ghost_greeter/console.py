@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-
-import click
 
 from ghostcore import Result
 from ghostcore.report import Console
@@ -20,7 +17,7 @@ class SuiteConsole(Console):
 
     :param findings: each looks at a result and gives sentences that belong among its warnings, in
         the summary and in result.json.
-    :param answers: likewise, printed below the summary.
+    :param answers: likewise, but they belong to the verdict, below it and in result.json.
     """
 
     def __init__(
@@ -33,8 +30,6 @@ class SuiteConsole(Console):
     def finished(self, result: Result) -> None:
         for finding in self._findings:
             result.warnings.extend(finding(result))
+        for answer in self._answers:
+            result.reasons.extend(answer(result))
         super().finished(result)
-        with suppress(BrokenPipeError):  # a reader that went away ends the printing only
-            for answer in self._answers:
-                for line in answer(result):
-                    click.echo(line)

@@ -221,16 +221,17 @@ def storm_lines(plan: StormPlan, result: Result) -> Iterator[str]:
     recovery: Any = metrics[RECOVERY_TIME.name]
     served: Any = metrics[SERVED_AGAIN.name]
     seen = recovery.count - recovery.failed - recovery.cut_off
-    storms = f" in {recovery.count} storms, the longest" if recovery.count > 1 else ""
+    storms = f" in {recovery.count} storms" if recovery.count > 1 else ""
     if seen == recovery.count > 0:
+        longest = ", in the longest of them" if storms else ""
         yield (
-            f"storm: {dropped:,} visitors dropped; 99 % of them were served again after"
-            f"{storms} {recovery.max / 1000:.2f} s"
+            f"storm: {dropped:,} visitors dropped{storms}; 99 % of them were served again after "
+            f"{recovery.max / 1000:.2f} s{longest}"
         )
     else:
         yield (
-            f"storm: {dropped:,} visitors dropped; 99 % of them were NOT served again within "
-            f"{plan.recover_s:g} s: {served.passes:,} were"
+            f"storm: {dropped:,} visitors dropped{storms}; 99 % of them were NOT served again "
+            f"within {plan.recover_s:g} s: {served.passes:,} were"
         )
     attempts, failed = metrics.count_of(ATTEMPTS.name), metrics.count_of(RECONNECT_FAILURES.name)
     kinds = {
@@ -241,4 +242,4 @@ def storm_lines(plan: StormPlan, result: Result) -> Iterator[str]:
     }
     most = sorted(kinds.items(), key=lambda item: -item[1])
     listed = ": " + ", ".join(f"{count:,} x {kind}" for kind, count in most) if most else ""
-    yield f"  {attempts:,} attempts to reconnect, {failed:,} failed{listed}"
+    yield f"{attempts:,} attempts to reconnect, {failed:,} failed{listed}"

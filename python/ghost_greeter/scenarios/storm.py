@@ -20,6 +20,7 @@ from ghost_greeter.scenarios.visit import (
     enter,
     visit_s,
 )
+from ghost_greeter.switchboard import switchboard_of
 from ghostcore import (
     VU,
     Counter,
@@ -231,6 +232,7 @@ def storm_scenario(plan: StormPlan | None = None) -> Scenario:
     async def reconnect_storm(vu: VU) -> None:
         """Arrive, join, lose the connection when everybody does, come back as the widget would, and
         stay until all are back or the time is up."""
+        switchboard_of(vu)  # what the agents go through is recorded too
         with taking_part(vu) as storm:
             await vu.sleep(plan.arrive_s * ((vu.id - 1) % plan.visitors) / plan.visitors)
             async with await connect(vu) as session:
