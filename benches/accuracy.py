@@ -246,6 +246,7 @@ class Reports:
             self._latest_ns = elapsed_ns
             record(recorder, metric, elapsed_ns, late_ns)
 
+        # Nothing public gives single samples: the hot path. The process is the bench's own.
         ScenarioRecorder.sample = sample  # type: ignore[assignment, method-assign]
 
     def keep(self, number: int) -> None:

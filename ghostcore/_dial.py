@@ -153,6 +153,7 @@ def _names_of(loop: asyncio.AbstractEventLoop) -> _Names:
     names: _Names | None = getattr(loop, "_ghostcore_names", None)
     if names is None:
         names = _Names()
+        # On the loop itself, as the engine is: it lives as long.
         loop._ghostcore_names = names  # type: ignore[attr-defined]
     return names
 

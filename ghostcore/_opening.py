@@ -39,6 +39,7 @@ def engine_of(loop: asyncio.AbstractEventLoop) -> Engine:
     engine: Engine | None = getattr(loop, "_ghostcore_engine", None)
     if engine is None or engine.closed:
         engine = Engine(loop)
+        # On the loop itself: it lives as long, and to look it up costs every connection.
         loop._ghostcore_engine = engine  # type: ignore[attr-defined]
     return engine
 
