@@ -141,10 +141,11 @@ cdef class Hub:
                 self._handle(link, events[i].events)
             except BaseException as error:
                 self._corking = None
-                self._corked_size = 0
+                self._corked_size = self._held_size
                 self._broken(link, error)
             if self.closed:
                 break
+        self._send_held()
         self.engine.vitals.batch_ns = 0
 
     cdef int _handle(self, EpollLink link, uint32_t events) except -1:
@@ -153,23 +154,71 @@ cdef class Hub:
         if events & (EPOLLIN | EPOLLERR | EPOLLHUP):
             self._corking = link
             link._readable()
-            self._uncork()
+            self._hold()
         if events & EPOLLOUT and link._state != LINK_CLOSED:
             link._flush()
         return 0
 
-    cdef int _uncork(self) except -1:
-        """Send what the link that is being read has sent meanwhile, in one piece."""
+    cdef int _hold(self) except -1:
+        """Keep what the link that was read has sent meanwhile until a few others have had their steps.
+
+        Sent in a row, frames of several connections find the caches of the kernel's sending side warm,
+        and wake a server that sleeps once. They wait HELD_NS and one step at the most.
+        """
         cdef EpollLink link = self._corking
-        cdef Py_ssize_t size = self._corked_size
+        cdef Py_ssize_t size = self._corked_size - self._held_size
+        cdef int64_t since_ns
         self._corking = None
-        self._corked_size = 0
-        if size and link._state != LINK_CLOSED:
+        if size == 0:
+            return 0
+        since_ns = max(link._session.arrived_ns, self.engine.vitals.batch_ns)
+        Py_INCREF(link)
+        link._held = True
+        self._held[self._held_count] = Held(<PyObject *>link, size, since_ns)
+        self._held_count += 1
+        self._held_size = self._corked_size
+        if (self._held_count == HELD_MAX or self._held_size > CORK_MAX // 2
+                or since_ns - self._held[0].since_ns > HELD_NS):
+            return self._send_held()
+        return 0
+
+    cdef int _send_held(self) except -1:
+        cdef int i, count = self._held_count
+        cdef Py_ssize_t at = 0
+        cdef int64_t now_ns
+        cdef EpollLink link
+        cdef Held held
+        if count == 0:
+            return 0
+        if count > 1:   # one has waited for nobody
+            now_ns = self.engine.timers.now()
+            for i in range(count):
+                self.engine.vitals.waited(now_ns - self._held[i].since_ns)
+        self._held_count = 0
+        for i in range(count):
+            held = self._held[i]
+            link = <EpollLink>held.link
+            Py_DECREF(link)
+            link._held = False
             try:
-                link._write(self._corked, size)
+                if link._state != LINK_CLOSED:
+                    link._write(self._corked + at, held.size)
             except ClosedByPeer:
                 pass    # the next event of the socket tells the session
+            except BaseException as error:
+                self._broken(link, error)
+            at += held.size
+        # What the link that is being read has sent so far stays.
+        self._corked_size -= at
+        if self._corked_size:
+            memmove(self._corked, self._corked + at, self._corked_size)
+        self._held_size = 0
         return 0
+
+    cdef int _uncork(self) except -1:
+        """Send what the link that is being read has sent so far, in one piece, and what is held."""
+        self._hold()
+        return self._send_held()
 
     def _broken(self, EpollLink link, error):
         """An exception out of our own code: the connection is worth nothing any more."""

@@ -16,6 +16,16 @@ cdef enum LinkState:
     LINK_CLOSED
 
 
+cdef enum:
+    HELD_MAX = 8        # of 1 to 64 the most that still gained
+
+
+cdef struct Held:
+    PyObject *link          # owned
+    Py_ssize_t size         # of its frames
+    int64_t since_ns        # when what made it send them was read
+
+
 cdef class Hub:
     """All epoll links of one loop: the descriptor that they share, and the receive buffer."""
     cdef readonly Engine engine
@@ -27,15 +37,19 @@ cdef class Hub:
     cdef uint64_t _mask_state
     cdef char *_received
     cdef char *_sealed              # what TLS links received, until their TLS has taken it
-    cdef char *_corked              # frames that the link in _corking sent while it was read
+    cdef EpollLink _corking         # the link that is being read, if any
+    cdef char *_corked              # frames of the links in _held, then what _corking has sent
     cdef Py_ssize_t _corked_size
-    cdef Py_ssize_t _corked_capacity
-    cdef EpollLink _corking
+    cdef Py_ssize_t _held_size      # of the frames of _held
+    cdef Held _held[HELD_MAX]       # read in this batch; their frames go out together
+    cdef int _held_count
     cdef readonly bint closed
 
     cdef uint32_t _next_mask(self) noexcept
     cdef int _handle(self, EpollLink link, uint32_t events) except -1
     cdef int _uncork(self) except -1
+    cdef int _hold(self) except -1
+    cdef int _send_held(self) except -1
     cdef int _register(self, EpollLink link, uint32_t events) except -1
     cdef void _forget(self, EpollLink link) noexcept
 
@@ -49,6 +63,7 @@ cdef class EpollLink(Link):
     cdef LinkState _state
     cdef bint _watching_room
     cdef bint _close_sent
+    cdef bint _held                 # frames that it sent wait in the hub
     cdef bint _discarding           # nothing that comes is of interest any more
     cdef char *_backlog             # what the socket did not take yet
     cdef Py_ssize_t _backlog_start

@@ -45,6 +45,7 @@ cdef enum:
     RECEIVE_SIZE = 262144       # of the buffer that all links share
     EVENTS_MAX = 512            # handled before the loop's timers have their turn
     CORK_MAX = 65536
+    HELD_NS = 50_000            # from reading one connection to sending what it and others answered
     BACKLOG_HIGH = 65536        # where awaiting a send begins to wait, and where it goes on: the
     BACKLOG_LOW = 16384         # marks of asyncio's transports
     BACKLOG_KEPT = 4096         # a larger backlog buffer is given back when it is empty
@@ -75,7 +76,6 @@ cdef class EpollLink(Link):
         cdef Hub hub = self._hub
         cdef Py_ssize_t total = frame_size(size)
         cdef char *out
-        cdef Py_ssize_t capacity
         if self._state != LINK_OPEN:
             raise EngineError("a frame was sent on a link that is not open")
         if hub._corking is self and hub._corked_size + total <= CORK_MAX:
@@ -87,10 +87,11 @@ cdef class EpollLink(Link):
                       <const uint8_t *>data, size)
             hub._corked_size += total
             return 0
-        if hub._corking is self and hub._corked_size:
-            capacity = hub._corked_size
-            hub._corked_size = 0
-            self._write(hub._corked, capacity)
+        if hub._corking is self and hub._corked_size > hub._held_size:
+            hub._uncork()
+            hub._corking = self
+        elif self._held:
+            hub._send_held()
         out = hub.engine.scratch(total)
         put_frame(<uint8_t *>out, opcode, hub._next_mask(), <const uint8_t *>data, size)
         return self._write(out, total)
@@ -109,6 +110,8 @@ cdef class EpollLink(Link):
     cdef int close(self) except -1:
         if self._hub._corking is self:
             self._hub._uncork()
+        elif self._held:
+            self._hub._send_held()
         if self._state >= LINK_CLOSING:
             return 0
         self._discard()
@@ -129,6 +132,10 @@ cdef class EpollLink(Link):
     cdef int abort(self) except -1:
         if self._state == LINK_CLOSED:
             return 0
+        if self._hub._corking is self:
+            self._hub._uncork()
+        elif self._held:
+            self._hub._send_held()
         self._shut()
         # Not in the caller's step: it may be in the middle of using the session.
         self._hub.engine.loop.call_soon(self._report_lost)

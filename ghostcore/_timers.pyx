@@ -337,3 +337,4 @@ cdef class TimerQueue:
 
 # The awaitables: sleep() makes one, so they cannot be a module that imports this one.
 include "_waiter.pxi"
+include "_stepper.pxi"

@@ -12,6 +12,7 @@ from ghostcore._engine import Session
 from ghostcore._frames import suspended_line
 from ghostcore._link import Engine
 from ghostcore._random import Random
+from ghostcore._timers import Stepper
 from ghostcore._units import seconds_to_ns
 from ghostcore.errors import ScriptAborted, UsageError
 from ghostcore.vu import SESSIONS_KEPT, START_SHIFT, VU, Recorder, Scope, UserObserver
@@ -126,7 +127,8 @@ class User(UserObserver):
         # A name that all share and a context that is there already: for the task alone asyncio
         # would make both anew, 120 bytes a user.
         pool = self._pool
-        self._task = pool.engine.loop.create_task(self._run(), name=pool.scenario)
+        loop = pool.engine.loop
+        self._task = loop.create_task(Stepper(loop, self._run()), name=pool.scenario)
         self._task.add_done_callback(self, context=pool.context)
 
     def __call__(self, task: asyncio.Task[None]) -> None:

@@ -5,8 +5,8 @@ class Vitals:
     def backlog_bytes(self) -> int:
         """Bytes that sessions have written and their sockets have not taken."""
     def take_stamps(self) -> tuple[int, int, int]:
-        """(frames, p99, greatest) of how long frames had waited in their batch when they were
-        stamped, in ns, since the last call; zeros without frames."""
+        """(frames, p99, greatest) of how long frames had waited in their batch to be stamped or
+        sent, in ns, since the last call; zeros without frames."""
     def take_tcp(self, wanted: int) -> list[tuple[int, int]]:
         """(smoothed round trip in us, retransmitted segments) of connections that have ended since
         the last call.

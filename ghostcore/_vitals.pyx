@@ -1,7 +1,8 @@
 """What the sessions of one loop tell of the generator itself, kept in C on the way.
 
 A frame is stamped when it is parsed, but it was ready when its batch began: the difference is time
-that the generator added. It costs a subtraction and a histogram cell a frame.
+that the generator added. So is what a frame of ours waited for others to go out with. Either costs a
+subtraction and a histogram cell a frame.
 """
 
 from libc.stdint cimport int64_t
@@ -41,6 +42,10 @@ cdef class Vitals:
     cdef int stamped(self, int64_t arrived_ns) except -1:
         if self.batch_ns:
             self._waited.record(arrived_ns - self.batch_ns)
+        return 0
+
+    cdef int waited(self, int64_t elapsed_ns) except -1:
+        self._waited.record(elapsed_ns)
         return 0
 
     cdef int ask_tcp(self, int fd) except -1:

@@ -9,6 +9,11 @@ cdef class Waiter(Timer):
     wake-up goes through the loop, as with a Future.
     """
 
+    def __dealloc__(self):
+        global _live_waiters
+        if self._state == WAITER_PENDING:
+            _live_waiters -= 1      # thrown away together with whoever awaited it
+
     cdef int begin(self) except -1:
         return 0
 
@@ -63,6 +68,8 @@ cdef class Waiter(Timer):
         more = self._more
         self._callback = self._context = self._more = None
         if more is None:
+            if type(callback) is Stepper:
+                return (<Stepper>callback).woken(self)
             return self._wake_one(callback, context)
         # Several who wait (gather, shield): asyncio promises them the order in which they came.
         self._queue.loop.call_soon(callback, self, context=context)
@@ -81,13 +88,7 @@ cdef class Waiter(Timer):
             loop.call_soon(callback, self, context=context)
             return 0
         try:
-            callback(self)
-        except (KeyboardInterrupt, SystemExit) as error:
-            # These must stop the loop, not the I/O callback that we are in.
-            loop.call_soon(_reraise, error)
-        except BaseException as error:
-            loop.call_exception_handler(
-                {"message": "waking a task failed", "exception": error, "future": self})
+            _call_now(loop, callback, self)
         finally:
             PyContext_Exit(context)
         return 0
@@ -170,6 +171,12 @@ cdef class Waiter(Timer):
             self.give_back(self._value)
         return False
 
+    def close(self):
+        """The coroutine that awaits it is thrown away, and nobody else waits."""
+        if self._state == WAITER_PENDING and self._more is None:
+            self._callback = self._context = None
+            self.cancel()
+
     # gather() asks these of what was cancelled under it; not public, but not to be done without.
     @property
     def _cancel_message(self):
@@ -226,6 +233,19 @@ cdef int _waiter_send(Waiter op, object value, PyObject **result) except -1:
 
 # Cython has no name for this slot. Subclasses share the table that it stands in.
 ghost_set_am_send(Waiter, <void *>_waiter_send)
+
+
+cdef int _call_now(object loop, object callback, object future) except -1:
+    """Call what the loop would call in its next pass."""
+    try:
+        callback(future)
+    except (KeyboardInterrupt, SystemExit) as error:
+        # These must stop the loop, not the I/O callback that we are in.
+        loop.call_soon(_reraise, error)
+    except BaseException as error:
+        loop.call_exception_handler(
+            {"message": "waking a task failed", "exception": error, "future": future})
+    return 0
 
 
 def _reraise(error):

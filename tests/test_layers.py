@@ -261,6 +261,7 @@ def imports_of(path: Path) -> set[str]:
 # Text that belongs to a module, split off for its length.
 PART_OF = {
     "_waiter": "_timers",
+    "_stepper": "_timers",
     "_operations": "_engine",
     "_epoll_hub": "_epoll_link",
     "_epoll_dial": "_epoll_link",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from ghostcore._timers import Sleep, TimerQueue, live_waiters
+from ghostcore._timers import Sleep, Stepper, TimerQueue, live_waiters
 from ghostcore.errors import EngineError, UsageError
 from ghostcore.testing.fakeclock import run_fake
 
@@ -22,22 +22,44 @@ MS = 1_000_000
 SECOND = 1_000_000_000
 
 
-@pytest.fixture(params=["uvloop", "asyncio"])
+@pytest.fixture(params=["uvloop", "asyncio", "uvloop stepped", "asyncio stepped"])
 def run(request: pytest.FixtureRequest) -> Any:
-    """Runs ``main(queue)`` to its end on each kind of loop, and closes the queue."""
+    """Runs ``main(queue)`` to its end on each kind of loop, and closes the queue. Stepped: every
+    task has a Stepper for its coroutine."""
+    kind, _, stepped = request.param.partition(" ")
 
     def execute(main: Any) -> Any:
         async def body() -> Any:
-            queue = TimerQueue(asyncio.get_running_loop())
+            loop = asyncio.get_running_loop()
+            if stepped:
+                loop.set_task_factory(stepping)
+            queue = TimerQueue(loop)
             try:
-                return await main(queue)
+                return await asyncio.ensure_future(main(queue))
             finally:
                 queue.close()
 
         coroutine: Coroutine[Any, Any, Any] = body()
-        return uvloop.run(coroutine) if request.param == "uvloop" else asyncio.run(coroutine)
+        return uvloop.run(coroutine) if kind == "uvloop" else asyncio.run(coroutine)
 
     return execute
+
+
+def stepping(loop: Any, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+    return asyncio.Task(Stepper(loop, coroutine), loop=loop, **options)
+
+
+@pytest.fixture(autouse=True)
+def count_from_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripts of other tests that cannot be stopped leave operations behind."""
+    monkeypatch.setitem(before, "waiters", live_waiters())
+
+
+before = {"waiters": 0}
+
+
+def pending() -> int:
+    return live_waiters() - before["waiters"]
 
 
 async def finish(awaitable: Awaitable[Any]) -> Any:
@@ -239,17 +261,17 @@ def test_cancelling_a_task_takes_the_timer_away(run: Any) -> None:
     async def main(queue: TimerQueue) -> None:
         task = asyncio.ensure_future(finish(queue.sleep(LONG_S)))
         await turns()
-        assert (len(queue), live_waiters()) == (1, 1)
+        assert (len(queue), pending()) == (1, 1)
         task.cancel("enough")
         with pytest.raises(asyncio.CancelledError, match="enough"):
             await task
-        assert (len(queue), live_waiters()) == (0, 0)
+        assert (len(queue), pending()) == (0, 0)
         # Before its first step:
         task = asyncio.ensure_future(finish(queue.sleep(LONG_S)))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert (len(queue), live_waiters()) == (0, 0)
+        assert (len(queue), pending()) == (0, 0)
 
     run(main)
 
@@ -264,7 +286,7 @@ def test_timeouts(run: Any) -> None:
         await asyncio.wait_for(queue.sleep(0.001), LONG_S)
         async with asyncio.timeout(LONG_S):
             await queue.sleep(0.001)
-        assert (len(queue), live_waiters()) == (0, 0)
+        assert (len(queue), pending()) == (0, 0)
 
     run(main)
 
@@ -285,8 +307,8 @@ def test_gather_wait_and_shield(run: Any) -> None:
 
         long = asyncio.ensure_future(queue.sleep(LONG_S))
         short = asyncio.ensure_future(queue.sleep(0.001))
-        done, pending = await asyncio.wait({long, short}, return_when=asyncio.FIRST_COMPLETED)
-        assert (done, pending) == ({short}, {long})
+        done, waiting = await asyncio.wait({long, short}, return_when=asyncio.FIRST_COMPLETED)
+        assert (done, waiting) == ({short}, {long})
         assert isinstance(long, Sleep) and not long.done() and short.result() is None
         assert long.cancel() and long.cancelled() and not long.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -304,7 +326,7 @@ def test_gather_wait_and_shield(run: Any) -> None:
         assert not inner.cancelled()
         await queue.sleep(0.01)
         assert inner.done() and inner.exception() is None
-        assert (len(queue), live_waiters()) == (0, 0)
+        assert (len(queue), pending()) == (0, 0)
 
     run(main)
 
@@ -321,7 +343,7 @@ def test_task_groups(run: Any) -> None:
                 group.create_task(fail())
                 await queue.sleep(LONG_S)
         assert caught.value.subgroup(ValueError) is not None
-        assert (len(queue), live_waiters()) == (0, 0)
+        assert (len(queue), pending()) == (0, 0)
 
     run(main)
 
@@ -387,7 +409,7 @@ def test_states_of_an_operation(run: Any) -> None:
         assert unused.cancel() and unused.cancelled()
         with pytest.raises(asyncio.CancelledError):
             await unused
-        assert live_waiters() == 0
+        assert pending() == 0
 
     run(main)
 
