@@ -91,6 +91,17 @@ cdef class Random:
         self._index = _to_index(index)
         return self
 
+    def of_start(self, index):
+        """The stream of another start of the same scenario under the same seed: what :meth:`keyed`
+        returns for it, without making the key again.
+
+        :raises UsageError: an index out of range.
+        """
+        cdef Random other = Random.__new__(Random)
+        other._key = self._key
+        other._index = _to_index(index)
+        return other
+
     def rekey(self, index):
         """Go to the beginning of the stream of start `index`, same seed and scenario."""
         self._index = _to_index(index)

@@ -56,14 +56,14 @@ class User(UserObserver):
     )
 
     def __init__(self, pool: UserPool, index: int) -> None:
-        super().__init__(pool.recorder, index)
+        UserObserver.__init__(self, pool.recorder, index)  # super() costs more
         self._pool = pool
         self.iterations_done = 0
         self._task: asyncio.Task[None] | None = None
         self._wanted = False
         self._budget: int | SharedBudget | DueStart | None = None
         self._failures = 0
-        random = Random.keyed(pool.seed, pool.scenario, index << START_SHIFT)
+        random = pool.random.of_start(index << START_SHIFT)
         self._vu = VU(pool.engine, self, pool.scope, random)
 
     @property
@@ -289,6 +289,7 @@ class UserPool:
         self.scenario = sys.intern(scope.scenario)
         self.function = function
         self.seed = seed
+        self.random = Random.keyed(seed, scope.scenario)
         self.back_off = back_off
         self._on_broken = on_broken
         self.context = contextvars.copy_context()

@@ -7,11 +7,10 @@ same with the run's metrics) and outside of one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any, Self, Unpack
 
-from ghostcore import _dial
 from ghostcore._codec import Message, PlainCodec
 from ghostcore._flood import EchoLoop, PacedSends
 from ghostcore._link import Engine
@@ -21,7 +20,8 @@ from ghostcore._opening import (
     Opening,
     SessionBlock,
 )
-from ghostcore._options import OpeningOptions, Options, options_of
+from ghostcore._options import OpeningOptions, Options
+from ghostcore._route import route_of
 from ghostcore._socketio_session import SocketIOSession
 from ghostcore._websocket import WebSocketBase
 from ghostcore.errors import ClosedByPeer, UsageError
@@ -146,13 +146,14 @@ def connect(
     :raises UsageError: at once, for arguments that cannot be.
     :raises ConnectFailed, HandshakeRejected, Timeout: when awaited.
     """
-    return Opening(
-        _dial.parse_target(url),
-        options_of(options),
-        observer or NullObserver(),
-        WebSocketSession,
-        metric,
-    )
+    return opening(url, options, observer or NullObserver(), metric)
+
+
+def opening(
+    url: str, options: Mapping[str, Any], observer: Observer, metric: Any
+) -> Opening[WebSocketSession]:
+    """What connect() returns, without a copy of the options on the way."""
+    return Opening(route_of(url, None, options), observer, WebSocketSession, metric)
 
 
 def socketio(
@@ -179,8 +180,7 @@ def socketio(
     """
 
     return Opening(
-        _dial.parse_target(url, socketio_path=path),
-        options_of(options),
+        route_of(url, path, options),
         observer or NullObserver(),
         _socketio_maker(namespace) if auth is None else partial(SocketIOSession, auth, namespace),
         metric,

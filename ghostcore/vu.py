@@ -370,7 +370,7 @@ class VU:
         self, url: str, *, metric: Any = None, **options: Unpack[OpeningOptions]
     ) -> Opening[sessions.WebSocketSession]:
         """Open a plain WebSocket session: see :func:`ghostcore.connect`."""
-        return sessions.connect(url, metric=metric, observer=self._observer, **options)
+        return sessions.opening(url, options, self._observer, metric)
 
     def socketio(
         self,

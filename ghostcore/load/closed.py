@@ -132,10 +132,14 @@ class _ClosedRun(Executor):
             return
         for step in self._profile.steps():
             due_ns = self._start_ns + step.at_ns
-            await self._enforce_before(due_ns)
-            await self._wait_until(due_ns)
-            # Who would start at the very end has no time left to run.
+            # A ramp comes through here for each of its users.
+            if self._deadlines:
+                await self._enforce_before(due_ns)
+            if self._now_ns() < due_ns:
+                self._released = 0
+                await self._sleep_until(due_ns)
             vus = self._share.count(step.vus)
+            # Who would start at the very end has no time left to run.
             if vus < self._planned or due_ns < self._end_ns:
                 await self._move_to(vus, due_ns)
         if self._budget is None and self._shared is None:
@@ -179,7 +183,8 @@ class _ClosedRun(Executor):
             self._on_planned(vus)
 
     def _want(self, index: int) -> None:
-        self._deadline_of.pop(index, None)
+        if self._deadline_of:
+            self._deadline_of.pop(index, None)
         if index == len(self._made):
             user = self._pool.user(self._share.number(index))
             self._made.append(user)
