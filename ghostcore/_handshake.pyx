@@ -38,7 +38,9 @@ cdef extern from *:
             w[i] = ghost_word(block + 4 * i);
         for (; i < 80; i++)
             w[i] = ghost_rotate(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
+    /* Unrolled, so that the five words change their names and not their places. */
     #define GHOST_ROUNDS(FROM, TO, MIX, K) \\
+        _Pragma("GCC unroll 20") \\
         for (i = FROM; i < TO; i++) { \\
             t = ghost_rotate(a, 5) + (MIX) + e + (K) + w[i]; \\
             e = d; d = c; c = ghost_rotate(b, 30); b = a; a = t; \\
@@ -252,7 +254,14 @@ cdef class Upgrade:
 
     cdef int _begin(self, Request common) except -1:
         self.key = new_key()
-        self.request = common._before + self.key + common._after
+        cdef Py_ssize_t before = PyBytes_GET_SIZE(common._before)
+        cdef Py_ssize_t after = PyBytes_GET_SIZE(common._after)
+        cdef bytes request = PyBytes_FromStringAndSize(NULL, before + KEY_SIZE + after)
+        cdef char *out = PyBytes_AS_STRING(request)
+        memcpy(out, PyBytes_AS_STRING(common._before), before)
+        memcpy(out + before, PyBytes_AS_STRING(self.key), KEY_SIZE)
+        memcpy(out + before + KEY_SIZE, PyBytes_AS_STRING(common._after), after)
+        self.request = request
         self._judge = common._judge
         return 0
 

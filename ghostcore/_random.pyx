@@ -60,6 +60,11 @@ cdef object U64_LIMIT = 1 << 64
 
 
 cdef uint64_t _to_index(object index) except? 0:
+    if type(index) is int:
+        try:
+            return <uint64_t>index
+        except OverflowError:
+            pass
     cdef object whole = operator.index(index)
     if not 0 <= whole < U64_LIMIT:
         raise UsageError(f"index must be from 0 to 2**64 - 1, not {whole}")

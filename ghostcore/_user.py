@@ -199,14 +199,16 @@ class User(UserObserver):
         key = (self.index << START_SHIFT) + self.iterations_done
         if not self._wanted:
             return False
-        if isinstance(budget, int):
+        if budget is None:
+            pass
+        elif isinstance(budget, int):
             if budget <= 0:
                 return False
             self._budget = budget - 1
         elif isinstance(budget, DueStart):
             budget.begun = True
             key = budget.number
-        elif budget is not None:
+        else:
             key = budget.take()
             if key < 0:
                 return False
@@ -219,9 +221,11 @@ class User(UserObserver):
         self._vu.iteration = self.iterations_done
         self.failed_attempts = 0
         self.held_any = False
-        if isinstance(self._budget, DueStart):
-            self.due = self._budget.due_ns
-        self.recorder.iteration_started(self._late_ns(now_ns))
+        budget, late_ns = self._budget, -1
+        if type(budget) is DueStart:
+            self.due = budget.due_ns
+            late_ns = now_ns - budget.due_ns
+        self.recorder.iteration_started(late_ns)
         assert self._task is not None
         return self._task.cancelling()
 
@@ -331,8 +335,9 @@ class UserPool:
         return self._running
 
     def started(self, user: User) -> None:
+        if self._running == 0:
+            self._idle.clear()
         self._running += 1
-        self._idle.clear()
         self.recorder.users(1)
 
     def ended(self, user: User) -> None:

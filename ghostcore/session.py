@@ -7,7 +7,7 @@ same with the run's metrics) and outside of one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, Self, Unpack
 
@@ -44,7 +44,10 @@ class WebSocketSession(SessionBlock, WebSocketBase):
     def __init__(
         self, engine: Engine, options: Options, observer: Observer, dialed_ns: int
     ) -> None:
-        super().__init__(engine, _PLAIN, observer.traffic, options.max_message_size, dialed_ns)
+        # Not by super(), which costs more than the call.
+        WebSocketBase.__init__(
+            self, engine, _PLAIN, observer.traffic, options.max_message_size, dialed_ns
+        )
         self._observer = observer
 
     def _on_end(self) -> None:
@@ -146,14 +149,9 @@ def connect(
     :raises UsageError: at once, for arguments that cannot be.
     :raises ConnectFailed, HandshakeRejected, Timeout: when awaited.
     """
-    return opening(url, options, observer or NullObserver(), metric)
-
-
-def opening(
-    url: str, options: Mapping[str, Any], observer: Observer, metric: Any
-) -> Opening[WebSocketSession]:
-    """What connect() returns, without a copy of the options on the way."""
-    return Opening(route_of(url, None, options), observer, WebSocketSession, metric)
+    return Opening(
+        route_of(url, None, options), observer or NullObserver(), WebSocketSession, metric
+    )
 
 
 def socketio(

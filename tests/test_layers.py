@@ -95,6 +95,7 @@ ALLOWED: dict[str, set[str]] = {
         "_opening",
         "_options",
         "_engine",
+        "_route",
         "_timers",
         "_metrics",
         "_random",

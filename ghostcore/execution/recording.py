@@ -122,7 +122,9 @@ class ScenarioRecorder:
                 "data_exhausted",
             )
         }
+        self._sessions = self._counters["ws_sessions"]
         self._sessions_opened = self._counters["ws_sessions_opened"]
+        self._iterations_started = self._counters["iterations_started"]
         self._no_errors = cast(CounterRecorder, self._resolve("ws_errors"))
         self._vus = cast(GaugeRecorder, self._resolve("vus"))
         self._vus_max = cast(GaugeRecorder, self._resolve("vus_max"))
@@ -201,18 +203,19 @@ class ScenarioRecorder:
         self._phases[name].record_ns(elapsed_ns)
 
     def dialing(self) -> None:
-        self._counters["ws_sessions"].add(1)
+        self._sessions.add(1)
         # From the first attempt on, "no errors" is something known, not something unmeasured.
         self._no_errors.add(0)
 
     def opened(self, session: Session, tcp_ns: int, late_ns: int = -1) -> None:
         opened_ns = session.opened_ns
+        connecting_ns = opened_ns - session.dialed_ns
         self._sessions_opened.add(1)
         self._tcp.record_ns(tcp_ns)
         self._upgrade.record_ns(opened_ns - session.upgrading_ns)
-        self._connecting.record_ns(opened_ns - session.dialed_ns)
+        self._connecting.record_ns(connecting_ns)
         if late_ns >= 0:
-            self._response(CONNECTING).record_ns(opened_ns - session.dialed_ns + late_ns)
+            self._response(CONNECTING).record_ns(connecting_ns + late_ns)
 
     def not_opened(self, elapsed_ns: int, cause: str | None, late_ns: int = -1) -> None:
         if cause is None:
@@ -226,7 +229,7 @@ class ScenarioRecorder:
     # ---- of iterations ------------------------------------------------------------------------
 
     def iteration_started(self, late_ns: int = -1) -> None:
-        self._counters["iterations_started"].add(1)
+        self._iterations_started.add(1)
         if late_ns >= 0:
             self._iteration_lateness.record_ns(late_ns)
 
@@ -272,9 +275,10 @@ class ScenarioRecorder:
         self._vus_max.set(self.ever_active)
 
     def users(self, change: int) -> None:
-        self.active += change
-        self.ever_active = max(self.ever_active, self.active)
-        self._vus.set(self.active)
+        self.active = active = self.active + change
+        if active > self.ever_active:  # noqa: PLR1730 - max() is a call for each user
+            self.ever_active = active
+        self._vus.set(active)
         self._vus_max.set(self.ever_active)
 
     # ---- of what went wrong -------------------------------------------------------------------
