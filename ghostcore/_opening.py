@@ -239,10 +239,11 @@ class Opening(Generic[SessionT]):
         return session
 
     def _dial(self, session: SessionT) -> Awaitable[SessionT]:
-        route = self._route
-        if route.options.proxy is None and self._on_epoll():
-            since_ns = session.dialed_ns
-            addresses = _dial.known_addresses(session.engine.loop, route.target, since_ns)
+        route, since_ns = self._route, session.dialed_ns
+        if route.direct and self._on_epoll():
+            addresses = route.addresses
+            if addresses is None:
+                addresses = _dial.known_addresses(session.engine.loop, route.target, since_ns)
             if addresses is not None:
                 return self._over_epoll(session, addresses, None, since_ns)
         return self._open(session)

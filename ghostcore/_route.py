@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from ghostcore._dial import Target, parse_target
+from ghostcore._dial import Target, literal_address, parse_target
 from ghostcore._handshake import Request
 from ghostcore._options import Options, options_of
 
@@ -17,13 +17,17 @@ class Route:
     """The arguments of connect() or socketio(), checked, and what follows from them alone.
 
     :ivar request: makes the HTTP upgrade of each attempt.
+    :ivar addresses: where the host is the numeral of one, as (family, address); else None.
+    :ivar direct: it can do with the epoll link from the first step, where there is one.
     """
 
-    __slots__ = ("options", "request", "target")
+    __slots__ = ("addresses", "direct", "options", "request", "target")
 
     def __init__(self, target: Target, options: Options) -> None:
         self.target = target
         self.options = options
+        self.addresses = literal_address(target)
+        self.direct = options.proxy is None and options.link != "picows"
         self.request = Request(
             target.netloc, target.resource, options.headers, options.subprotocols, options.deflate
         )

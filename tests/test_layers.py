@@ -155,7 +155,9 @@ ALLOWED: dict[str, set[str]] = {
         "execution.worker",  # what a worker reports, never a worker itself
     },
     "execution.collector": set(),
+    "_accounts": {"_engine", "_metrics"},
     "execution.recording": {
+        "_accounts",
         "_engine",
         "_link",
         "_metrics",
