@@ -21,6 +21,7 @@ __all__ = [
     "Target",
     "connect_failed",
     "known_addresses",
+    "literal_address",
     "parse_target",
     "resolve",
     "tcp_connect",
@@ -126,6 +127,11 @@ class _Names:
     asked: dict[tuple[str, int], asyncio.Task[list[tuple[int, Any]]]] = field(default_factory=dict)
 
 
+def literal_address(target: Target) -> list[tuple[int, Any]] | None:
+    """The (family, address) of a target whose host is an address itself; None: it is a name."""
+    return _literal(target.host, target.port)
+
+
 @lru_cache(maxsize=256)
 def _literal(host: str, port: int) -> list[tuple[int, Any]] | None:
     try:
@@ -142,7 +148,7 @@ def known_addresses(
 ) -> list[tuple[int, Any]] | None:
     """Addresses of a target as (family, address), if no look-up is needed: it is a literal address,
     or its name was looked up within the last minute."""
-    literal = _literal(target.host, target.port)
+    literal = literal_address(target)
     if literal is not None:
         return literal
     known = _names_of(loop).found.get((target.host, target.port))

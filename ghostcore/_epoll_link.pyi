@@ -3,8 +3,8 @@ import ssl
 from typing import Any, TypeVar
 
 from ghostcore._engine import Attempt, Opener, Session
+from ghostcore._handshake import Upgrade
 from ghostcore._link import Engine
-from ghostcore._upgrade import Upgrade
 
 SessionT = TypeVar("SessionT", bound=Session)
 

@@ -16,7 +16,7 @@ from ghostcore._metrics import TrendRecorder
 from ghostcore._options import Options
 from ghostcore._picows_link import open_link
 from ghostcore._proxy import dial_through
-from ghostcore._upgrade import Upgrade
+from ghostcore._route import Route
 from ghostcore.errors import (
     ConnectFailed,
     TargetError,
@@ -190,21 +190,18 @@ class Opening(Generic[SessionT]):
     name to look up or a proxy takes a coroutine, and so does the picows link.
     """
 
-    __slots__ = ("_late_ns", "_make", "_metric", "_observer", "_options", "_session", "_target")
+    __slots__ = ("_late_ns", "_make", "_metric", "_observer", "_route", "_session")
 
     def __init__(
         self,
-        target: _dial.Target,
-        options: Options,
+        route: Route,
         observer: Observer,
         make: Callable[[Engine, Options, Observer, int], SessionT],
         metric: Any = None,
     ) -> None:
-        if target.secure:
-            # What is wrong with it is told at once.
-            _dial.tls_context(options.ssl, options.insecure)
-        self._target = target
-        self._options = options
+        self._route = route
+        if route.target.secure:
+            self._tls_context()  # what is wrong with it is told at once
         self._observer = observer
         self._make = make
         self._metric = metric
@@ -231,24 +228,28 @@ class Opening(Generic[SessionT]):
 
     def _begin(self) -> SessionT:
         engine = engine_of(asyncio.get_running_loop())
-        if self._metric is not None:
-            self._observer.trend(self._metric)  # one that is no Trend is refused before the dial
-        self._observer.dialing()
-        session = self._make(engine, self._options, self._observer, engine.now_ns())
-        self._late_ns = self._observer.begun(session.dialed_ns, "ws_connecting", self._metric)
-        session.url = self._target.url
-        session.send_timeout_ns = self._options.send_timeout_ns
+        route, observer, metric = self._route, self._observer, self._metric
+        if metric is not None:
+            observer.trend(metric)  # one that is no Trend is refused before the dial
+        observer.dialing()
+        session = self._make(engine, route.options, observer, engine.now_ns())
+        self._late_ns = observer.begun(session.dialed_ns, "ws_connecting", metric)
+        session.url = route.target.url
+        session.send_timeout_ns = route.options.send_timeout_ns
         return session
 
     def _dial(self, session: SessionT) -> Awaitable[SessionT]:
-        if self._options.proxy is None and self._on_epoll():
-            addresses = _dial.known_addresses(session.engine.loop, self._target, session.dialed_ns)
+        route, since_ns = self._route, session.dialed_ns
+        if route.direct and self._on_epoll():
+            addresses = route.addresses
+            if addresses is None:
+                addresses = _dial.known_addresses(session.engine.loop, route.target, since_ns)
             if addresses is not None:
-                return self._over_epoll(session, addresses, None, session.dialed_ns)
+                return self._over_epoll(session, addresses, None, since_ns)
         return self._open(session)
 
     def _on_epoll(self) -> bool:
-        wanted = self._options.link
+        wanted = self._route.options.link
         if wanted == "picows":
             return False
         if not _epoll_link.available():
@@ -257,13 +258,12 @@ class Opening(Generic[SessionT]):
             return False
         return True
 
-    def _tls_context(self) -> ssl.SSLContext | None:
-        if not self._target.secure:
-            return None
-        return _dial.tls_context(self._options.ssl, self._options.insecure)
+    def _tls_context(self) -> ssl.SSLContext:
+        options = self._route.options
+        return _dial.tls_context(options.ssl, options.insecure)
 
     def _source(self, session: SessionT) -> str | None:
-        own = self._options.local_addresses
+        own = self._route.options.local_addresses
         return own[session.engine.next_dial() % len(own)] if own else None
 
     def _over_epoll(
@@ -273,21 +273,23 @@ class Opening(Generic[SessionT]):
         sock: socket.socket | None,
         since_ns: int,
     ) -> Awaitable[SessionT]:
-        engine = session.engine
-        if engine.hub is None:
-            engine.hub = _epoll_link.Hub(engine)
+        engine, route = session.engine, self._route
+        target, options = route.target, route.options
+        hub = engine.hub
+        if hub is None:
+            hub = engine.hub = _epoll_link.Hub(engine)
         session.progress = "tcp"
-        opener: Awaitable[SessionT] = engine.hub.open(
+        opener: Awaitable[SessionT] = hub.open(
             session,
             self,
-            session.dialed_ns + self._options.timeout_ns,
+            session.dialed_ns + options.timeout_ns,
             since_ns,
             addresses,
-            self._source(session),
-            self._make_upgrade(),
+            self._source(session) if options.local_addresses else None,
+            route.request.upgrade(),
             sock,
-            self._tls_context(),
-            self._target.host,
+            self._tls_context() if target.secure else None,
+            target.host,
         )
         return opener
 
@@ -296,23 +298,21 @@ class Opening(Generic[SessionT]):
         addresses: list[tuple[int, Any]] = []
         sock: socket.socket | None = None
         connected_ns = 0
-        loop = session.engine.loop
+        loop, target, options = session.engine.loop, self._route.target, self._route.options
         try:
-            async with asyncio.timeout(self._options.timeout_ns / 1e9):
+            async with asyncio.timeout(options.timeout_ns / 1e9):
                 since_ns = session.dialed_ns
-                if self._options.proxy is None:
+                if options.proxy is None:
                     addresses = await self._look_up(session)
                     since_ns = session.engine.now_ns()
                 session.progress = "tcp"
-                if self._options.proxy is not None:
-                    sock = await dial_through(
-                        self._options.proxy, loop, self._target, self._source(session)
-                    )
+                if options.proxy is not None:
+                    sock = await dial_through(options.proxy, loop, target, self._source(session))
                 if not self._on_epoll():
                     if sock is None:
                         sock = await _dial.tcp_connect(
                             loop,
-                            self._target,
+                            target,
                             addresses,
                             self._source(session),
                             session.engine,
@@ -326,31 +326,29 @@ class Opening(Generic[SessionT]):
             raise
         if self._on_epoll():
             return await self._over_epoll(session, addresses, sock, since_ns)
-        if self._target.secure:
+        if target.secure:
             self.secured(session.upgrading_ns - connected_ns)
-        opener: Opener[SessionT] = Opener(
-            session, self, session.dialed_ns + self._options.timeout_ns
-        )
+        opener: Opener[SessionT] = Opener(session, self, session.dialed_ns + options.timeout_ns)
         opener.upgraded(connected_ns - since_ns)
         return await opener
 
     async def _look_up(self, session: SessionT) -> list[tuple[int, Any]]:
         addresses, looked_up = await _dial.resolve(
-            session.engine.loop, self._target, session.dialed_ns
+            session.engine.loop, self._route.target, session.dialed_ns
         )
         if looked_up:
             self._observer.phase("dns", session.engine.now_ns() - session.dialed_ns)
         return addresses
 
     async def _open_picows(self, session: SessionT, sock: socket.socket) -> None:
-        target = self._target
+        target = self._route.target
         session.progress = "tls" if target.secure else "upgrade"
         try:
             opened = await open_link(
                 session,
                 sock,
-                self._make_upgrade(),
-                ssl=self._tls_context(),
+                self._route.request.upgrade(),
+                ssl=self._tls_context() if target.secure else None,
                 server_hostname=target.host if target.secure else None,
             )
         except OSError as error:
@@ -363,12 +361,6 @@ class Opening(Generic[SessionT]):
                 phase="upgrade",
                 url=target.url,
             )
-
-    def _make_upgrade(self) -> Upgrade:
-        target, options = self._target, self._options
-        return Upgrade(
-            target.netloc, target.resource, options.headers, options.subprotocols, options.deflate
-        )
 
     # ---- what an Opener tells of its session ---------------------------------------------------
 
@@ -388,7 +380,7 @@ class Opening(Generic[SessionT]):
 
     def not_ready(self, session: SessionT, error: BaseException) -> BaseException:
         """Record an attempt that did not come to its end; returns what to raise."""
-        limit_s = self._options.timeout_ns / 1e9
+        limit_s = self._route.options.timeout_ns / 1e9
         elapsed_ns = session.engine.now_ns() - session.dialed_ns
         cause: str | None = None
         if isinstance(error, asyncio.CancelledError):
@@ -407,7 +399,7 @@ class Opening(Generic[SessionT]):
         elif isinstance(error, OSError):
             reason = error
             phase = "tls" if session.progress == "tls" else "tcp"
-            error = _dial.connect_failed(reason, self._target, phase)
+            error = _dial.connect_failed(reason, self._route.target, phase)
             error.__cause__ = reason
         if session.opened_ns == 0:
             self._observer.not_opened(elapsed_ns, cause, self._late_ns)
@@ -421,7 +413,7 @@ class Opening(Generic[SessionT]):
         if isinstance(error, TargetError):
             if error.phase == "session":  # it ended an open connection, but not yet a session
                 error.phase = session.progress
-            error.url = error.url or self._target.url
+            error.url = error.url or self._route.target.url
             if error.elapsed_ms != error.elapsed_ms:
                 error.elapsed_ms = elapsed_ns / 1e6
         return error

@@ -2,7 +2,7 @@ import socket
 from ssl import SSLContext
 
 from ghostcore._engine import Session
-from ghostcore._upgrade import Upgrade
+from ghostcore._handshake import Upgrade
 
 async def open_link(
     session: Session,

@@ -60,6 +60,11 @@ cdef object U64_LIMIT = 1 << 64
 
 
 cdef uint64_t _to_index(object index) except? 0:
+    if type(index) is int:
+        try:
+            return <uint64_t>index
+        except OverflowError:
+            pass
     cdef object whole = operator.index(index)
     if not 0 <= whole < U64_LIMIT:
         raise UsageError(f"index must be from 0 to 2**64 - 1, not {whole}")
@@ -90,6 +95,17 @@ cdef class Random:
         self._key = int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
         self._index = _to_index(index)
         return self
+
+    def of_start(self, index):
+        """The stream of another start of the same scenario under the same seed: what :meth:`keyed`
+        returns for it, without making the key again.
+
+        :raises UsageError: an index out of range.
+        """
+        cdef Random other = Random.__new__(Random)
+        other._key = self._key
+        other._index = _to_index(index)
+        return other
 
     def rekey(self, index):
         """Go to the beginning of the stream of start `index`, same seed and scenario."""

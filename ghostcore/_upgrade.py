@@ -1,14 +1,12 @@
-"""The client's side of the HTTP upgrade (RFC 6455 section 4), sans-IO: the request, and whether an
-answer to it will do."""
+"""The rules of the HTTP upgrade for the client's side (RFC 6455 section 4), sans-IO: what is asked,
+and whether an answer to it will do. ``_handshake`` makes an attempt of it."""
 
 from __future__ import annotations
 
-import os
 import re
 from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha1 as _sha1
 from http import HTTPStatus
 
@@ -19,10 +17,11 @@ __all__ = [
     "MAX_BODY_BYTES",
     "MAX_HEAD_BYTES",
     "Answer",
-    "Upgrade",
     "accept_of",
     "checked_headers",
     "checked_subprotocols",
+    "read_answer",
+    "request_parts",
 ]
 
 MAX_HEAD_BYTES = 16 * 1024
@@ -59,7 +58,8 @@ class Answer:
 
 
 def accept_of(key: bytes) -> bytes:
-    """What the server must put into Sec-WebSocket-Accept (RFC 6455 section 4.2.2)."""
+    """What the server must put into Sec-WebSocket-Accept (RFC 6455 section 4.2.2): for servers;
+    ``_handshake`` has it in C."""
     return b2a_base64(_sha1(key + _GUID, usedforsecurity=False).digest(), newline=False)
 
 
@@ -99,12 +99,11 @@ def checked_subprotocols(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-@lru_cache(maxsize=256)
-def _request(
+def request_parts(
     netloc: str,
     resource: str,
-    headers: tuple[tuple[str, str], ...],
-    subprotocols: tuple[str, ...],
+    headers: Sequence[tuple[str, str]],
+    subprotocols: Sequence[str],
     deflate: DeflateOffer | None,
 ) -> tuple[bytes, bytes]:
     """The request, before and after the key: all that differs among thousands of users."""
@@ -123,102 +122,65 @@ def _request(
     return before.encode(), "\r\n".join(lines).encode()
 
 
-_JUDGED_MAX = 256
-_judged: dict[tuple[bytes, tuple[str, ...], DeflateOffer | None], Answer] = {}
-"""Valid answers that were read before, by their head with the accept value masked."""
+def read_answer(
+    data: bytes, accept: bytes, subprotocols: Sequence[str], deflate: DeflateOffer | None
+) -> Answer | None:
+    """Judge an answer by the rules of RFC 6455 section 4.1.
 
-
-class Upgrade:
-    """One attempt: its request, and the judge of the answer.
-
-    :param netloc: host and port for the Host header, unless `headers` has one.
-    :param resource: path and query.
-    :param headers: in addition to those that the upgrade needs.
-    :param subprotocols: names to offer.
-    :param deflate: compression to offer, or None.
-    :ivar key: the key in the request.
-    :ivar request: the bytes to send.
+    :param data: all bytes that have come so far.
+    :param accept: what Sec-WebSocket-Accept must be.
+    :param subprotocols: names that were offered. :param deflate: compression that was, or None.
+    :returns: None while the answer is not whole.
+    :raises HandshakeRejected: kind ``upgrade_rejected`` for another status, ``upgrade_invalid`` for
+        an answer that is none.
     """
+    if not data.startswith(b"HTTP/"[: len(data)]):
+        raise _invalid(f"it begins with {data[:40]!r}")
+    end = data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES + 4)
+    if end < 0:
+        if len(data) > MAX_HEAD_BYTES:
+            raise _invalid(f"more than {MAX_HEAD_BYTES} bytes of headers")
+        return None
+    status = _status(data[:end], data[end + 4 :])
+    headers = _headers(data[:end], status)
+    _check(headers, accept)
+    try:
+        agreed = _accepted_extensions(headers, deflate)
+    except ValueError as error:
+        raise _invalid(str(error), status) from None
+    return Answer(end + 4, _accepted_subprotocol(headers, subprotocols), agreed, headers)
 
-    __slots__ = ("_deflate", "_subprotocols", "key", "request")
 
-    def __init__(
-        self,
-        netloc: str,
-        resource: str,
-        headers: Sequence[tuple[str, str]] = (),
-        subprotocols: Sequence[str] = (),
-        deflate: DeflateOffer | None = None,
-    ) -> None:
-        self.key = b2a_base64(os.urandom(16), newline=False)
-        self._subprotocols = tuple(subprotocols)
-        self._deflate = deflate
-        before, after = _request(netloc, resource, tuple(headers), self._subprotocols, deflate)
-        self.request = before + self.key + after
+def _check(headers: dict[str, list[str]], accept: bytes) -> None:
+    if [value.lower() for value in headers.get("upgrade", [])] != ["websocket"]:
+        raise _invalid("a 101 without 'Upgrade: websocket'", 101)
+    connection = ",".join(headers.get("connection", [])).lower()
+    if "upgrade" not in (token.strip(" \t") for token in connection.split(",")):
+        raise _invalid("a 101 without 'Connection: Upgrade'", 101)
+    if headers.get("sec-websocket-accept", []) != [accept.decode()]:
+        raise _invalid("the Sec-WebSocket-Accept of the answer does not fit the key", 101)
 
-    def read(self, data: bytes) -> Answer | None:
-        """Judge the answer by the rules of RFC 6455 section 4.1.
 
-        :param data: all bytes that have come so far.
-        :returns: None while the answer is not whole.
-        :raises HandshakeRejected: kind ``upgrade_rejected`` for another status, ``upgrade_invalid``
-            for an answer that is none.
-        """
-        if not data.startswith(b"HTTP/"[: len(data)]):
-            raise _invalid(f"it begins with {data[:40]!r}")
-        end = data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES + 4)
-        if end < 0:
-            if len(data) > MAX_HEAD_BYTES:
-                raise _invalid(f"more than {MAX_HEAD_BYTES} bytes of headers")
-            return None
-        accept = accept_of(self.key)
-        # A server gives all its clients the same answer but for this value. An empty line cannot be
-        # in the head, so two heads are the same with it in place of the value only if they are.
-        same = (data[:end].replace(accept, b"\r\n\r\n"), self._subprotocols, self._deflate)
-        known = _judged.get(same)
-        if known is None:
-            known = self._judge(data[:end], data[end + 4 :], accept)
-            if len(_judged) >= _JUDGED_MAX:
-                _judged.clear()
-            _judged[same] = known
-        return known
+def _accepted_subprotocol(headers: dict[str, list[str]], offered: Sequence[str]) -> str:
+    chosen = headers.get("sec-websocket-protocol", [])
+    if len(chosen) > 1:
+        raise _invalid("more than one subprotocol", 101)
+    if chosen and chosen[0] not in offered:
+        raise _invalid(
+            f"the server chose the subprotocol {chosen[0][:60]!r}, which was not offered", 101
+        )
+    return chosen[0] if chosen else ""
 
-    def _judge(self, head: bytes, body: bytes, accept: bytes) -> Answer:
-        status = _status(head, body)
-        headers = _headers(head, status)
-        self._check(headers, accept)
-        try:
-            deflate = self._accept_extensions(headers)
-        except ValueError as error:
-            raise _invalid(str(error), status) from None
-        return Answer(len(head) + 4, self._accept_subprotocol(headers), deflate, headers)
 
-    def _check(self, headers: dict[str, list[str]], accept: bytes) -> None:
-        if [value.lower() for value in headers.get("upgrade", [])] != ["websocket"]:
-            raise _invalid("a 101 without 'Upgrade: websocket'", 101)
-        connection = ",".join(headers.get("connection", [])).lower()
-        if "upgrade" not in (token.strip(" \t") for token in connection.split(",")):
-            raise _invalid("a 101 without 'Connection: Upgrade'", 101)
-        if headers.get("sec-websocket-accept", []) != [accept.decode()]:
-            raise _invalid("the Sec-WebSocket-Accept of the answer does not fit the key", 101)
-
-    def _accept_subprotocol(self, headers: dict[str, list[str]]) -> str:
-        chosen = headers.get("sec-websocket-protocol", [])
-        if len(chosen) > 1:
-            raise _invalid("more than one subprotocol", 101)
-        if chosen and chosen[0] not in self._subprotocols:
-            raise _invalid(
-                f"the server chose the subprotocol {chosen[0][:60]!r}, which was not offered", 101
-            )
-        return chosen[0] if chosen else ""
-
-    def _accept_extensions(self, headers: dict[str, list[str]]) -> Deflate | None:
-        values = headers.get("sec-websocket-extensions")
-        if values is None:
-            return None
-        if self._deflate is None:
-            raise ValueError(f"an extension that was not offered: {', '.join(values)[:120]}")
-        return self._deflate.accept(values)
+def _accepted_extensions(
+    headers: dict[str, list[str]], offer: DeflateOffer | None
+) -> Deflate | None:
+    values = headers.get("sec-websocket-extensions")
+    if values is None:
+        return None
+    if offer is None:
+        raise ValueError(f"an extension that was not offered: {', '.join(values)[:120]}")
+    return offer.accept(values)
 
 
 def _status(head: bytes, body: bytes) -> int:

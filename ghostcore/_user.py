@@ -57,14 +57,14 @@ class User(UserObserver):
     )
 
     def __init__(self, pool: UserPool, index: int) -> None:
-        super().__init__(pool.recorder, index)
+        UserObserver.__init__(self, pool.recorder, index)  # super() costs more
         self._pool = pool
         self.iterations_done = 0
         self._task: asyncio.Task[None] | None = None
         self._wanted = False
         self._budget: int | SharedBudget | DueStart | None = None
         self._failures = 0
-        random = Random.keyed(pool.seed, pool.scenario, index << START_SHIFT)
+        random = pool.random.of_start(index << START_SHIFT)
         self._vu = VU(pool.engine, self, pool.scope, random)
 
     @property
@@ -201,14 +201,16 @@ class User(UserObserver):
         key = (self.index << START_SHIFT) + self.iterations_done
         if not self._wanted:
             return False
-        if isinstance(budget, int):
+        if budget is None:
+            pass
+        elif isinstance(budget, int):
             if budget <= 0:
                 return False
             self._budget = budget - 1
         elif isinstance(budget, DueStart):
             budget.begun = True
             key = budget.number
-        elif budget is not None:
+        else:
             key = budget.take()
             if key < 0:
                 return False
@@ -221,9 +223,11 @@ class User(UserObserver):
         self._vu.iteration = self.iterations_done
         self.failed_attempts = 0
         self.held_any = False
-        if isinstance(self._budget, DueStart):
-            self.due = self._budget.due_ns
-        self.recorder.iteration_started(self._late_ns(now_ns))
+        budget, late_ns = self._budget, -1
+        if type(budget) is DueStart:
+            self.due = budget.due_ns
+            late_ns = now_ns - budget.due_ns
+        self.recorder.iteration_started(late_ns)
         assert self._task is not None
         return self._task.cancelling()
 
@@ -291,6 +295,7 @@ class UserPool:
         self.scenario = sys.intern(scope.scenario)
         self.function = function
         self.seed = seed
+        self.random = Random.keyed(seed, scope.scenario)
         self.back_off = back_off
         self._on_broken = on_broken
         self.context = contextvars.copy_context()
@@ -332,8 +337,9 @@ class UserPool:
         return self._running
 
     def started(self, user: User) -> None:
+        if self._running == 0:
+            self._idle.clear()
         self._running += 1
-        self._idle.clear()
         self.recorder.users(1)
 
     def ended(self, user: User) -> None:

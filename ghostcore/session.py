@@ -11,7 +11,6 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, Self, Unpack
 
-from ghostcore import _dial
 from ghostcore._codec import Message, PlainCodec
 from ghostcore._flood import EchoLoop, PacedSends
 from ghostcore._link import Engine
@@ -21,7 +20,8 @@ from ghostcore._opening import (
     Opening,
     SessionBlock,
 )
-from ghostcore._options import OpeningOptions, Options, options_of
+from ghostcore._options import OpeningOptions, Options
+from ghostcore._route import route_of
 from ghostcore._socketio_session import SocketIOSession
 from ghostcore._websocket import WebSocketBase
 from ghostcore.errors import ClosedByPeer, UsageError
@@ -44,7 +44,10 @@ class WebSocketSession(SessionBlock, WebSocketBase):
     def __init__(
         self, engine: Engine, options: Options, observer: Observer, dialed_ns: int
     ) -> None:
-        super().__init__(engine, _PLAIN, observer.traffic, options.max_message_size, dialed_ns)
+        # Not by super(), which costs more than the call.
+        WebSocketBase.__init__(
+            self, engine, _PLAIN, observer.traffic, options.max_message_size, dialed_ns
+        )
         self._observer = observer
 
     def _on_end(self) -> None:
@@ -147,11 +150,7 @@ def connect(
     :raises ConnectFailed, HandshakeRejected, Timeout: when awaited.
     """
     return Opening(
-        _dial.parse_target(url),
-        options_of(options),
-        observer or NullObserver(),
-        WebSocketSession,
-        metric,
+        route_of(url, None, options), observer or NullObserver(), WebSocketSession, metric
     )
 
 
@@ -179,8 +178,7 @@ def socketio(
     """
 
     return Opening(
-        _dial.parse_target(url, socketio_path=path),
-        options_of(options),
+        route_of(url, path, options),
         observer or NullObserver(),
         _socketio_maker(namespace) if auth is None else partial(SocketIOSession, auth, namespace),
         metric,

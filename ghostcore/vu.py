@@ -17,6 +17,7 @@ from ghostcore._opening import Observer, Opening
 from ghostcore._options import OpeningOptions
 from ghostcore._pace import Pace, Ticks
 from ghostcore._random import Random
+from ghostcore._route import route_of
 from ghostcore._units import parse_duration, seconds_to_ns
 from ghostcore.errors import DataExhausted, ScriptAborted, TargetError, UsageError
 
@@ -370,7 +371,9 @@ class VU:
         self, url: str, *, metric: Any = None, **options: Unpack[OpeningOptions]
     ) -> Opening[sessions.WebSocketSession]:
         """Open a plain WebSocket session: see :func:`ghostcore.connect`."""
-        return sessions.connect(url, metric=metric, observer=self._observer, **options)
+        return Opening(
+            route_of(url, None, options), self._observer, sessions.WebSocketSession, metric
+        )
 
     def socketio(
         self,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from ghostcore._accounts import SessionAccounts
 from ghostcore._engine import Session
 from ghostcore._frames import script_line
 from ghostcore._link import Traffic
@@ -93,8 +94,6 @@ class ScenarioRecorder:
         self._cancel_cause = cancel_cause
         self._by_metric: dict[Any, AnyRecorder] = {}
         self._phases = {phase: self._trend(metric) for phase, metric in PHASES.items()}
-        self._tcp, self._upgrade = self._phases["tcp"], self._phases["upgrade"]
-        self._connecting = self._trend(CONNECTING)
         self._duration = self._trend("ws_session_duration")
         self._iteration_duration = self._trend("iteration_duration")
         self._iteration_lateness = self._trend("iteration_lateness")
@@ -122,8 +121,15 @@ class ScenarioRecorder:
                 "data_exhausted",
             )
         }
-        self._sessions_opened = self._counters["ws_sessions_opened"]
-        self._no_errors = cast(CounterRecorder, self._resolve("ws_errors"))
+        self._iterations_started = self._counters["iterations_started"]
+        self._accounts = SessionAccounts(
+            self._counters["ws_sessions"],
+            cast(CounterRecorder, self._resolve("ws_errors")),
+            self._counters["ws_sessions_opened"],
+            self._phases["tcp"],
+            self._phases["upgrade"],
+            self._trend(CONNECTING),
+        )
         self._vus = cast(GaugeRecorder, self._resolve("vus"))
         self._vus_max = cast(GaugeRecorder, self._resolve("vus_max"))
 
@@ -201,18 +207,12 @@ class ScenarioRecorder:
         self._phases[name].record_ns(elapsed_ns)
 
     def dialing(self) -> None:
-        self._counters["ws_sessions"].add(1)
-        # From the first attempt on, "no errors" is something known, not something unmeasured.
-        self._no_errors.add(0)
+        self._accounts.dialing()
 
     def opened(self, session: Session, tcp_ns: int, late_ns: int = -1) -> None:
-        opened_ns = session.opened_ns
-        self._sessions_opened.add(1)
-        self._tcp.record_ns(tcp_ns)
-        self._upgrade.record_ns(opened_ns - session.upgrading_ns)
-        self._connecting.record_ns(opened_ns - session.dialed_ns)
+        connecting_ns = self._accounts.opened(session, tcp_ns)
         if late_ns >= 0:
-            self._response(CONNECTING).record_ns(opened_ns - session.dialed_ns + late_ns)
+            self._response(CONNECTING).record_ns(connecting_ns + late_ns)
 
     def not_opened(self, elapsed_ns: int, cause: str | None, late_ns: int = -1) -> None:
         if cause is None:
@@ -226,7 +226,7 @@ class ScenarioRecorder:
     # ---- of iterations ------------------------------------------------------------------------
 
     def iteration_started(self, late_ns: int = -1) -> None:
-        self._counters["iterations_started"].add(1)
+        self._iterations_started.add(1)
         if late_ns >= 0:
             self._iteration_lateness.record_ns(late_ns)
 
@@ -272,10 +272,11 @@ class ScenarioRecorder:
         self._vus_max.set(self.ever_active)
 
     def users(self, change: int) -> None:
-        self.active += change
-        self.ever_active = max(self.ever_active, self.active)
-        self._vus.set(self.active)
-        self._vus_max.set(self.ever_active)
+        self.active = active = self.active + change
+        self._vus.set(active)
+        if active > self.ever_active:
+            self.ever_active = active
+            self._vus_max.set(active)
 
     # ---- of what went wrong -------------------------------------------------------------------
 

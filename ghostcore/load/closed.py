@@ -132,11 +132,20 @@ class _ClosedRun(Executor):
             return
         for step in self._profile.steps():
             due_ns = self._start_ns + step.at_ns
-            await self._enforce_before(due_ns)
-            await self._wait_until(due_ns)
-            # Who would start at the very end has no time left to run.
+            # A ramp comes through here for each of its users.
+            if self._deadlines:
+                await self._enforce_before(due_ns)
+            if self._now_ns() < due_ns:
+                self._released = 0
+                await self._sleep_until(due_ns)
             vus = self._share.count(step.vus)
-            if vus < self._planned or due_ns < self._end_ns:
+            # Who would start at the very end has no time left to run.
+            if vus >= self._planned and due_ns >= self._end_ns:
+                continue
+            if vus == self._planned + 1 and self._released < START_BATCH - 1:
+                self._announce(vus)
+                self._add()
+            else:
                 await self._move_to(vus, due_ns)
         if self._budget is None and self._shared is None:
             await self._enforce_before(self._end_ns)
@@ -166,9 +175,7 @@ class _ClosedRun(Executor):
             self._planned -= 1
             self._remove(self._planned, due_ns + self._ramp_down_ns)
         while self._planned < vus:
-            self._want(self._planned)
-            self._planned += 1
-            self._released += 1
+            self._add()
             if self._released >= START_BATCH:
                 self._released = 0
                 await asyncio.sleep(0)
@@ -178,17 +185,23 @@ class _ClosedRun(Executor):
             self._announced = vus
             self._on_planned(vus)
 
-    def _want(self, index: int) -> None:
-        self._deadline_of.pop(index, None)
+    def _add(self) -> None:
+        """Start one user more."""
+        index = self._planned
+        if self._deadline_of:
+            self._deadline_of.pop(index, None)
         if index == len(self._made):
             user = self._pool.user(self._share.number(index))
             self._made.append(user)
             self._done_before.append(user.iterations_done)
-        user = self._made[index]
+        else:
+            user = self._made[index]
         if user.running:
             user.resume()
         else:
             user.start(self._budget, self._shared)
+        self._planned += 1
+        self._released += 1
 
     def _remove(self, index: int, deadline_ns: int) -> None:
         user = self._made[index]

@@ -288,26 +288,24 @@ class RampingVUs(_RampedVUs):
 
     def _steps(self) -> Iterator[Step]:
         # One at a time: a list of them costs 130 bytes for each user of a ramp.
-        held, told_vus = Step(0, self.start_vus), -1
-        for step in self._changes():
-            # Of several changes at one instant only the last holds: a user that is stopped and
-            # wanted again at once just goes on.
-            if step.at_ns != held.at_ns and held.vus != told_vus:
-                yield held
-                told_vus = held.vus
-            held = step
-        if held.vus != told_vus:
-            yield held
-
-    def _changes(self) -> Iterator[Step]:
+        held_ns, held_vus, told_vus = 0, self.start_vus, -1
         begin_ns, vus = 0, self.start_vus
         for stage in self.parsed_stages:
-            changes = abs(stage.target - vus)
-            sign = 1 if stage.target > vus else -1
+            duration_ns, first_vus = stage.duration_ns, vus
+            changes = abs(stage.target - first_vus)
+            sign = 1 if stage.target > first_vus else -1
             for i in range(1, changes + 1):
-                yield Step(begin_ns + stage.duration_ns * i // changes, vus + sign * i)
-            begin_ns += stage.duration_ns
+                at_ns = begin_ns + duration_ns * i // changes
+                # Of several changes at one instant only the last holds: a user that is stopped and
+                # wanted again at once just goes on.
+                if at_ns != held_ns and held_vus != told_vus:
+                    yield Step(held_ns, held_vus)
+                    told_vus = held_vus
+                held_ns, held_vus = at_ns, first_vus + sign * i
+            begin_ns += duration_ns
             vus = stage.target
+        if held_vus != told_vus:
+            yield Step(held_ns, held_vus)
 
     def describe(self) -> str:
         parts = [

@@ -28,6 +28,8 @@ class Share:
 
     def count(self, total: int) -> int:
         """How many of the first `total` things are this worker's."""
+        if self.of == 1:
+            return total if total > 0 else 0  # a ramp asks for each of its users
         return max(0, (total - self.index + self.of - 1) // self.of)
 
     def number(self, position: int) -> int:

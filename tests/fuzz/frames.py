@@ -26,9 +26,9 @@ from itertools import accumulate
 from ghostcore._codec import Message, PlainCodec
 from ghostcore._engine import DispatchingSession, Session
 from ghostcore._epoll_link import Hub
+from ghostcore._handshake import Upgrade, accept_of
 from ghostcore._link import Engine, Traffic
 from ghostcore._message import MessageReader
-from ghostcore._upgrade import Upgrade, accept_of
 from ghostcore.errors import ProtocolViolation
 from tests.reference.message_reference import Frame, Reference
 from tests.reference.stream_reference import Event, StreamReference

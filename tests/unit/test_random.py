@@ -54,6 +54,17 @@ def test_shuffle_draws_the_same_from_the_same_stream() -> None:
     assert cards == VECTORS["shuffle_10"]
 
 
+def test_a_start_of_the_same_scenario_needs_no_new_key() -> None:
+    one = make(3)
+    one.random()
+    for index in (0, 5, MASK):
+        other = one.of_start(index)
+        assert (other.index, other.random()) == (index, make(index).random())
+    assert one.index == 3
+    with pytest.raises(UsageError, match="index must be"):
+        one.of_start(-1)
+
+
 def test_rekey_goes_to_the_beginning_of_another_stream() -> None:
     fresh = [make(5).random(), make(6).random()]
     random = make(0)

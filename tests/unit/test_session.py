@@ -466,10 +466,11 @@ def test_a_source_of_another_family_leaves_out_the_addresses_that_it_cannot_reac
             v4 = (socket.AF_INET, ("127.0.0.1", port))
             found = [v6, v4]
             monkeypatch.setattr(_dial, "known_addresses", lambda *_: found)
-            async with connect(server.url, local_address="127.0.0.9") as session:
+            url = f"ws://two.test:{port}"
+            async with connect(url, local_address="127.0.0.9") as session:
                 assert session.is_open
             found = [v6]
             with pytest.raises(UsageError, match="another family"):
-                await connect(server.url, local_address="127.0.0.9")
+                await connect(url, local_address="127.0.0.9")
 
     run(main())

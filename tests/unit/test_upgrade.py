@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from ghostcore._extension import DeflateOffer
+from ghostcore._handshake import Upgrade, accept_of
 from ghostcore._options import Options
-from ghostcore._upgrade import Upgrade, accept_of
 from ghostcore.errors import HandshakeRejected, UsageError
 
 

@@ -1,0 +1,40 @@
+from collections.abc import Sequence
+
+from ghostcore._extension import DeflateOffer
+from ghostcore._upgrade import Answer
+
+class Judge:
+    def __init__(
+        self, subprotocols: tuple[str, ...] = (), deflate: DeflateOffer | None = None
+    ) -> None: ...
+    def read(self, key: bytes, data: bytes) -> Answer | None: ...
+    @property
+    def known(self) -> int: ...
+
+class Request:
+    def __init__(
+        self,
+        netloc: str,
+        resource: str,
+        headers: Sequence[tuple[str, str]] = (),
+        subprotocols: Sequence[str] = (),
+        deflate: DeflateOffer | None = None,
+    ) -> None: ...
+    def upgrade(self) -> Upgrade: ...
+
+class Upgrade:
+    def __init__(
+        self,
+        netloc: str,
+        resource: str,
+        headers: Sequence[tuple[str, str]] = (),
+        subprotocols: Sequence[str] = (),
+        deflate: DeflateOffer | None = None,
+    ) -> None: ...
+    @property
+    def key(self) -> bytes: ...
+    @property
+    def request(self) -> bytes: ...
+    def read(self, data: bytes) -> Answer | None: ...
+
+def accept_of(key: bytes) -> bytes: ...
