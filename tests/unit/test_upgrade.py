@@ -70,6 +70,23 @@ def test_a_head_without_end_is_refused(size: int) -> None:
         upgrade.read(b"HTTP/1.1 101 x\r\nX: ".ljust(size, b"y"))
 
 
+@pytest.mark.parametrize("end", [b"", b"\0", b"z"])
+def test_a_header_of_blanks_costs_no_more_than_another(end: bytes) -> None:
+    """Where the cost grows with a power of their number, this does not come to its end."""
+    upgrade = Upgrade("h", "/")
+    blanks = b" \t" * 8000 + end
+    for head in (b"HTTP/1.1 101 x\r\nX:" + blanks, b"HTTP/1.1 101 x\r\nX: y" + blanks):
+        with pytest.raises(HandshakeRejected, match="invalid"):
+            upgrade.read(head + b"\r\n\r\n")
+
+
+def test_blanks_around_the_value_of_a_header_are_none_of_it() -> None:
+    upgrade = Upgrade("h", "/")
+    read = upgrade.read(answer(upgrade).replace(b"X: 1", b"X:\t  a  b \t"))
+    assert read is not None
+    assert read.headers["x"] == ["a  b", "2"]
+
+
 def test_another_status_is_told_with_its_body() -> None:
     with pytest.raises(HandshakeRejected) as caught:
         Upgrade("h", "/").read(b"HTTP/1.0 302 Found\r\nLocation: /there\r\n\r\n" + b"b" * 600)
