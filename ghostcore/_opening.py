@@ -190,7 +190,16 @@ class Opening(Generic[SessionT]):
     name to look up or a proxy takes a coroutine, and so does the picows link.
     """
 
-    __slots__ = ("_late_ns", "_make", "_metric", "_observer", "_options", "_session", "_target")
+    __slots__ = (
+        "_late_ns",
+        "_make",
+        "_metric",
+        "_observer",
+        "_options",
+        "_session",
+        "_target",
+        "_upgrade",
+    )
 
     def __init__(
         self,
@@ -210,6 +219,7 @@ class Opening(Generic[SessionT]):
         self._metric = metric
         self._session: SessionT | None = None
         self._late_ns = -1
+        self._upgrade: Upgrade | None = None
 
     def __await__(self) -> Generator[Any, None, SessionT]:
         return self._dial(self._begin()).__await__()
@@ -366,9 +376,10 @@ class Opening(Generic[SessionT]):
 
     def _make_upgrade(self) -> Upgrade:
         target, options = self._target, self._options
-        return Upgrade(
+        self._upgrade = Upgrade(
             target.netloc, target.resource, options.headers, options.subprotocols, options.deflate
         )
+        return self._upgrade
 
     # ---- what an Opener tells of its session ---------------------------------------------------
 
@@ -378,6 +389,7 @@ class Opening(Generic[SessionT]):
 
     def upgraded(self, session: SessionT, tcp_ns: int) -> None:
         """The 101 arrived."""
+        self._upgrade = None
         self._observer.opened(session, tcp_ns, self._late_ns)
 
     def ready(self, session: SessionT) -> None:
@@ -391,8 +403,11 @@ class Opening(Generic[SessionT]):
         limit_s = self._options.timeout_ns / 1e9
         elapsed_ns = session.engine.now_ns() - session.dialed_ns
         cause: str | None = None
+        upgrade, self._upgrade = self._upgrade, None
         if isinstance(error, asyncio.CancelledError):
             cause = self._observer.cancel_cause()
+        elif upgrade is not None and upgrade.refusal is not None:
+            error = upgrade.refusal  # the rest of its body did not come
         elif isinstance(error, TimeoutError) and error.errno is None:  # the system's is no deadline
             cause = "deadline"
             if not isinstance(error, TargetError):

@@ -7,7 +7,7 @@ import os
 import re
 from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha1 as _sha1
 from http import HTTPStatus
@@ -36,6 +36,9 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([0-9]{3})(?: ([^\r\n]*))?")
 # The blanks around a value are cut off afterwards: a pattern that leaves them out tries every way
 # to share them, and a server that sends nothing but blanks would stop the loop for minutes.
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\n\0]*)")
+
+_INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)[0-9]{2}[ \r]")
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[^\r\n]*\r\n")
 
 _RESERVED_HEADERS = {
     "upgrade": "belongs to the upgrade itself",
@@ -140,9 +143,10 @@ class Upgrade:
     :param deflate: compression to offer, or None.
     :ivar key: the key in the request.
     :ivar request: the bytes to send.
+    :ivar refusal: what was refused while its body is still coming: to be raised if no more comes.
     """
 
-    __slots__ = ("_deflate", "_subprotocols", "key", "request")
+    __slots__ = ("_deflate", "_subprotocols", "key", "refusal", "request")
 
     def __init__(
         self,
@@ -153,25 +157,30 @@ class Upgrade:
         deflate: DeflateOffer | None = None,
     ) -> None:
         self.key = b2a_base64(os.urandom(16), newline=False)
+        self.refusal: HandshakeRejected | None = None
         self._subprotocols = tuple(subprotocols)
         self._deflate = deflate
         before, after = _request(netloc, resource, tuple(headers), self._subprotocols, deflate)
         self.request = before + self.key + after
 
-    def read(self, data: bytes) -> Answer | None:
+    def read(self, data: bytes, head_limit: int = MAX_HEAD_BYTES) -> Answer | None:
         """Judge the answer by the rules of RFC 6455 section 4.1.
 
         :param data: all bytes that have come so far.
-        :returns: None while the answer is not whole.
+        :param head_limit: most bytes of its head.
+        :returns: None while the answer is not whole, or the body of a refusal, whose length it
+            tells, has not come (as far as it is kept).
         :raises HandshakeRejected: kind ``upgrade_rejected`` for another status, ``upgrade_invalid``
             for an answer that is none.
         """
         if not data.startswith(b"HTTP/"[: len(data)]):
             raise _invalid(f"it begins with {data[:40]!r}")
-        end = data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES + 4)
+        end = data.find(b"\r\n\r\n", 0, head_limit + 4)
         if end < 0:
-            if len(data) > MAX_HEAD_BYTES:
+            if len(data) > head_limit:
                 raise _invalid(f"more than {MAX_HEAD_BYTES} bytes of headers")
+            if b"\n\n" in data:
+                raise _invalid("its lines end with a line feed alone")
             return None
         accept = accept_of(self.key)
         # A server gives all its clients the same answer but for this value. An empty line cannot be
@@ -179,15 +188,40 @@ class Upgrade:
         same = (data[:end].replace(accept, b"\r\n\r\n"), self._subprotocols, self._deflate)
         known = _judged.get(same)
         if known is None:
+            if _INTERIM.match(data):
+                return self._read_behind(data, end, head_limit)
             known = self._judge(data[:end], data[end + 4 :], accept)
+            if known is None:
+                return None
             if len(_judged) >= _JUDGED_MAX:
                 _judged.clear()
             _judged[same] = known
         return known
 
-    def _judge(self, head: bytes, body: bytes, accept: bytes) -> Answer:
-        status = _status(head, body)
+    def _read_behind(self, data: bytes, end: int, head_limit: int) -> Answer | None:
+        """Judge the answer behind those that say that it is to come (RFC 9110 section 15.2)."""
+        begin = 0
+        while end >= 0 and _INTERIM.match(data, begin):
+            begin = end + 4
+            end = data.find(b"\r\n\r\n", begin, head_limit + 4)
+        answer = self.read(data[begin:], head_limit - begin)
+        return None if answer is None else replace(answer, size=answer.size + begin)
+
+    def _judge(self, head: bytes, body: bytes, accept: bytes) -> Answer | None:
+        status, phrase = _status(head)
         headers = _headers(head, status)
+        if status != HTTPStatus.SWITCHING_PROTOCOLS:
+            content, whole = _body(status, headers, body)
+            location = headers.get("location", [""])[0]
+            hint = f" to {location}" if location else ""
+            self.refusal = HandshakeRejected(
+                f"the upgrade was answered with HTTP {status} {phrase}".rstrip() + hint,
+                status=status,
+                data=content[:MAX_BODY_BYTES],
+            )
+            if whole:
+                raise self.refusal
+            return None
         self._check(headers, accept)
         try:
             deflate = self._accept_extensions(headers)
@@ -223,25 +257,51 @@ class Upgrade:
         return self._deflate.accept(values)
 
 
-def _status(head: bytes, body: bytes) -> int:
-    """The status of an answer that is a 101; any other is raised."""
+def _status(head: bytes) -> tuple[int, str]:
+    """Status and phrase of an answer."""
     first = head.split(b"\r\n", 1)[0]
     match = _STATUS_LINE.fullmatch(first)
     if match is None:
         raise _invalid(f"no HTTP/1.1 status line, but {first[:60]!r}")
     status = int(match[2])
-    if status == HTTPStatus.SWITCHING_PROTOCOLS:
-        if match[1] != b"1":
-            raise _invalid("a 101 of HTTP/1.0, which knows no upgrade", status)
-        return status
-    phrase = (match[3] or b"").decode("latin-1")
-    location = _headers(head, status).get("location", [""])[0]
-    hint = f" to {location}" if location else ""
-    raise HandshakeRejected(
-        f"the upgrade was answered with HTTP {status} {phrase}".rstrip() + hint,
-        status=status,
-        data=body[:MAX_BODY_BYTES],
+    if status == HTTPStatus.SWITCHING_PROTOCOLS and match[1] != b"1":
+        raise _invalid("a 101 of HTTP/1.0, which knows no upgrade", status)
+    return status, (match[3] or b"").decode("latin-1")
+
+
+def _body(status: int, headers: Mapping[str, list[str]], came: bytes) -> tuple[bytes, bool]:
+    """The content of a refusal as far as it came, and whether no more need be waited for.
+
+    One whose length is not told ends with the connection (RFC 9112 section 6.3), which many a
+    server then keeps: it is not waited for.
+    """
+    enough = len(came) >= MAX_BODY_BYTES or status in (
+        HTTPStatus.NO_CONTENT,
+        HTTPStatus.NOT_MODIFIED,
     )
+    if headers.get("transfer-encoding", [""])[-1].lower().endswith("chunked"):
+        content, ended = _unchunked(came)
+        return content, ended or enough
+    length = headers.get("content-length", [""])[0]
+    if not (length.isascii() and length.isdigit()) or len(length) > 18:
+        return came, True
+    return came[: int(length)], enough or len(came) >= int(length)
+
+
+def _unchunked(data: bytes) -> tuple[bytes, bool]:
+    """What chunks carry (RFC 9112 section 7.1), and whether the last has come, or one that is
+    none."""
+    content = b""
+    at = 0
+    while match := _CHUNK_SIZE.match(data, at):
+        size = int(match[1], 16)
+        if size == 0:
+            return content, True
+        content += data[match.end() : match.end() + size]
+        at = match.end() + size + 2
+        if at > len(data):
+            return content, False
+    return content, b"\r\n" in data[at:]
 
 
 def _headers(head: bytes, status: int) -> dict[str, list[str]]:

@@ -155,7 +155,8 @@ class HandshakeRejected(TargetError):
     """The server answered the upgrade or the Socket.IO connect with a refusal.
 
     :ivar status: HTTP status, 0 where there was no HTTP answer.
-    :ivar data: what the server said: the HTTP body (first 512 bytes) or the payload of the
+    :ivar data: what the server said: the HTTP body (its first 512 bytes, if it tells its length or
+        came with the head) or the payload of the
         Socket.IO connect error.
     """
 
