@@ -439,4 +439,6 @@ class Opening(Generic[SessionT]):
             error.url = error.url or self._target.url
             if error.elapsed_ms != error.elapsed_ms:
                 error.elapsed_ms = elapsed_ns / 1e6
+            if error.age_s != error.age_s:
+                error.age_s = session.age_s()
         return error

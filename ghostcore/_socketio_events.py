@@ -164,6 +164,7 @@ class EventfulSession(SessionBlock, DispatchingSession):
             kind="connect_error",
             phase="connect",
             url=self.url,
+            age_s=self.age_s(),
             data=packet.data,
         )
         reply = self._joined(packet.namespace)

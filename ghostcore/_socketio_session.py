@@ -308,6 +308,7 @@ class SocketIOSession(EventfulSession):
                     f"answered with {packet.name!r}: {str(packet.args)[:200]}",
                     url=self.url,
                     elapsed_ms=packet.elapsed_ms,
+                    age_s=self.age_s(),
                     event=packet,
                 )
         if metric is not None:

@@ -180,7 +180,7 @@ def test_a_record_that_nobody_sealed(run: Any, authority: trustme.CA, ca_file: s
 def test_an_answer_and_a_frame_in_two_records_of_one_segment(
     run: Any, connect: Any, authority: trustme.CA, ca_file: str
 ) -> None:
-    """asyncio reads the second record into what follows the first in the buffer that it was given."""
+    """asyncio reads the second record into what follows the first in the buffer it was given."""
     context = served(authority)
 
     def serve(connection: Connection) -> None:
