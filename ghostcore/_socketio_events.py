@@ -158,7 +158,9 @@ class EventfulSession(SessionBlock, DispatchingSession):
         return reply
 
     def _on_refused(self, packet: Packet) -> None:
-        said = packet.data.get("message", packet.data) if packet.data else "no reason given"
+        said = packet.data or "no reason given"
+        if isinstance(said, dict):  # Socket.IO 4 sends an object, 2 sent the text alone
+            said = said.get("message", said)
         error = HandshakeRejected(
             f"the namespace {packet.namespace} refused the connection: {said}",
             kind="connect_error",
