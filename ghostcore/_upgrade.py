@@ -76,7 +76,10 @@ def checked_headers(
     :raises UsageError: a header that HTTP forbids, or that the upgrade makes itself.
     """
     pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers or ())
-    for name, value in pairs:
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise UsageError(f"headers: expected pairs of name and value, got {pair!r}")
+        name, value = pair
         if not isinstance(name, str) or not isinstance(value, str):
             raise UsageError(f"headers: names and values must be str, got {name!r}: {value!r}")
         reason = _RESERVED_HEADERS.get(name.lower())
@@ -86,6 +89,8 @@ def checked_headers(
             raise UsageError(f"headers: {name!r} is no name of a header")
         if _CONTROL.search(value):
             raise UsageError(f"headers: line breaks and control characters in {name!r}")
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise UsageError(f"headers: UTF-8 cannot carry half a surrogate pair in {name!r}")
     return pairs
 
 

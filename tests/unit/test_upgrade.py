@@ -166,6 +166,8 @@ def test_another_status_is_told_with_its_body() -> None:
         ({"headers": {"X": "a\r\nY: b"}}, "line breaks"),
         ({"headers": {"X": "a\0"}}, "control characters"),
         ({"headers": {"X": 1}}, "must be str"),
+        ({"headers": {"X": "\ud800"}}, "UTF-8"),
+        ({"headers": [("X",)]}, "pairs"),
         ({"subprotocols": "chat"}, "one str"),
         ({"subprotocols": ["a", "a"]}, "twice"),
         ({"subprotocols": ["a b"]}, "no token"),
