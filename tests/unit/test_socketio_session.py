@@ -70,6 +70,21 @@ def test_a_refusal_of_any_form_is_told(payload: str, told: str) -> None:
     in_memory(main)
 
 
+def test_an_acknowledgement_in_another_namespace_answers_nothing() -> None:
+    async def main() -> None:
+        async with offline_socketio() as (session, link):
+            later = asyncio.get_running_loop().call_later
+            later(0.01, link.arrive, '43/admin,0["stray"]')
+            later(0.02, link.arrive, '430["ours"]')
+            assert await session.call("ask", timeout=1) == "ours"
+            later(0.01, link.arrive, '431["stray"]')
+            later(0.02, link.arrive, '43/admin,1["theirs"]')
+            assert await session.call("ask", timeout=1, namespace="/admin") == "theirs"
+            assert session.traffic.take()[-1] == 2
+
+    in_memory(main)
+
+
 async def use(session: Any, link: Any) -> None:
     """Each operation that waits, answered and not."""
     later = asyncio.get_running_loop().call_later
