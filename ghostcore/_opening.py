@@ -412,7 +412,10 @@ class Opening(Generic[SessionT]):
             cause = "deadline"
             if not isinstance(error, TargetError):
                 upgraded = session.opened_ns != 0
+                proxy = self._options.proxy
                 reached = session.reached()
+                if proxy is not None and session.progress == "tcp":
+                    reached = f"the proxy {proxy.name} did not make the connection"
                 error = Timeout(
                     f"not connected within {limit_s:g} s: {reached}",
                     kind="open_timeout" if upgraded else "connect_timeout",
