@@ -6,6 +6,7 @@ import asyncio
 import errno
 import ipaddress
 import os
+import re
 import socket
 import ssl as ssl_module
 from contextlib import suppress
@@ -31,6 +32,8 @@ __all__ = [
 DNS_TTL_NS = 60 * 10**9
 
 _SCHEMES = {"ws": (False, 80), "http": (False, 80), "wss": (True, 443), "https": (True, 443)}
+
+_PATH = re.compile(r"[!$->@-~]*")
 
 _KIND_OF_ERRNO = {
     errno.ECONNREFUSED: "connection_refused",
@@ -105,7 +108,13 @@ def _parse(url: str, socketio_path: str | None) -> Target:
 
 
 def _engineio_resource(url: str, path: str, query: str, socketio_path: str) -> tuple[str, str]:
-    wanted = "/" + socketio_path.strip("/") + "/"
+    if not isinstance(socketio_path, str) or _PATH.fullmatch(socketio_path) is None:
+        raise UsageError(
+            f"path={socketio_path!r}: expected a path of ASCII, as /socket.io/, without query, "
+            "fragment, white space and control characters"
+        )
+    stripped = socketio_path.strip("/")
+    wanted = f"/{stripped}/" if stripped else "/"
     if path in ("", "/") or path.rstrip("/") + "/" == wanted:
         path = wanted
     else:

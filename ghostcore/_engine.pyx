@@ -7,6 +7,7 @@ handed to whoever waits, without a task, a queue or a timer of its own.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+from libc.math cimport NAN
 from libc.stdint cimport int64_t, uint64_t
 
 from ghostcore._codec cimport KIND_BINARY, KIND_TEXT, Channel, Codec
@@ -212,6 +213,10 @@ cdef class Session(Channel):
         self._error_seen = True
         return self.error
 
+    cpdef double age_s(self):
+        """Seconds since the 101; NaN before it."""
+        return (self.engine.timers.now() - self.opened_ns) / 1e9 if self.opened_ns else NAN
+
     def reached(self) -> str:
         """How far opening the session has come, in words."""
         return _REACHED[self.progress]
@@ -306,7 +311,6 @@ cdef class Session(Channel):
             if self._state == SESSION_OPEN:
                 # What the socket tells later is this same loss: the session ends once.
                 self._state = SESSION_CLOSING
-                error.age_s = (self.engine.timers.now() - self.opened_ns) / 1e9
                 self._end(error)
                 self.link.abort()
             raise
@@ -440,7 +444,7 @@ cdef class Session(Channel):
             return self._end(None)      # we asked for it
         if self.error is not None:
             return self._end(self.error)
-        age_s = (self.engine.timers.now() - self.opened_ns) / 1e9
+        age_s = self.age_s()
         how = f"was lost ({error})" if error is not None else "ended without a close frame"
         return self._end(ClosedByPeer(
             f"the connection {how} at the age of {age_s:.3f} s", kind="connection_lost",
@@ -481,6 +485,8 @@ cdef class Session(Channel):
         self._state = SESSION_CLOSED
         self.error = error
         self.closed_ns = self.engine.timers.now()
+        if error is not None and isinstance(error, TargetError) and error.age_s != error.age_s:
+            error.age_s = self.age_s()
         self._deflater = None       # the zlib contexts are the largest part of a session
         self._reader._inflater = None
         pings, self._pings = self._pings, None

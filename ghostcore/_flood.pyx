@@ -313,7 +313,7 @@ cdef class EchoLoop(Flow):
         return self.fail(Timeout(
             f"echo_loop: no answer within {self._timeout_ns / 1e9:g} s", kind="reply_timeout",
             url=self._session.url, limit_s=self._timeout_ns / 1e9,
-            elapsed_ms=(now_ns - asked_ns) / 1e6))
+            elapsed_ms=(now_ns - asked_ns) / 1e6, age_s=self._session.age_s()))
 
     cdef int room(self) except -1:
         self._blocked = False

@@ -23,6 +23,7 @@ cdef class Request:
 cdef class Upgrade:
     cdef readonly bytes key
     cdef readonly bytes request
+    cdef readonly object refusal
     cdef Judge _judge
 
     cdef int _begin(self, Request common) except -1

@@ -12,7 +12,8 @@ from libc.string cimport memcmp, memcpy
 import os
 from functools import lru_cache as _lru_cache
 
-from ghostcore._upgrade import read_answer, request_parts
+from ghostcore._upgrade import Answer, read_answer, request_parts
+from ghostcore.errors import HandshakeRejected
 
 cdef extern from *:
     """
@@ -181,12 +182,12 @@ cdef class Judge:
         return len(self._known)
 
     def read(self, bytes key not None, bytes data not None):
-        """See :meth:`Upgrade.read`."""
+        """See ``_upgrade.read_answer``."""
         cdef bytes accept = accept_of(key)
         answer = self.recognise(data, accept)
         if answer is None:
             answer = read_answer(data, accept, self.subprotocols, self.deflate)
-            if answer is not None:
+            if isinstance(answer, Answer):
                 self.remember(data, accept, answer)
         return answer
 
@@ -246,6 +247,7 @@ cdef class Upgrade:
 
     :ivar key: the key in the request.
     :ivar request: the bytes to send.
+    :ivar refusal: what was refused while its body is still coming: to be raised if no more comes.
     """
 
     def __init__(self, str netloc not None, str resource not None, headers=(), subprotocols=(),
@@ -269,8 +271,13 @@ cdef class Upgrade:
         """Judge the answer by the rules of RFC 6455 section 4.1.
 
         :param data: all bytes that have come so far.
-        :returns: None while the answer is not whole.
+        :returns: None while the answer is not whole, or the body of a refusal, whose length it
+            tells, has not come (as far as it is kept).
         :raises HandshakeRejected: kind ``upgrade_rejected`` for another status, ``upgrade_invalid``
             for an answer that is none.
         """
-        return self._judge.read(self.key, data)
+        answer = self._judge.read(self.key, data)
+        if isinstance(answer, HandshakeRejected):
+            self.refusal = answer
+            return None
+        return answer

@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 from ghostcore import _dial, _epoll_link
 from ghostcore._engine import Opener, Session
+from ghostcore._handshake import Upgrade
 from ghostcore._link import Engine, Traffic
 from ghostcore._metrics import TrendRecorder
 from ghostcore._options import Options
@@ -190,7 +191,7 @@ class Opening(Generic[SessionT]):
     name to look up or a proxy takes a coroutine, and so does the picows link.
     """
 
-    __slots__ = ("_late_ns", "_make", "_metric", "_observer", "_route", "_session")
+    __slots__ = ("_late_ns", "_make", "_metric", "_observer", "_route", "_session", "_upgrade")
 
     def __init__(
         self,
@@ -207,6 +208,7 @@ class Opening(Generic[SessionT]):
         self._metric = metric
         self._session: SessionT | None = None
         self._late_ns = -1
+        self._upgrade: Upgrade | None = None
 
     def __await__(self) -> Generator[Any, None, SessionT]:
         return self._dial(self._begin()).__await__()
@@ -279,6 +281,7 @@ class Opening(Generic[SessionT]):
         if hub is None:
             hub = engine.hub = _epoll_link.Hub(engine)
         session.progress = "tcp"
+        self._upgrade = upgrade = route.request.upgrade()
         opener: Awaitable[SessionT] = hub.open(
             session,
             self,
@@ -286,7 +289,7 @@ class Opening(Generic[SessionT]):
             since_ns,
             addresses,
             self._source(session) if options.local_addresses else None,
-            route.request.upgrade(),
+            upgrade,
             sock,
             self._tls_context() if target.secure else None,
             target.host,
@@ -343,11 +346,12 @@ class Opening(Generic[SessionT]):
     async def _open_picows(self, session: SessionT, sock: socket.socket) -> None:
         target = self._route.target
         session.progress = "tls" if target.secure else "upgrade"
+        self._upgrade = upgrade = self._route.request.upgrade()
         try:
             opened = await open_link(
                 session,
                 sock,
-                self._route.request.upgrade(),
+                upgrade,
                 ssl=self._tls_context() if target.secure else None,
                 server_hostname=target.host if target.secure else None,
             )
@@ -370,6 +374,7 @@ class Opening(Generic[SessionT]):
 
     def upgraded(self, session: SessionT, tcp_ns: int) -> None:
         """The 101 arrived."""
+        self._upgrade = None
         self._observer.opened(session, tcp_ns, self._late_ns)
 
     def ready(self, session: SessionT) -> None:
@@ -383,13 +388,19 @@ class Opening(Generic[SessionT]):
         limit_s = self._route.options.timeout_ns / 1e9
         elapsed_ns = session.engine.now_ns() - session.dialed_ns
         cause: str | None = None
+        upgrade, self._upgrade = self._upgrade, None
         if isinstance(error, asyncio.CancelledError):
             cause = self._observer.cancel_cause()
+        elif upgrade is not None and upgrade.refusal is not None:
+            error = upgrade.refusal  # the rest of its body did not come
         elif isinstance(error, TimeoutError) and error.errno is None:  # the system's is no deadline
             cause = "deadline"
             if not isinstance(error, TargetError):
                 upgraded = session.opened_ns != 0
+                proxy = self._route.options.proxy
                 reached = session.reached()
+                if proxy is not None and session.progress == "tcp":
+                    reached = f"the proxy {proxy.name} did not make the connection"
                 error = Timeout(
                     f"not connected within {limit_s:g} s: {reached}",
                     kind="open_timeout" if upgraded else "connect_timeout",
@@ -416,4 +427,6 @@ class Opening(Generic[SessionT]):
             error.url = error.url or self._route.target.url
             if error.elapsed_ms != error.elapsed_ms:
                 error.elapsed_ms = elapsed_ns / 1e6
+            if error.age_s != error.age_s:
+                error.age_s = session.age_s()
         return error

@@ -44,7 +44,7 @@ cdef object send_timed_out(Session session, int64_t waited_ns):
     cdef double limit_s = session.send_timeout_ns / 1e9
     return Timeout(
         f"the server took nothing of what was sent for {limit_s:g} s", kind="send_timeout",
-        url=session.url, limit_s=limit_s, elapsed_ms=waited_ns / 1e6)
+        url=session.url, limit_s=limit_s, elapsed_ms=waited_ns / 1e6, age_s=session.age_s())
 
 
 cdef class Flow(Waiter):
@@ -123,7 +123,7 @@ cdef class PingWaiter(Waiter):
         return self.fail(Timeout(
             f"no pong within {self._timeout_s:g} s", kind="receive_timeout",
             url=self._session.url, limit_s=self._timeout_s,
-            elapsed_ms=(now_ns - self._sent_ns) / 1e6))
+            elapsed_ms=(now_ns - self._sent_ns) / 1e6, age_s=self._session.age_s()))
 
 
 cdef class Reply(Waiter):
@@ -172,7 +172,7 @@ cdef class Reply(Waiter):
         return self.fail(Timeout(
             f"{self._what}: no answer within {self._timeout_s:g} s", kind=self._kind,
             url=self._session.url, limit_s=self._timeout_s,
-            elapsed_ms=(now_ns - self.asked_ns) / 1e6))
+            elapsed_ms=(now_ns - self.asked_ns) / 1e6, age_s=self._session.age_s()))
 
 
 cdef class Opener(Waiter):

@@ -265,7 +265,9 @@ class _Upgrading(asyncio.BufferedProtocol):
         self._upgrade = upgrade
         self._done = done       # future: True when the session is open, False if the stream ended
         self._came = b""
-        self._chunk = bytearray(1024)
+        # A view: asyncio slices what it gets for a second record of TLS, and a slice of a bytearray
+        # is a copy, in which that record would be lost.
+        self._chunk = memoryview(bytearray(1024))
         self._transport = None
 
     def connection_made(self, transport):

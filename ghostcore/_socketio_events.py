@@ -88,7 +88,7 @@ class EventfulSession(SessionBlock, DispatchingSession):
         self._namespace = namespace
         self._next_ack = 0
         # Most users need few of these at a time: each is made when it is first needed.
-        self._acks: dict[int, Reply[Packet]] | None = None
+        self._acks: dict[int | tuple[str, int], Reply[Packet]] | None = None
         self._awaited: list[Awaited] | None = None
         self._handlers: dict[tuple[str, str], list[Handler]] | None = None
         self._joining: dict[str, Reply[Packet] | Opener[Any]] | None = None
@@ -122,7 +122,8 @@ class EventfulSession(SessionBlock, DispatchingSession):
             assert isinstance(packet, Event)
             self._on_event(packet)
         elif kind == _ACK:
-            reply = self._acks.pop(packet.ack_id, None) if self._acks else None
+            key = self._ack_key(packet.namespace, packet.ack_id)
+            reply = self._acks.pop(key, None) if self._acks else None
             if reply is None:
                 self.traffic.discarded += 1  # an answer to nothing, or one that came too late
             else:
@@ -138,6 +139,10 @@ class EventfulSession(SessionBlock, DispatchingSession):
             self.progress = "connect"
         elif kind == _ENGINE_CLOSE:
             self._ended_by_server("the server closed the Engine.IO session")
+
+    def _ack_key(self, namespace: str, ack_id: int) -> int | tuple[str, int]:
+        """Under what a call waits: an acknowledgement answers those of its own namespace only."""
+        return ack_id if namespace == self._namespace else (namespace, ack_id)
 
     def _on_joined(self, packet: Packet) -> None:
         if packet.namespace == self._namespace and not self.sid:
@@ -158,12 +163,15 @@ class EventfulSession(SessionBlock, DispatchingSession):
         return reply
 
     def _on_refused(self, packet: Packet) -> None:
-        said = packet.data.get("message", packet.data) if packet.data else "no reason given"
+        said = packet.data or "no reason given"
+        if isinstance(said, dict):  # Socket.IO 4 sends an object, 2 sent the text alone
+            said = said.get("message", said)
         error = HandshakeRejected(
             f"the namespace {packet.namespace} refused the connection: {said}",
             kind="connect_error",
             phase="connect",
             url=self.url,
+            age_s=self.age_s(),
             data=packet.data,
         )
         reply = self._joined(packet.namespace)

@@ -155,17 +155,19 @@ class SocketIOSession(EventfulSession):
         :raises Timeout: kind ``ack_timeout``.
         """
         ack_id = self._next_ack
-        parts = encode_event(event, args, namespace or self._namespace, ack_id)
+        space = namespace or self._namespace
+        parts = encode_event(event, args, space, ack_id)
         self._require_open("call")
         self._next_ack += 1
         if self._acks is None:
             self._acks = {}
         acks = self._acks
+        key = self._ack_key(space, ack_id)
         timeout_s = parse_duration(timeout, "timeout")
         reply: Reply[Packet] = Reply(
-            self, timeout_s, "ack_timeout", event, lambda _: acks.pop(ack_id, None)
+            self, timeout_s, "ack_timeout", event, lambda _: acks.pop(key, None)
         )
-        acks[ack_id] = reply
+        acks[key] = reply
         try:
             self._write(parts)
             packet = await self._measured(reply, metric)
@@ -308,6 +310,7 @@ class SocketIOSession(EventfulSession):
                     f"answered with {packet.name!r}: {str(packet.args)[:200]}",
                     url=self.url,
                     elapsed_ms=packet.elapsed_ms,
+                    age_s=self.age_s(),
                     event=packet,
                 )
         if metric is not None:

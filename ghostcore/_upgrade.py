@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha1 as _sha1
 from http import HTTPStatus
 
@@ -32,7 +32,12 @@ MAX_BODY_BYTES = 512
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([0-9]{3})(?: ([^\r\n]*))?")
-_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*?)[ \t]*")
+# The blanks around a value are cut off afterwards: a pattern that leaves them out tries every way
+# to share them, and a server that sends nothing but blanks would stop the loop for minutes.
+_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\n\0]*)")
+
+_INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)[0-9]{2}[ \r]")
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[^\r\n]*\r\n")
 
 _RESERVED_HEADERS = {
     "upgrade": "belongs to the upgrade itself",
@@ -71,7 +76,10 @@ def checked_headers(
     :raises UsageError: a header that HTTP forbids, or that the upgrade makes itself.
     """
     pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers or ())
-    for name, value in pairs:
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise UsageError(f"headers: expected pairs of name and value, got {pair!r}")
+        name, value = pair
         if not isinstance(name, str) or not isinstance(value, str):
             raise UsageError(f"headers: names and values must be str, got {name!r}: {value!r}")
         reason = _RESERVED_HEADERS.get(name.lower())
@@ -81,6 +89,8 @@ def checked_headers(
             raise UsageError(f"headers: {name!r} is no name of a header")
         if _CONTROL.search(value):
             raise UsageError(f"headers: line breaks and control characters in {name!r}")
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise UsageError(f"headers: UTF-8 cannot carry half a surrogate pair in {name!r}")
     return pairs
 
 
@@ -123,32 +133,66 @@ def request_parts(
 
 
 def read_answer(
-    data: bytes, accept: bytes, subprotocols: Sequence[str], deflate: DeflateOffer | None
-) -> Answer | None:
+    data: bytes,
+    accept: bytes,
+    subprotocols: Sequence[str],
+    deflate: DeflateOffer | None,
+    head_limit: int = MAX_HEAD_BYTES,
+) -> Answer | HandshakeRejected | None:
     """Judge an answer by the rules of RFC 6455 section 4.1.
 
     :param data: all bytes that have come so far.
     :param accept: what Sec-WebSocket-Accept must be.
     :param subprotocols: names that were offered. :param deflate: compression that was, or None.
-    :returns: None while the answer is not whole.
+    :param head_limit: most bytes of its head.
+    :returns: None while the answer is not whole; a refusal, to be raised if no more comes, while
+        the body whose length it tells has not come as far as it is kept.
     :raises HandshakeRejected: kind ``upgrade_rejected`` for another status, ``upgrade_invalid`` for
         an answer that is none.
     """
     if not data.startswith(b"HTTP/"[: len(data)]):
         raise _invalid(f"it begins with {data[:40]!r}")
-    end = data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES + 4)
+    begin, end = 0, data.find(b"\r\n\r\n", 0, head_limit + 4)
     if end < 0:
-        if len(data) > MAX_HEAD_BYTES:
+        if len(data) > head_limit:
             raise _invalid(f"more than {MAX_HEAD_BYTES} bytes of headers")
+        if b"\n\n" in data:
+            raise _invalid("its lines end with a line feed alone")
         return None
-    status = _status(data[:end], data[end + 4 :])
+    # Those that say that the answer is to come (RFC 9110 section 15.2).
+    while end >= 0 and _INTERIM.match(data, begin):
+        begin = end + 4
+        end = data.find(b"\r\n\r\n", begin, head_limit + 4)
+    if begin:
+        behind = read_answer(data[begin:], accept, subprotocols, deflate, head_limit - begin)
+        return replace(behind, size=behind.size + begin) if type(behind) is Answer else behind
+    status, phrase = _status(data[:end])
     headers = _headers(data[:end], status)
+    if status != HTTPStatus.SWITCHING_PROTOCOLS:
+        return _refused(status, phrase, headers, data[end + 4 :])
     _check(headers, accept)
     try:
         agreed = _accepted_extensions(headers, deflate)
     except ValueError as error:
         raise _invalid(str(error), status) from None
     return Answer(end + 4, _accepted_subprotocol(headers, subprotocols), agreed, headers)
+
+
+def _refused(
+    status: int, phrase: str, headers: dict[str, list[str]], body: bytes
+) -> HandshakeRejected:
+    """Raise a refusal, or return it if its body is still coming."""
+    content, whole = _body(status, headers, body)
+    location = headers.get("location", [""])[0]
+    hint = f" to {location}" if location else ""
+    refusal = HandshakeRejected(
+        f"the upgrade was answered with HTTP {status} {phrase}".rstrip() + hint,
+        status=status,
+        data=content[:MAX_BODY_BYTES],
+    )
+    if whole:
+        raise refusal
+    return refusal
 
 
 def _check(headers: dict[str, list[str]], accept: bytes) -> None:
@@ -183,25 +227,51 @@ def _accepted_extensions(
     return offer.accept(values)
 
 
-def _status(head: bytes, body: bytes) -> int:
-    """The status of an answer that is a 101; any other is raised."""
+def _status(head: bytes) -> tuple[int, str]:
+    """Status and phrase of an answer."""
     first = head.split(b"\r\n", 1)[0]
     match = _STATUS_LINE.fullmatch(first)
     if match is None:
         raise _invalid(f"no HTTP/1.1 status line, but {first[:60]!r}")
     status = int(match[2])
-    if status == HTTPStatus.SWITCHING_PROTOCOLS:
-        if match[1] != b"1":
-            raise _invalid("a 101 of HTTP/1.0, which knows no upgrade", status)
-        return status
-    phrase = (match[3] or b"").decode("latin-1")
-    location = _headers(head, status).get("location", [""])[0]
-    hint = f" to {location}" if location else ""
-    raise HandshakeRejected(
-        f"the upgrade was answered with HTTP {status} {phrase}".rstrip() + hint,
-        status=status,
-        data=body[:MAX_BODY_BYTES],
+    if status == HTTPStatus.SWITCHING_PROTOCOLS and match[1] != b"1":
+        raise _invalid("a 101 of HTTP/1.0, which knows no upgrade", status)
+    return status, (match[3] or b"").decode("latin-1")
+
+
+def _body(status: int, headers: Mapping[str, list[str]], came: bytes) -> tuple[bytes, bool]:
+    """The content of a refusal as far as it came, and whether no more need be waited for.
+
+    One whose length is not told ends with the connection (RFC 9112 section 6.3), which many a
+    server then keeps: it is not waited for.
+    """
+    enough = len(came) >= MAX_BODY_BYTES or status in (
+        HTTPStatus.NO_CONTENT,
+        HTTPStatus.NOT_MODIFIED,
     )
+    if headers.get("transfer-encoding", [""])[-1].lower().endswith("chunked"):
+        content, ended = _unchunked(came)
+        return content, ended or enough
+    length = headers.get("content-length", [""])[0]
+    if not (length.isascii() and length.isdigit()) or len(length) > 18:
+        return came, True
+    return came[: int(length)], enough or len(came) >= int(length)
+
+
+def _unchunked(data: bytes) -> tuple[bytes, bool]:
+    """What chunks carry (RFC 9112 section 7.1), and whether the last has come, or one that is
+    none."""
+    content = b""
+    at = 0
+    while match := _CHUNK_SIZE.match(data, at):
+        size = int(match[1], 16)
+        if size == 0:
+            return content, True
+        content += data[match.end() : match.end() + size]
+        at = match.end() + size + 2
+        if at > len(data):
+            return content, False
+    return content, b"\r\n" in data[at:]
 
 
 def _headers(head: bytes, status: int) -> dict[str, list[str]]:
@@ -210,7 +280,9 @@ def _headers(head: bytes, status: int) -> dict[str, list[str]]:
         match = _HEADER.fullmatch(line)
         if match is None:
             raise _invalid(f"malformed header {line[:80]!r}", status)
-        found.setdefault(match[1].decode().lower(), []).append(match[2].decode("latin-1"))
+        found.setdefault(match[1].decode().lower(), []).append(
+            match[2].strip(b" \t").decode("latin-1")
+        )
     return found
 
 

@@ -109,4 +109,4 @@ cdef class RecvWaiter(Waiter):
         return self.fail(Timeout(
             f"no message within {self._timeout_s:g} s", kind="receive_timeout",
             url=self._session.url, limit_s=self._timeout_s,
-            elapsed_ms=(now_ns - self._asked_ns) / 1e6))
+            elapsed_ms=(now_ns - self._asked_ns) / 1e6, age_s=self._session.age_s()))

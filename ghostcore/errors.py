@@ -105,6 +105,7 @@ class TargetFields(TypedDict, total=False):
     phase: str | None
     url: str
     elapsed_ms: float
+    age_s: float
 
 
 class TargetError(GhostError):
@@ -114,6 +115,7 @@ class TargetError(GhostError):
     :ivar phase: ``dns``, ``tcp``, ``tls``, ``upgrade``, ``open``, ``connect`` or ``session``.
     :ivar url: the URL of the session, without its query.
     :ivar elapsed_ms: time since the operation that failed began, in ms; NaN where none applies.
+    :ivar age_s: age of the connection in seconds, from the 101 to the error; NaN without one.
     """
 
     default_kind = "connect_failed"
@@ -127,6 +129,7 @@ class TargetError(GhostError):
         phase: str | None = None,
         url: str = "",
         elapsed_ms: float = float("nan"),
+        age_s: float = float("nan"),
     ) -> None:
         super().__init__(detail)
         self.detail = detail
@@ -134,6 +137,7 @@ class TargetError(GhostError):
         self.phase = phase or self.default_phase
         self.url = url
         self.elapsed_ms = elapsed_ms
+        self.age_s = age_s
 
     def __str__(self) -> str:
         return f"{self.detail} [{self.url}]" if self.url else self.detail
@@ -155,7 +159,8 @@ class HandshakeRejected(TargetError):
     """The server answered the upgrade or the Socket.IO connect with a refusal.
 
     :ivar status: HTTP status, 0 where there was no HTTP answer.
-    :ivar data: what the server said: the HTTP body (first 512 bytes) or the payload of the
+    :ivar data: what the server said: the HTTP body (its first 512 bytes, if it tells its length or
+        came with the head) or the payload of the
         Socket.IO connect error.
     """
 
@@ -181,7 +186,6 @@ class ClosedByPeer(TargetError):
     :ivar code: close code of RFC 6455 section 7.1.5: 1005 for a close frame without a code, 1006
         for no close frame at all.
     :ivar reason: the reason in the close frame.
-    :ivar age_s: age of the connection in seconds when it ended.
     """
 
     default_kind = "closed"
@@ -192,13 +196,11 @@ class ClosedByPeer(TargetError):
         *,
         code: int = 1006,
         reason: str = "",
-        age_s: float = float("nan"),
         **fields: Unpack[TargetFields],
     ) -> None:
         super().__init__(detail, **fields)
         self.code = code
         self.reason = reason
-        self.age_s = age_s
 
 
 class ErrorReply(TargetError):

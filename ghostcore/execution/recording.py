@@ -17,7 +17,14 @@ from ghostcore._metrics import (
     TrendRecorder,
 )
 from ghostcore._vitals import Vitals
-from ghostcore.errors import DataExhausted, TargetError, UsageError
+from ghostcore.errors import (
+    ClosedByPeer,
+    DataExhausted,
+    HandshakeRejected,
+    ProtocolViolation,
+    TargetError,
+    UsageError,
+)
 from ghostcore.execution.result import ErrorSample
 from ghostcore.metrics import Trend, from_due
 from ghostcore.metrics.registry import AnyRecorder, Registry
@@ -43,6 +50,15 @@ PHASES = {
 }
 
 
+def code_of(error: TargetError) -> int | None:
+    """What a server gave as a number: the close code, or the HTTP status."""
+    if isinstance(error, ClosedByPeer | ProtocolViolation):
+        return error.code
+    if isinstance(error, HandshakeRejected):
+        return error.status or None
+    return None
+
+
 class ErrorLog:
     """Samples of errors of one worker, a few of each kind."""
 
@@ -56,14 +72,23 @@ class ErrorLog:
         """Whether there are not enough of that kind yet. Ask before putting a text together."""
         return self._kept.get((scenario, kind), 0) < SAMPLES_PER_KIND
 
-    def add(self, scenario: str, kind: str, text: str, phase: str, elapsed_ms: float) -> None:
+    def add(
+        self,
+        scenario: str,
+        kind: str,
+        text: str,
+        phase: str = "",
+        elapsed_ms: float = float("nan"),
+        age_s: float = float("nan"),
+        code: int | None = None,
+    ) -> None:
         """Keep an error if there are not enough of its kind yet."""
         if not self.wants(scenario, kind):
             return
         key = (scenario, kind)
         self._kept[key] = self._kept.get(key, 0) + 1
         at_s = (self._now_ns() - self._start_ns) / 1e9
-        self._fresh.append(ErrorSample(scenario, kind, text, phase, elapsed_ms, at_s))
+        self._fresh.append(ErrorSample(scenario, kind, text, phase, elapsed_ms, at_s, age_s, code))
 
     def take(self) -> list[ErrorSample]:
         """The errors kept since the last call."""
@@ -282,7 +307,16 @@ class ScenarioRecorder:
 
     def target_error(self, error: TargetError) -> None:
         cast(CounterRecorder, self._resolve("ws_errors", {"kind": error.kind})).add(1)
-        self._errors.add(self.scenario, error.kind, str(error), error.phase, error.elapsed_ms)
+        if self._errors.wants(self.scenario, error.kind):
+            self._errors.add(
+                self.scenario,
+                error.kind,
+                str(error),
+                error.phase,
+                error.elapsed_ms,
+                error.age_s,
+                code_of(error),
+            )
 
     def script_error(self, error: BaseException) -> None:
         self._counters["script_errors"].add(1)
@@ -293,13 +327,11 @@ class ScenarioRecorder:
         else:
             text = f"{type(error).__name__}: {error}"
         where = script_line(error)
-        self._errors.add(
-            self.scenario, "script_error", f"{where}: {text}" if where else text, "", float("nan")
-        )
+        self._errors.add(self.scenario, "script_error", f"{where}: {text}" if where else text)
 
     def data_exhausted(self, error: DataExhausted) -> None:
         self._counters["data_exhausted"].add(1)
-        self._errors.add(self.scenario, "data_exhausted", str(error), "", float("nan"))
+        self._errors.add(self.scenario, "data_exhausted", str(error))
 
     def aborted(self, reason: str) -> None:
         self._on_abort(reason)

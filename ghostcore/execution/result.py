@@ -52,7 +52,14 @@ EXIT_INCONCLUSIVE = 111
 
 @dataclass(frozen=True, slots=True)
 class ErrorSample:
-    """One error as it happened. ``elapsed_ms`` is NaN where no time applies."""
+    """One error as it happened.
+
+    :ivar elapsed_ms: since the operation that failed began; NaN where no time applies.
+    :ivar at_s: since the start of the run.
+    :ivar age_s: age of the connection; NaN where there was none.
+    :ivar code: the WebSocket close code, received or answered with, or the HTTP status of a
+        refusal; None where there is neither.
+    """
 
     scenario: str
     kind: str
@@ -60,6 +67,8 @@ class ErrorSample:
     phase: str
     elapsed_ms: float
     at_s: float
+    age_s: float = float("nan")
+    code: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -295,6 +295,8 @@ def _error(error: ErrorCount) -> dict[str, Any]:
                 "phase": one.phase,
                 "elapsed_ms": figure(one.elapsed_ms),
                 "at_s": figure(one.at_s),
+                "age_s": figure(one.age_s),
+                "code": one.code,
             }
             for one in error.samples
         ],

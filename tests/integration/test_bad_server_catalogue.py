@@ -15,7 +15,6 @@ import trustme
 
 import ghostcore
 from ghostcore import PerVUIterations, Result, scenario
-from ghostcore.errors import ClosedByPeer
 from ghostcore.testing.bad_servers import BAD_SERVERS, MisbehavingServer
 from ghostcore.testing.threads import ServerThread
 
@@ -138,8 +137,14 @@ def test_each_bad_server_is_one_kind_of_error_counted_once(
         assert sample.text
         assert sample.at_s >= 0
     assert [error.kind for error in seen] == [bad.kind] * USERS
+    upgraded = bad.phase in ("open", "connect", "session")
+    for one in (*samples, *seen):
+        # Of what was never upgraded, the age is NaN.
+        assert 0 <= one.age_s < elapsed_s if upgraded else one.age_s != one.age_s
+    codes = [
+        getattr(error, "code", None) or getattr(error, "status", None) or None for error in seen
+    ]
+    assert sorted(map(repr, codes)) == sorted(repr(sample.code) for sample in samples)
     for error in seen:
-        if isinstance(error, ClosedByPeer):
-            assert error.age_s >= 0
         if bad.close_code is not None:
             assert error.code == bad.close_code

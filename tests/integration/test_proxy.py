@@ -59,9 +59,9 @@ def test_socketio(kind: type[Proxy], node: NodeServers) -> None:
     assert len(proxy.asked) == 1
 
 
-async def failure(proxy: str) -> TargetError:
+async def failure(proxy: str, **options: Any) -> TargetError:
     with pytest.raises(TargetError) as caught:
-        await connect("ws://127.0.0.1:9/x", proxy=proxy, timeout=10)
+        await connect("ws://127.0.0.1:9/x", proxy=proxy, **{"timeout": 10, **options})
     return caught.value
 
 
@@ -111,6 +111,17 @@ def test_a_proxy_that_is_not_there(kind: type[Proxy]) -> None:
     assert error.kind == "proxy_failed"
     assert "connection refused" in str(error)
     assert "secret" not in str(error)
+
+
+@KINDS
+@pytest.mark.parametrize("link", ["epoll", "picows"])
+def test_a_proxy_that_says_nothing_is_named(kind: type[Proxy], link: LinkName) -> None:
+    """It took the connection: TCP is not what was not answered."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        name = f"{kind.scheme}://127.0.0.1:{silent.getsockname()[1]}"
+        error = uvloop.run(failure(name, link=link, timeout=0.3))
+    assert (error.kind, error.phase) == ("connect_timeout", "tcp")
+    assert f"the proxy {name} did not make the connection" in str(error)
 
 
 def test_the_server_behind_the_proxy_may_refuse_as_well() -> None:

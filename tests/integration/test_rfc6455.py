@@ -14,7 +14,13 @@ import trustme
 import uvloop
 
 from ghostcore import connect
-from ghostcore.errors import ClosedByPeer, GhostError, ProtocolViolation, TargetError
+from ghostcore.errors import (
+    ClosedByPeer,
+    GhostError,
+    HandshakeRejected,
+    ProtocolViolation,
+    TargetError,
+)
 from ghostcore.session import WebSocketSession
 from tests.support.hostile import (
     BINARY,
@@ -464,6 +470,7 @@ GOOD_ANSWERS = {
         "Connection: Upgrade", "Connection: keep-alive\r\nConnection: upgrade"
     ),
     "upgrade in capitals": edited("Upgrade: websocket", "UPGRADE: WebSocket"),
+    "interim answer": edited("HTTP/1.1 101", "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 101"),
     "no phrase": edited("101 Switching Protocols", "101"),
     "empty phrase": edited("101 Switching Protocols", "101 "),
     "more headers": edited("\r\n\r\n", "\r\nServer: x\r\nSet-Cookie: a=b\r\nX-Empty:\r\n\r\n"),
@@ -483,6 +490,7 @@ BAD_ANSWERS = {
     "HTTP/1.0": edited("HTTP/1.1", "HTTP/1.0"),
     "HTTP/2": edited("HTTP/1.1", "HTTP/2"),
     "no HTTP": lambda headers: b"SSH-2.0-OpenSSH_9.6\r\n",
+    "line feeds": lambda headers: upgrade_answer(headers).replace(b"\r", b""),
     "two digits": edited("101 ", "10 "),
     "no upgrade": edited("Upgrade: websocket\r\n", ""),
     "another upgrade": edited("Upgrade: websocket", "Upgrade: h2c"),
@@ -520,6 +528,20 @@ def test_answers_that_break_the_rules(name: str, link: LinkName) -> None:
     error = refused(server, link)
     assert (error.kind, error.phase) == ("upgrade_invalid", "upgrade")
     assert server.frames == []
+
+
+@pytest.mark.parametrize(
+    ("steps", "content"),
+    [([Pause(0.05), b"sorry!"], b"sorry!"), ([b"sor", Hangup()], b"sor"), ([], b"")],
+    ids=["in parts", "cut short", "never"],
+)
+def test_the_body_of_a_refusal(steps: list[Step], content: bytes, link: LinkName) -> None:
+    """Whatever came of it is told, and a body that never comes does not hide the refusal."""
+    head = b"HTTP/1.1 503 Not now\r\nContent-Length: 6\r\n\r\n"
+    error = refused(HostileServer(*steps, answer=lambda _: head), link, timeout=0.5)
+    assert isinstance(error, HandshakeRejected)
+    assert (error.kind, error.phase, error.status) == ("upgrade_rejected", "upgrade", 503)
+    assert error.data == content
 
 
 def test_the_subprotocol_must_be_one_of_ours(link: LinkName) -> None:

@@ -177,6 +177,32 @@ def test_a_record_that_nobody_sealed(run: Any, authority: trustme.CA, ca_file: s
     assert "was lost" in str(error)
 
 
+def test_an_answer_and_a_frame_in_two_records_of_one_segment(
+    run: Any, connect: Any, authority: trustme.CA, ca_file: str
+) -> None:
+    """asyncio reads the second record into what follows the first in the buffer it was given."""
+    context = served(authority)
+
+    def serve(connection: Connection) -> None:
+        connection.sock.settimeout(10)
+        with context.wrap_socket(connection.sock, server_side=True) as wrapped:
+            head = wrapped.recv(4096).decode()
+            key = head.partition("Sec-WebSocket-Key: ")[2].partition("\r\n")[0]
+            wrapped.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+            wrapped.sendall(upgrade_answer({"sec-websocket-key": key}))
+            for text in (b"one", b"two"):
+                wrapped.sendall(frame(TEXT, text))
+            wrapped.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+            wrapped.recv(4096)
+
+    async def main(url: str) -> list[str]:
+        async with connect(url, ssl=ca_file) as session:
+            return [(await session.recv(timeout=10)).text for _ in range(2)]
+
+    with ScriptedServer(serve) as server:
+        assert run(main(f"wss://localhost:{server.port}/")) == ["one", "two"]
+
+
 def end_quietly(wrapped: ssl.SSLSocket) -> None:
     with suppress(OSError):  # the client ends without a word of its own
         wrapped.unwrap()

@@ -6,9 +6,11 @@ import asyncio
 import errno
 import socket
 import ssl
+from typing import Any
 
 import pytest
 
+from ghostcore import socketio
 from ghostcore._dial import connect_failed, parse_target, resolve, tcp_connect
 from ghostcore.errors import ConnectFailed, UsageError
 
@@ -55,6 +57,7 @@ def test_parse_target(
         (f"ws://h/socket.io/?{EIO}", "/socket.io/", f"/socket.io/?{EIO}"),
         (f"ws://h/socket.io/?{EIO}&x=1", "/socket.io/", f"/socket.io/?{EIO}&x=1"),
         ("ws://h", "/deep/engine", f"/deep/engine/?{EIO}"),
+        ("ws://h", "/", f"/?{EIO}"),
     ],
 )
 def test_socketio_resource(url: str, path: str, resource: str) -> None:
@@ -93,6 +96,13 @@ def test_what_is_no_target(url: str, words: str) -> None:
 def test_a_path_that_is_not_the_servers() -> None:
     with pytest.raises(UsageError, match=r"path='/admin'.*namespace='/admin'"):
         parse_target("ws://h/admin", socketio_path="/socket.io/")
+
+
+@pytest.mark.parametrize("path", ["/a\r\nX: y", "/a b", "/a?x=1", "/a#b", "/ü", "/a\x7f", 1])
+def test_a_path_that_no_request_can_carry(path: Any) -> None:
+    """A line break in it would add headers to the request."""
+    with pytest.raises(UsageError, match="path"):
+        socketio("ws://h", path=path)
 
 
 def test_names_are_looked_up_once_at_a_time_and_once_a_minute() -> None:

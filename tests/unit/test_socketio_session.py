@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ghostcore.errors import ClosedByPeer, ErrorReply, Timeout
+from ghostcore.errors import ClosedByPeer, ErrorReply, HandshakeRejected, Timeout
 from tests.support.sessions import in_memory, offline_socketio
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -43,6 +43,44 @@ def test_who_is_woken_may_take_the_event_from_the_next(end: str) -> None:
             cut_short = asyncio.CancelledError if end == "cancel" else ClosedByPeer
             assert other == "news" or isinstance(other, cut_short)
             assert faults == []
+
+    in_memory(main)
+
+
+@pytest.mark.parametrize(
+    ("payload", "told"),
+    [
+        ('{"message":"no","data":{"why":1}}', "no"),
+        ('{"why":1}', "{'why': 1}"),
+        ('"no"', "no"),
+        ("", "no reason given"),
+    ],
+)
+def test_a_refusal_of_any_form_is_told(payload: str, told: str) -> None:
+    async def main() -> None:
+        async with offline_socketio() as (session, link):
+            asyncio.get_running_loop().call_later(0.01, link.arrive, "44/admin," + payload)
+            with pytest.raises(
+                HandshakeRejected, match=f"refused the connection: {told}"
+            ) as caught:
+                await session.join("/admin", timeout=1)
+            assert (caught.value.kind, caught.value.phase) == ("connect_error", "connect")
+            assert session.is_open
+
+    in_memory(main)
+
+
+def test_an_acknowledgement_in_another_namespace_answers_nothing() -> None:
+    async def main() -> None:
+        async with offline_socketio() as (session, link):
+            later = asyncio.get_running_loop().call_later
+            later(0.01, link.arrive, '43/admin,0["stray"]')
+            later(0.02, link.arrive, '430["ours"]')
+            assert await session.call("ask", timeout=1) == "ours"
+            later(0.01, link.arrive, '431["stray"]')
+            later(0.02, link.arrive, '43/admin,1["theirs"]')
+            assert await session.call("ask", timeout=1, namespace="/admin") == "theirs"
+            assert session.traffic.take()[-1] == 2
 
     in_memory(main)
 

@@ -70,6 +70,82 @@ def test_a_head_without_end_is_refused(size: int) -> None:
         upgrade.read(b"HTTP/1.1 101 x\r\nX: ".ljust(size, b"y"))
 
 
+def test_an_interim_answer_is_passed_over() -> None:
+    """RFC 9110 section 15.2: a client must be able to, even if it asked for none."""
+    upgrade = Upgrade("h", "/")
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103\r\nLink: </a>\r\n\r\n"
+    whole = interim + answer(upgrade)
+    assert all(upgrade.read(whole[:end]) is None for end in range(len(whole)))
+    read = upgrade.read(whole + b"\x81\x00")
+    assert read is not None
+    assert read.size == len(whole)
+    with pytest.raises(HandshakeRejected, match="HTTP 403"):
+        Upgrade("h", "/").read(interim + b"HTTP/1.1 403 No\r\n\r\n")
+    with pytest.raises(HandshakeRejected, match="16384 bytes of headers"):
+        Upgrade("h", "/").read(interim * 400)
+
+
+REFUSED = b"HTTP/1.1 403 No\r\nX: y\r\n"
+CHUNKED = REFUSED + b"Transfer-Encoding: gzip, chunked\r\n\r\n"
+
+
+def length(number: object) -> bytes:
+    return REFUSED + f"Content-Length: {number}\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("whole", "content"),
+    [
+        (length(6) + b"sorry!", b"sorry!"),
+        (length(10_000) + b"x" * 512, b"x" * 512),
+        (CHUNKED + b"5\r\nsorry\r\n1;a=b\r\n!\r\n0\r\n", b"sorry!"),
+        (CHUNKED + b"5\r\nsorry\r\nno size\r\n", b"sorry"),
+    ],
+)
+def test_the_body_of_a_refusal_is_waited_for(whole: bytes, content: bytes) -> None:
+    """It need not come in one piece with the head."""
+    upgrade = Upgrade("h", "/")
+    assert all(upgrade.read(whole[:end]) is None for end in range(len(whole)))
+    assert upgrade.refusal is not None
+    assert content.startswith(upgrade.refusal.data)
+    with pytest.raises(HandshakeRejected) as caught:
+        upgrade.read(whole)
+    assert (caught.value.status, caught.value.data) == (403, content)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [REFUSED + b"\r\n", length(0), length(-1), length("x"), length(9).replace(b"403", b"204")],
+    ids=["no length", "empty", "negative", "no number", "no content"],
+)
+def test_a_body_whose_length_is_not_told_is_not_waited_for(head: bytes) -> None:
+    with pytest.raises(HandshakeRejected, match="HTTP"):
+        Upgrade("h", "/").read(head)
+
+
+def test_lines_without_carriage_returns_are_told() -> None:
+    upgrade = Upgrade("h", "/")
+    with pytest.raises(HandshakeRejected, match="line feed alone"):
+        upgrade.read(answer(upgrade).replace(b"\r", b""))
+
+
+@pytest.mark.parametrize("end", [b"", b"\0", b"z"])
+def test_a_header_of_blanks_costs_no_more_than_another(end: bytes) -> None:
+    """Where the cost grows with a power of their number, this does not come to its end."""
+    upgrade = Upgrade("h", "/")
+    blanks = b" \t" * 8000 + end
+    for head in (b"HTTP/1.1 101 x\r\nX:" + blanks, b"HTTP/1.1 101 x\r\nX: y" + blanks):
+        with pytest.raises(HandshakeRejected, match="invalid"):
+            upgrade.read(head + b"\r\n\r\n")
+
+
+def test_blanks_around_the_value_of_a_header_are_none_of_it() -> None:
+    upgrade = Upgrade("h", "/")
+    read = upgrade.read(answer(upgrade).replace(b"X: 1", b"X:\t  a  b \t"))
+    assert read is not None
+    assert read.headers["x"] == ["a  b", "2"]
+
+
 def test_another_status_is_told_with_its_body() -> None:
     with pytest.raises(HandshakeRejected) as caught:
         Upgrade("h", "/").read(b"HTTP/1.0 302 Found\r\nLocation: /there\r\n\r\n" + b"b" * 600)
@@ -90,6 +166,8 @@ def test_another_status_is_told_with_its_body() -> None:
         ({"headers": {"X": "a\r\nY: b"}}, "line breaks"),
         ({"headers": {"X": "a\0"}}, "control characters"),
         ({"headers": {"X": 1}}, "must be str"),
+        ({"headers": {"X": "\ud800"}}, "UTF-8"),
+        ({"headers": [("X",)]}, "pairs"),
         ({"subprotocols": "chat"}, "one str"),
         ({"subprotocols": ["a", "a"]}, "twice"),
         ({"subprotocols": ["a b"]}, "no token"),
