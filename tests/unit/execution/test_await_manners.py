@@ -326,6 +326,15 @@ def test_an_operation_awaited_again_and_by_two(runs: Runs) -> None:
 # ---- errors -------------------------------------------------------------------------------------
 
 
+async def stop_iteration(vu: VU) -> None:
+    raise StopIteration("enough")
+
+
+async def stop_after_a_wait(vu: VU) -> None:
+    await vu.sleep(0.001)
+    raise StopIteration
+
+
 async def stop_async_iteration(vu: VU) -> None:
     await vu.sleep(0)
     raise StopAsyncIteration("enough")
@@ -368,6 +377,8 @@ async def exit_of_the_program(vu: VU) -> None:
 @pytest.mark.parametrize(
     ("body", "text"),
     [
+        (stop_iteration, "coroutine raised StopIteration"),
+        (stop_after_a_wait, "coroutine raised StopIteration"),
         (stop_async_iteration, "StopAsyncIteration: enough"),
         (one_of_its_own, "Mine: of my own"),
         (out_of_a_child, "ValueError: of the child"),
