@@ -156,14 +156,16 @@ class User(UserObserver):
             try:
                 await pool.function(vu)
             except asyncio.CancelledError as error:
-                if self._cancelled_since(cancelled_before):
+                if self.interrupting:
                     self._finish(self.cancel_cause())
                     recorder.iteration_interrupted(
                         pool.engine.now_ns() - started_ns, self._late_ns(started_ns)
                     )
                     raise
-                failed = True  # the script's own cancellation, which it let escape
-                recorder.script_error(error)
+                # The script's own cancellation, which it let escape.
+                failed = True
+                self._uncancel(cancelled_before)
+                self.failed_with(error)
             except ScriptAborted as abort:
                 recorder.aborted(abort.reason)
                 self._wanted = False
@@ -172,7 +174,9 @@ class User(UserObserver):
                 )
                 self._finish("interrupted")
                 return
-            except (Exception, BaseExceptionGroup, SystemExit) as error:
+            except (KeyboardInterrupt, GeneratorExit):
+                raise
+            except BaseException as error:
                 failed = True
                 if self.failed_with(error):
                     # Nor will the next start of this user have a row. What ended was no iteration:
@@ -230,9 +234,12 @@ class User(UserObserver):
         budget = self._budget
         return started_ns - budget.due_ns if isinstance(budget, DueStart) else -1
 
-    def _cancelled_since(self, before: int) -> bool:
-        assert self._task is not None
-        return self.interrupting or self._task.cancelling() > before
+    def _uncancel(self, before: int) -> None:
+        """The task goes on in spite of its cancellation."""
+        task = self._task
+        assert task is not None
+        while task.cancelling() > before:
+            task.uncancel()
 
     def _finish(self, cause: str) -> bool:
         """:param cause: why ticks of its loops will not begin, "" if they are not wanted.

@@ -207,6 +207,38 @@ def test_a_cancellation_that_is_caught_may_end_in_another_error(runs: Runs) -> N
     assert "ValueError: instead" in result.errors[0].samples[0].text
 
 
+async def cancels_itself(vu: VU) -> None:
+    task_of().cancel()
+    await vu.sleep(LONG_S)
+
+
+async def cancelled_by_its_child(vu: VU) -> None:
+    me = task_of()
+
+    async def child() -> None:
+        me.cancel()
+
+    await asyncio.gather(child(), vu.sleep(0.001))
+
+
+async def raises_it(vu: VU) -> None:
+    await vu.sleep(0)
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("body", [cancels_itself, cancelled_by_its_child, raises_it])
+def test_a_cancellation_of_the_scripts_own_is_its_error(
+    runs: Runs, body: Callable[[VU], Awaitable[None]]
+) -> None:
+    result = runs.of(scenario(load=ConstantVUs(2, 0.3, graceful_stop=1))(body))
+    assert result.exit_code == 107
+    failed = result.metrics["iterations_failed"].count
+    assert failed == result.metrics["script_errors"].count == result.metrics["iterations"].count
+    assert 2 <= failed < 20  # who fails before it has connected backs off
+    assert "a cancellation that the script made itself" in result.errors[0].samples[0].text
+    assert result.metrics.count_of("iterations_interrupted") == 0
+
+
 def test_a_user_is_not_stepped_while_it_runs(runs: Runs) -> None:
     async def one(vu: VU) -> None:
         order: list[str] = []

@@ -374,6 +374,15 @@ async def exit_of_the_program(vu: VU) -> None:
     raise SystemExit(3)
 
 
+class OfItsOwnKind(BaseException):
+    """No Exception: as what test frameworks raise to end a test."""
+
+
+async def no_exception(vu: VU) -> None:
+    await vu.sleep(0.001)
+    raise OfItsOwnKind("not for everyone")
+
+
 @pytest.mark.parametrize(
     ("body", "text"),
     [
@@ -385,6 +394,7 @@ async def exit_of_the_program(vu: VU) -> None:
         (garbage_let_out, "bad yield"),
         (recursion, "RecursionError"),
         (exit_of_the_program, "SystemExit: 3"),
+        (no_exception, "OfItsOwnKind: not for everyone"),
     ],
 )
 def test_errors_are_counted_with_the_line_they_came_from(
