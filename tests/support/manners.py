@@ -46,10 +46,14 @@ class Runs:
 
     def of(self, one: Scenario, **options: Any) -> Result:
         """The result of a run of that scenario."""
-        options.setdefault("seed", 1)
-        result = self.on_loop(lambda: ghostcore.run_async(one, **options))
+        result = self.on_loop(lambda: self.within(one, **options))
         assert isinstance(result, Result)
         return result
+
+    async def within(self, one: Scenario, **options: Any) -> Result:
+        """The same on the loop that runs, beside the servers of the test."""
+        options.setdefault("seed", 1)
+        return await ghostcore.run_async(one, **options)
 
     def result(
         self, body: Callable[[VU], Awaitable[None]], *, users: int = 1, iterations: int = 1
