@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import ctypes
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
@@ -110,6 +111,9 @@ class User(UserObserver):
         # without the line, when it is freed. It has no public way to give a task up.
         asyncio.tasks._unregister_task(task)
         task._log_destroy_pending = False  # type: ignore[attr-defined]
+        # Kept for ever: to be freed its coroutine would be closed, and one that swallows that as
+        # well would go round without ever waiting again, and hang the process.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))
         self._task = None
         # Its operations and its response are cut off now. Of one that was due at no time of its own
         # nobody asks how long it took.
