@@ -15,7 +15,7 @@ from ghostcore._deflate cimport Deflater, Inflater
 from ghostcore._link cimport Engine, Link, Traffic
 from ghostcore._message cimport (
     AFTER_CLOSE, CLOSE, FLAG_RSV1, MESSAGE, NOTHING, OP_BINARY, OP_PING, OP_PONG, OP_TEXT, PING, PONG,
-    VIOLATION, MessageReader, Outcome,
+    VIOLATION, MessageReader, Outcome, close_payload,
 )
 from ghostcore._timers cimport WAITER_PENDING, Timer, TimerQueue, Waiter
 
@@ -104,7 +104,7 @@ cdef class Session(Channel):
         if self._state == SESSION_OPEN:
             self._state = SESSION_CLOSING
             self._close_sent_ns = self.engine.timers.now()
-            self.link.send_close(code, reason)
+            self._send_close(code, reason)
             self._watch(CLOSE_TIMEOUT_NS)
             self._end_flows()
         cdef EndWaiter op = EndWaiter.__new__(EndWaiter)
@@ -225,7 +225,7 @@ cdef class Session(Channel):
         """A subclass saw the server end the session on its own level: close the connection."""
         if self._state == SESSION_OPEN:
             self._state = SESSION_CLOSING
-            self.link.send_close(1000, "")
+            self._send_close(1000, "")
             self._watch(CLOSE_TIMEOUT_NS)
             self._end(error)
 
@@ -318,6 +318,12 @@ cdef class Session(Channel):
             self.msgs_sent += 1
             self.traffic.msgs_sent += 1
         self.traffic.bytes_sent += size + (6 if size < 126 else 8 if size < 65536 else 14)
+        return 0
+
+    cdef int _send_close(self, int code, str reason) except -1:
+        """The one close frame of the session."""
+        self.link.send_close(code, reason)
+        self.traffic.bytes_sent += 6 + PyBytes_GET_SIZE(close_payload(code, reason))
         return 0
 
     cdef int _postpone(self, int opcode, const char *data, Py_ssize_t size) except -1:
@@ -461,7 +467,7 @@ cdef class Session(Channel):
             f"the server closed the connection with {told} at the age of {age_s:.3f} s",
             url=self.url, code=code, reason=reason, age_s=age_s)
         self._state = SESSION_CLOSING
-        self.link.send_close(code, "")
+        self._send_close(code, "")
         self._watch(CLOSE_TIMEOUT_NS)
         return self._end(self.error)
 
@@ -470,7 +476,7 @@ cdef class Session(Channel):
         if self._state == SESSION_NEW or self._state == SESSION_CLOSED:
             return 0
         if self._state == SESSION_OPEN:     # else our close frame is out, and a second must not be
-            self.link.send_close(code, detail)
+            self._send_close(code, detail)
         self._state = SESSION_CLOSING
         self.link.close()
         self._watch(CLOSE_TIMEOUT_NS)

@@ -37,12 +37,14 @@ def is_of_user(filename: str) -> bool:
 
 def script_line(error: BaseException) -> str:
     """``file:line`` where an error left the script: its last frame in code of the user's. Of a
-    script that is an installed package it is the last frame outside of ghostcore."""
+    script that is an installed package it is the last frame outside of ghostcore. Where it has no
+    such frame (a StopIteration becomes a RuntimeError that begins outside of the coroutine), that
+    of its cause."""
     frames = [one for one in traceback.extract_tb(error.__traceback__) if not is_own(one.filename)]
     of_user = [one for one in frames if is_of_user(one.filename)]
     for last in (of_user or frames)[-1:]:
         return f"{Path(last.filename).name}:{last.lineno}"
-    return ""
+    return "" if error.__cause__ is None else script_line(error.__cause__)
 
 
 def suspended_line(task: asyncio.Task[Any]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -42,7 +43,22 @@ def engine_of(loop: asyncio.AbstractEventLoop) -> Engine:
         engine = Engine(loop)
         # On the loop itself: it lives as long, and to look it up costs every connection.
         loop._ghostcore_engine = engine  # type: ignore[attr-defined]
+        if asyncio._get_running_loop() is loop:
+            closer = _until_the_end(engine)
+            with suppress(StopIteration):
+                closer.__anext__().__await__().send(None)
+            loop._ghostcore_closer = closer  # type: ignore[attr-defined]
     return engine
+
+
+async def _until_the_end(engine: Engine) -> AsyncGenerator[None, None]:
+    """Closes the engine when its loop ends its asynchronous generators, as asyncio.run() and its
+    likes do before they close it: a loop tells nobody else of its end, and sessions that were left
+    open, with their descriptors, would outlive it."""
+    try:
+        yield
+    finally:
+        engine.close()
 
 
 class Observer(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 from collections import deque
 from collections.abc import Callable
@@ -16,7 +17,6 @@ from ghostcore._socketio import ClientCodec, Event, Packet, PacketType, encode_p
 from ghostcore.errors import (
     ClosedByPeer,
     HandshakeRejected,
-    ScriptAborted,
     TargetError,
     UsageError,
 )
@@ -90,7 +90,8 @@ class EventfulSession(SessionBlock, DispatchingSession):
         # Most users need few of these at a time: each is made when it is first needed.
         self._acks: dict[int | tuple[str, int], Reply[Packet]] | None = None
         self._awaited: list[Awaited] | None = None
-        self._handlers: dict[tuple[str, str], list[Handler]] | None = None
+        self._handlers: dict[tuple[str, str], list[tuple[Handler, contextvars.Context]]] | None
+        self._handlers = None
         self._joining: dict[str, Reply[Packet] | Opener[Any]] | None = None
         self._unread: deque[Event] | None = None
         self._tasks: set[asyncio.Task[Any]] | None = None
@@ -191,10 +192,10 @@ class EventfulSession(SessionBlock, DispatchingSession):
     def _on_event(self, event: Event) -> None:
         taken = False
         if self._handlers is not None:
-            for handler in self._handlers.get((event.namespace, event.name), ()):
+            for handler, context in self._handlers.get((event.namespace, event.name), ()):
                 # Through the loop: a handler is the scenario's code, and must not run in the middle
-                # of the frame that brought its event.
-                self.engine.loop.call_soon(self._run_handler, handler, event)
+                # of the frame that brought its event, nor in the context of whoever reads sockets.
+                self.engine.loop.call_soon(self._run_handler, handler, event, context=context)
                 taken = True
         if self._awaited:
             answered = False
@@ -224,7 +225,9 @@ class EventfulSession(SessionBlock, DispatchingSession):
             if not inspect.isawaitable(result):
                 self._answer(event, result)
                 return
-        except (Exception, ScriptAborted) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             self._handler_failed(error)
             return
         task = asyncio.ensure_future(self._finish_handler(result, event))
@@ -236,7 +239,12 @@ class EventfulSession(SessionBlock, DispatchingSession):
     async def _finish_handler(self, result: Any, event: Event) -> None:
         try:
             self._answer(event, await result)
-        except (Exception, ScriptAborted) as error:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # with its session
             self._handler_failed(error)
 
     def _handler_failed(self, error: BaseException) -> None:

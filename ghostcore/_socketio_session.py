@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Iterable
 from typing import Any, NoReturn, Self
 
@@ -250,13 +251,14 @@ class SocketIOSession(EventfulSession):
     def on(self, event: str, handler: Handler, *, namespace: str | None = None) -> None:
         """Call `handler(*args)` for each such event, on the loop, in the order of arrival.
 
-        A coroutine function runs as a task. What the handler returns acknowledges an event that
-        asks for it. An exception in it is a script error.
+        It runs in the context (``contextvars``) that there is now; a coroutine function runs as a
+        task. What the handler returns acknowledges an event that asks for it. An exception in it
+        is a script error.
         """
         if self._handlers is None:
             self._handlers = {}
         key = (namespace or self._namespace, event)
-        self._handlers.setdefault(key, []).append(handler)
+        self._handlers.setdefault(key, []).append((handler, contextvars.copy_context()))
 
     # ---- inside ------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import ctypes
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
@@ -111,6 +112,9 @@ class User(UserObserver):
         # without the line, when it is freed. It has no public way to give a task up.
         asyncio.tasks._unregister_task(task)
         task._log_destroy_pending = False  # type: ignore[attr-defined]
+        # Kept for ever: to be freed its coroutine would be closed, and one that swallows that as
+        # well would go round without ever waiting again, and hang the process.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))
         self._task = None
         # Its operations and its response are cut off now. Of one that was due at no time of its own
         # nobody asks how long it took.
@@ -158,14 +162,16 @@ class User(UserObserver):
             try:
                 await pool.function(vu)
             except asyncio.CancelledError as error:
-                if self._cancelled_since(cancelled_before):
+                if self.interrupting:
                     self._finish(self.cancel_cause())
                     recorder.iteration_interrupted(
                         pool.engine.now_ns() - started_ns, self._late_ns(started_ns)
                     )
                     raise
-                failed = True  # the script's own cancellation, which it let escape
-                recorder.script_error(error)
+                # The script's own cancellation, which it let escape.
+                failed = True
+                self._uncancel(cancelled_before)
+                self.failed_with(error)
             except ScriptAborted as abort:
                 recorder.aborted(abort.reason)
                 self._wanted = False
@@ -174,7 +180,9 @@ class User(UserObserver):
                 )
                 self._finish("interrupted")
                 return
-            except (Exception, BaseExceptionGroup, SystemExit) as error:
+            except (KeyboardInterrupt, GeneratorExit):
+                raise
+            except BaseException as error:
                 failed = True
                 if self.failed_with(error):
                     # Nor will the next start of this user have a row. What ended was no iteration:
@@ -236,9 +244,12 @@ class User(UserObserver):
         budget = self._budget
         return started_ns - budget.due_ns if isinstance(budget, DueStart) else -1
 
-    def _cancelled_since(self, before: int) -> bool:
-        assert self._task is not None
-        return self.interrupting or self._task.cancelling() > before
+    def _uncancel(self, before: int) -> None:
+        """The task goes on in spite of its cancellation."""
+        task = self._task
+        assert task is not None
+        while task.cancelling() > before:
+            task.uncancel()
 
     def _finish(self, cause: str) -> bool:
         """:param cause: why ticks of its loops will not begin, "" if they are not wanted.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Literal
 
 import pytest
 
@@ -31,15 +32,16 @@ def test_one_engine_a_loop() -> None:
     asyncio.run(main())
 
 
-def test_traffic_is_taken_once() -> None:
+@pytest.mark.parametrize("link", ["epoll", "picows"])
+def test_traffic_is_taken_once(link: Literal["epoll", "picows"]) -> None:
     async def main() -> None:
         async with EchoServer() as server:
-            session = await ghostcore.connect(server.url)
+            session = await ghostcore.connect(server.url, link=link)
             await session.send("x" * 200)
             await session.recv()
             await session.close()
-            # Frames with their headers: 4 bytes more from us, for the mask.
-            assert session.traffic.take() == (1, 1, 200 + 8, 200 + 4 + 2 + 2, 0)
+            # Frames with their headers: 4 bytes more from us, for the mask. Those that close, too.
+            assert session.traffic.take() == (1, 1, 200 + 8 + 6 + 2, 200 + 4 + 2 + 2, 0)
             assert session.traffic.take() == (0, 0, 0, 0, 0)
 
     asyncio.run(main())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
-
-import pytest
+import subprocess
+import sys
 
 import ghostcore
 from ghostcore import VU, ConstantVUs, Result, Scenario, scenario
@@ -29,7 +29,6 @@ def test_one_that_swallows_a_few_comes_to_its_end() -> None:
     assert 16 <= result.duration_s < 17  # its time, the graceful stop, and that to clean up
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_one_that_swallows_all_of_them_is_left_behind() -> None:
     @scenario(load=ConstantVUs(2, 5, graceful_stop=1))
     async def stubborn(vu: VU) -> None:
@@ -44,6 +43,33 @@ def test_one_that_swallows_all_of_them_is_left_behind() -> None:
     assert "test_swallowed.py:" in sample.text and "CancelledError" in sample.text
     assert result.duration_s < 20
     gc.collect()
+
+
+STUBBORN = """
+import contextlib, gc
+import ghostcore
+
+@ghostcore.scenario(load=ghostcore.ConstantVUs(2, 0.1, graceful_stop=0))
+async def stubborn(vu):
+    while True:
+        with contextlib.suppress(BaseException):
+            await vu.sleep(60)
+
+result = ghostcore.run(stubborn)
+gc.collect()
+print(result.exit_code)
+"""
+
+
+def test_a_program_that_left_one_behind_comes_to_its_end() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", STUBBORN],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "107", "")
 
 
 def test_a_slow_clean_up_is_given_its_time() -> None:
