@@ -204,7 +204,8 @@ cdef class Hub:
                 if link._state != LINK_CLOSED:
                     link._write(self._corked + at, held.size)
             except ClosedByPeer:
-                pass    # the next event of the socket tells the session
+                # The next event of the socket tells the session.
+                unsent(link._session, <const uint8_t *>self._corked + at, held.size)
             except BaseException as error:
                 self._broken(link, error)
             at += held.size
@@ -223,8 +224,7 @@ cdef class Hub:
     def _broken(self, EpollLink link, error):
         """An exception out of our own code: the connection is worth nothing any more."""
         session = link._session
-        self.engine.loop.call_exception_handler({
-            "message": f"ghostcore failed on a connection to {session.url}", "exception": error})
+        tell_of(self.engine.loop, f"ghostcore failed on a connection to {session.url}", error)
         failure = EngineError(f"handling a connection failed: {error!r}")
         failure.__cause__ = error
         link._shut()
@@ -233,3 +233,25 @@ cdef class Hub:
             return
         (<Session>session)._end(failure)
         (<Session>session).link_lost(None)
+
+
+cdef int unsent(Session session, const uint8_t *at, Py_ssize_t size) except -1:
+    """The socket took none of these frames of ours: they do not count as sent."""
+    cdef const uint8_t *end = at + size
+    cdef uint64_t length
+    cdef uint16_t short_length
+    cdef int64_t messages = 0
+    while at < end:
+        messages += (at[0] & 0x0F) in (OP_TEXT, OP_BINARY)
+        length = at[1] & 0x7F
+        if length == 126:
+            memcpy(&short_length, at + 2, 2)
+            length = be16toh(short_length)
+        elif length == 127:
+            memcpy(&length, at + 2, 8)
+            length = be64toh(length)
+        at += frame_size(<Py_ssize_t>length)
+    session.msgs_sent -= messages
+    session.traffic.msgs_sent -= messages
+    session.traffic.bytes_sent -= size
+    return 0

@@ -30,8 +30,8 @@ from ghostcore._linux cimport (
     epoll_event, epoll_wait, getsockopt, htons, inet_pton, setsockopt, sockaddr, sockaddr_in,
     sockaddr_in6, sockaddr_storage,
 )
-from ghostcore._message cimport OP_CLOSE, close_payload
-from ghostcore._timers cimport WAITER_PENDING
+from ghostcore._message cimport OP_BINARY, OP_CLOSE, OP_TEXT, close_payload
+from ghostcore._timers cimport WAITER_PENDING, tell_of
 from ghostcore._vitals cimport Vitals
 
 import os

@@ -12,6 +12,21 @@ cdef extern from *:
     #include <netinet/tcp.h>
     #include <sys/epoll.h>
     #include <sys/socket.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+    /* In a process with threads the library's send() and recv() are points where a thread may be
+     * cancelled, and pay for it each time. */
+    #ifdef SYS_sendto
+    static inline ssize_t ghost_send(int fd, const void *data, size_t size, int flags) {
+        return syscall(SYS_sendto, fd, data, size, flags, NULL, 0);
+    }
+    static inline ssize_t ghost_recv(int fd, void *data, size_t size, int flags) {
+        return syscall(SYS_recvfrom, fd, data, size, flags, NULL, NULL);
+    }
+    #else
+    #define ghost_send send
+    #define ghost_recv recv
+    #endif
     #ifndef IP_LOCAL_PORT_RANGE
     #define IP_LOCAL_PORT_RANGE 51      /* Linux 6.3; the headers may be older */
     #endif
@@ -79,6 +94,6 @@ cdef extern from *:
     int c_bind "bind" (int fd, const sockaddr *address, unsigned int size) nogil
     int setsockopt(int fd, int level, int name, const void *value, unsigned int size) nogil
     int getsockopt(int fd, int level, int name, void *value, unsigned int *size) nogil
-    ssize_t c_send "send" (int fd, const void *data, size_t size, int flags) nogil
-    ssize_t c_recv "recv" (int fd, void *data, size_t size, int flags) nogil
+    ssize_t c_send "ghost_send" (int fd, const void *data, size_t size, int flags) nogil
+    ssize_t c_recv "ghost_recv" (int fd, void *data, size_t size, int flags) nogil
     int c_shutdown "shutdown" (int fd, int how) nogil

@@ -12,6 +12,7 @@ from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 from ghostcore._engine cimport Session
 from ghostcore._link cimport Engine, Link
 from ghostcore._message cimport FLAG_RSV1, close_payload
+from ghostcore._timers cimport tell_of
 
 import asyncio
 import sys
@@ -176,8 +177,7 @@ cdef class _Listener(WSListener):
     cdef object _broken(self, error):
         """An exception out of our own code: picows would only log it."""
         session = self._session
-        session.engine.loop.call_exception_handler({
-            "message": f"ghostcore failed on a frame of {session.url}", "exception": error})
+        tell_of(session.engine.loop, f"ghostcore failed on a frame of {session.url}", error)
         failure = EngineError(f"handling a frame failed: {error!r}")
         failure.__cause__ = error
         session._end(failure)

@@ -73,3 +73,7 @@ cdef class Waiter(Timer):
 
 cdef class Sleep(Waiter):
     cdef int64_t _delay_ns
+
+
+# What a callback of the loop's does with an exception out of our own code.
+cdef int tell_of(object loop, str message, object error) except -1

@@ -74,6 +74,18 @@ cdef inline bint _in_task(object loop) except -1:
     return (_current_task(loop) if _current_tasks is None else _current_tasks.get(loop)) is not None
 
 
+cdef int tell_of(object loop, str message, object error) except -1:
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        loop.call_soon(_reraise, error)     # meant for the loop, which would not see it
+    else:
+        loop.call_exception_handler({"message": message, "exception": error})
+    return 0
+
+
+def _reraise(error):
+    raise error
+
+
 cdef class Timer:
     def __cinit__(self):
         self._slot = -1

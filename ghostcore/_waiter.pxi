@@ -239,14 +239,6 @@ cdef int _call_now(object loop, object callback, object future) except -1:
     """Call what the loop would call in its next pass."""
     try:
         callback(future)
-    except (KeyboardInterrupt, SystemExit) as error:
-        # These must stop the loop, not the I/O callback that we are in.
-        loop.call_soon(_reraise, error)
     except BaseException as error:
-        loop.call_exception_handler(
-            {"message": "waking a task failed", "exception": error, "future": future})
+        tell_of(loop, "waking a task failed", error)
     return 0
-
-
-def _reraise(error):
-    raise error

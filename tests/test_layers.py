@@ -47,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "_engine": {"_link", "_timers", "_metrics", "_message", "_codec", "_deflate"},
     "_websocket": {"_engine", "_codec", "_timers"},
     "_flood": {"_engine", "_websocket", "_codec", "_message", "_metrics", "_timers"},
-    "_picows_link": {"_engine", "_handshake", "_link", "_message", "_upgrade"},
+    "_picows_link": {"_timers", "_engine", "_handshake", "_link", "_message", "_upgrade"},
     "_epoll_link": {
         "_engine",
         "_handshake",

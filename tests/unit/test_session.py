@@ -18,8 +18,7 @@ from ghostcore._engine import live_sessions
 from ghostcore._opening import NullObserver
 from ghostcore._options import DEFAULT_OPTIONS, Options, options_of
 from ghostcore.errors import EngineError
-from ghostcore.testing import EchoServer, ServerThread, SocketIOServer
-from ghostcore.testing.leaks import open_descriptors
+from ghostcore.testing import EchoServer, SocketIOServer
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -475,33 +474,3 @@ def test_a_source_of_another_family_leaves_out_the_addresses_that_it_cannot_reac
                 await connect(url, local_address="127.0.0.9")
 
     run(main())
-
-
-# ---- the end of the loop ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["plain", "socketio"])
-def test_sessions_that_are_left_open_end_with_their_loop(run: Any, kind: str) -> None:
-    async def main(url: str) -> list[Any]:
-        left: list[Any] = []
-        for _ in range(5):
-            if kind == "plain":
-                session = await ghostcore.connect(url, link="epoll")
-                left.append(asyncio.ensure_future(session.recv()))
-                session.every(0.001, "x")
-            else:
-                other = await ghostcore.socketio(url, link="epoll")
-                left.append(asyncio.create_task(other.wait_for("never")))
-                session = other  # type: ignore[assignment]
-            session.ping()
-            left.append(session)
-        await asyncio.sleep(0.01)
-        return left
-
-    with ServerThread(EchoServer() if kind == "plain" else SocketIOServer()) as thread:
-        descriptors = len(open_descriptors())
-        left = run(main(thread.url))
-        assert live_sessions() == 0
-        assert all(session.is_closed for session in left[1::2])
-        assert len(open_descriptors()) <= descriptors + 5  # the server's own
-        del left

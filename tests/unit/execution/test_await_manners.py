@@ -87,8 +87,8 @@ def test_what_others_see_of_a_user_that_waits(runs: Runs) -> None:
             assert "one" in printed.getvalue() and "line" in printed.getvalue()
             # From the coroutine of the task one gets to the line that the scenario stands at.
             names = []
-            coroutine = me.get_coro()
-            while isinstance(coroutine, types.CoroutineType):
+            coroutine: Any = me.get_coro()
+            while hasattr(coroutine, "cr_await"):
                 names.append(coroutine.__name__)
                 coroutine = coroutine.cr_await
             assert "one" in names
