@@ -190,10 +190,9 @@ cdef class Hub:
         cdef Held held
         if count == 0:
             return 0
-        if count > 1:   # one has waited for nobody
+        if count > 1:   # one has waited for nobody, and all of them for this long at the most
             now_ns = self.engine.timers.now()
-            for i in range(count):
-                self.engine.vitals.waited(now_ns - self._held[i].since_ns)
+            self.engine.vitals.waited(now_ns - self._held[0].since_ns, count)
         self._held_count = 0
         for i in range(count):
             held = self._held[i]

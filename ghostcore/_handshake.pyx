@@ -276,6 +276,7 @@ cdef class Upgrade:
         :raises HandshakeRejected: kind ``upgrade_rejected`` for another status, ``upgrade_invalid``
             for an answer that is none.
         """
+        self.refusal = None
         answer = self._judge.read(self.key, data)
         if isinstance(answer, HandshakeRejected):
             self.refusal = answer

@@ -44,8 +44,8 @@ cdef class Vitals:
             self._waited.record(arrived_ns - self.batch_ns)
         return 0
 
-    cdef int waited(self, int64_t elapsed_ns) except -1:
-        self._waited.record(elapsed_ns)
+    cdef int waited(self, int64_t elapsed_ns, int frames) except -1:
+        self._waited.record(elapsed_ns, frames)
         return 0
 
     cdef int ask_tcp(self, int fd) except -1:
