@@ -39,8 +39,8 @@ cdef class Stepper:
     cdef object _wakeup             # of the task, and the context to call it in
     cdef object _context
     cdef object _shown              # the operation awaited, or what the task has to see
-    cdef StepperState _state
-    cdef bint _cancel_asked
+    cdef unsigned char _state       # a StepperState: each idle user has one of these objects
+    cdef unsigned char _cancel_asked
     cdef public bint _asyncio_future_blocking
 
     def __init__(self, loop, coroutine):
@@ -135,7 +135,7 @@ cdef class Stepper:
 
     cdef int _sent(self, object value, PyObject **result) except -1:
         cdef int status
-        cdef StepperState state = self._state
+        cdef int state = self._state
         shown, self._shown = self._shown, None
         self._state = STEPPER_IDLE
         if state == STEPPER_IDLE:
@@ -181,7 +181,7 @@ cdef class Stepper:
         return shown
 
     def throw(self, *error):
-        cdef StepperState state = self._state
+        cdef int state = self._state
         shown, self._shown = self._shown, None
         self._state = STEPPER_IDLE
         if state == STEPPER_RAISED or state == STEPPER_RETURNED:
