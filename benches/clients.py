@@ -186,12 +186,12 @@ def k6_command(
 def limit_command(
     kind: str, url: str, users: int, duration_s: float, ramp_s: float = 0, *, RATE: str = "0"
 ) -> list[str]:
-    """The same of the C program: `kind` is echo, flight, paced or idle. It knows no ramp."""
+    """The same of the C program: `kind` is echo, flight, paced or idle, the last with a ramp."""
     in_flight = {"echo": 1, "flight": IN_FLIGHT, "paced": 1, "idle": 0}.get(kind)
-    if in_flight is None or ramp_s:
+    if in_flight is None or (ramp_s and in_flight):
         raise ValueError(f"the C client cannot do {kind!r} with a ramp of {ramp_s:g} s")
-    server = urlsplit(url)
-    words = (built("limit"), server.hostname, server.port, users, duration_s, in_flight, RATE)
+    server, rate = urlsplit(url), f"{users / ramp_s}" if ramp_s else RATE
+    words = (built("limit"), server.hostname, server.port, users, duration_s, in_flight, rate)
     return [str(word) for word in words]
 
 

@@ -4,7 +4,8 @@
  *
  * Closed loops (RATE 0 or none): every user sends IN_FLIGHT (1) messages of 50 bytes of text with
  * one send(2), and sends them again when all are back; one read(2) for what has come, one
- * epoll_wait(2) for all that are ready. IN_FLIGHT 0: the users connect and stay idle.
+ * epoll_wait(2) for all that are ready. IN_FLIGHT 0: the users connect and stay idle; with a RATE so
+ * many connect each second, asking for the upgrade at once and reading the answer when it is there.
  *
  * Paced (IN_FLIGHT 1): RATE round trips a second, each user in its turn. One timerfd, which tells
  * how many are due; what is due while a user still waits for its answer is sent when it has it.
@@ -61,8 +62,8 @@ static void send_texts(struct user *user, int count) {
 }
 
 /* RFC 6455 section 4.1. The key need not be a secret, nor another one for each connection. */
-static void upgrade(int fd, const char *host, int port) {
-    char head[HEAD + 1];
+static void ask(int fd, const char *host, int port) {
+    char head[HEAD];
     int size = snprintf(head, HEAD,
                         "GET / HTTP/1.1\r\nHost: %s:%d\r\nUpgrade: websocket\r\n"
                         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -70,6 +71,10 @@ static void upgrade(int fd, const char *host, int port) {
                         host, port);
     if (send(fd, head, (size_t)size, MSG_NOSIGNAL) != size)
         err(1, "send of the upgrade");
+}
+
+static void read_answer(int fd) {
+    char head[HEAD + 1];
     ssize_t all = 0;
     do {
         ssize_t got = recv(fd, head + all, (size_t)(HEAD - all), 0);
@@ -84,11 +89,11 @@ static void upgrade(int fd, const char *host, int port) {
 
 /* The kernel's search for a free port is no part of the limit: on loopback each thousand users has
  * a source address of its own. */
-static int connected(const char *host, int port, int index) {
+static int dialled(const char *host, int port, int index, int flags) {
     struct sockaddr_in peer = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)}, own = {0};
     if (inet_pton(AF_INET, host, &peer.sin_addr) != 1)
         errx(1, "%s is no IPv4 address", host);
-    int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM | flags, 0), on = 1;
     if (index >= 1000 && ntohl(peer.sin_addr.s_addr) >> 24 == 127) {
         own.sin_family = AF_INET;
         own.sin_addr.s_addr = htonl(0x7f000001 + (uint32_t)index / 1000 % 50);
@@ -96,10 +101,17 @@ static int connected(const char *host, int port, int index) {
             bind(fd, (struct sockaddr *)&own, sizeof own) != 0)
             err(1, "bind to another source address");
     }
-    if (fd < 0 || connect(fd, (struct sockaddr *)&peer, sizeof peer) != 0)
+    if (fd < 0 ||
+        (connect(fd, (struct sockaddr *)&peer, sizeof peer) != 0 && errno != EINPROGRESS))
         err(1, "connect to %s:%d", host, port);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    upgrade(fd, host, port);
+    ask(fd, host, port);
+    return fd;
+}
+
+static int connected(const char *host, int port, int index) {
+    int fd = dialled(host, port, index, 0);
+    read_answer(fd);
     if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0)
         err(1, "fcntl");
     return fd;
@@ -135,6 +147,34 @@ static int pacer(int poll, double rate) {
         epoll_ctl(poll, EPOLL_CTL_ADD, fd, &wanted) != 0)
         err(1, "timerfd");
     return fd;
+}
+
+static void watch(int poll, struct user *user) {
+    struct epoll_event wanted = {.events = EPOLLIN, .data.ptr = user};
+    if (epoll_ctl(poll, EPOLL_CTL_ADD, user->fd, &wanted) != 0)
+        err(1, "epoll_ctl");
+}
+
+/* Over loopback the connection is there when connect(2) returns, and the answer comes whole. */
+static void come(int poll, struct user *all, int users, double rate, const char *host, int port) {
+    struct epoll_event ready[EVENTS];
+    int timer = pacer(poll, rate), begun = 0, opened = 0;
+    while (opened < users) {
+        int found = epoll_wait(poll, ready, EVENTS, -1);
+        for (int i = 0; i < found; i++) {
+            struct user *user = ready[i].data.ptr;
+            uint64_t due = 0;
+            if (user)
+                read_answer(user->fd), opened++;
+            else if (read(timer, &due, sizeof due) < 0 && errno != EAGAIN)
+                err(1, "read of the timerfd");
+            for (; due > 0 && begun < users; due--, begun++) {
+                all[begun].fd = dialled(host, port, begun, SOCK_NONBLOCK);
+                watch(poll, &all[begun]);
+            }
+        }
+    }
+    close(timer);
 }
 
 /* Sends what is due by now, round the users; returns whose turn is next. */
@@ -185,15 +225,16 @@ int main(int count, char **words) {
     struct user *all = calloc((size_t)(users > 0 ? users : 1), sizeof *all);
     if (poll < 0 || !all || users < 1)
         errx(2, "no users to run");
-    if (in_flight < 0 || in_flight > MOST_IN_FLIGHT || (rate > 0 && in_flight != 1))
-        errx(2, "IN_FLIGHT must be from 0 to %d, with a RATE 1", MOST_IN_FLIGHT);
-    for (int i = 0; i < users; i++) {
-        struct epoll_event wanted = {.events = EPOLLIN, .data.ptr = &all[i]};
-        all[i].fd = connected(words[1], port, i);
-        if (epoll_ctl(poll, EPOLL_CTL_ADD, all[i].fd, &wanted) != 0)
-            err(1, "epoll_ctl");
-    }
-    if (rate > 0)
+    if (in_flight < 0 || in_flight > MOST_IN_FLIGHT || (rate > 0 && in_flight > 1))
+        errx(2, "IN_FLIGHT must be from 0 to %d, with a RATE 0 or 1", MOST_IN_FLIGHT);
+    if (rate > 0 && in_flight == 0)
+        come(poll, all, users, rate, words[1], port);
+    else
+        for (int i = 0; i < users; i++) {
+            all[i].fd = connected(words[1], port, i);
+            watch(poll, &all[i]);
+        }
+    if (rate > 0 && in_flight)
         timer = pacer(poll, rate);
     else
         for (int i = 0; in_flight && i < users; i++)

@@ -31,6 +31,7 @@ def test_quarters_that_cannot_be_seen_or_measure_the_server_are_refused() -> Non
     "case",
     [
         connect.Case("C"),
+        connect.Case("C", pace=400),
         connect.Case("epoll", pace=400),
         connect.Case("epoll", source="127.0.0.3"),
         connect.Case("picows"),
@@ -52,9 +53,10 @@ def test_flatness_is_judged_by_the_worse_of_clock_and_cpu() -> None:
     found = {"quarters": [part] * 4, "connect_us": 50.0, "connect_us_over_idle": 40.0}
     row = {"users": 9, **connect.Case("epoll", 500)._asdict(), **found}
     row["flat"] = {"clock": 1.0, "cpu": 0.5}
-    limit = {**row, **connect.Case("C")._asdict(), "connect_us": 25.0}
+    limit = {**row, **connect.Case("C", 500)._asdict(), "connect_us": 25.0}
+    other = {**limit, "pace": 0, "connect_us": 5.0}
     lost = {**connect.Case("picows")._asdict(), "users": 9, "refused": "1 was lost"}
-    shown = text_of(*connect.tables([limit, row, lost]))
+    shown = text_of(*connect.tables([limit, other, row, lost]))
     (line,) = [line for line in shown.splitlines() if "epoll" in line]
     cells = [cell.strip() for cell in line.split("│")]
     assert cells[6:12] == ["50", "40", "0.50", "yes", "1.00 / 0.50", "NO"]

@@ -135,9 +135,10 @@ def test_a_paced_client_in_c_sends_what_is_owed_when_it_can() -> None:
     assert answers - told in (0, 1)
 
 
-def test_an_idle_client_in_c_sends_nothing() -> None:
+@pytest.mark.parametrize("ramp_s", [0, 0.05])
+def test_an_idle_client_in_c_sends_nothing(ramp_s: float) -> None:
     with Server("benches.limit.server") as server:
-        words = clients.limit_command("idle", server.url, 5, 30)
+        words = clients.limit_command("idle", server.url, 5, 30, ramp_s)
         with Client("C", words) as client:
             server.wait_for(client, 5, 10)
             assert server.state() == (5, 5, 0)
@@ -153,7 +154,7 @@ def test_the_client_in_c_knows_no_other_kind() -> None:
     with pytest.raises(ValueError, match="cannot do 'idle_socketio'"):
         clients.limit_command("idle_socketio", "ws://127.0.0.1:1", 1, 1)
     with pytest.raises(ValueError, match="ramp of 2 s"):
-        clients.limit_command("idle", "ws://127.0.0.1:1", 1, 1, 2)
+        clients.limit_command("echo", "ws://127.0.0.1:1", 1, 1, 2)
 
 
 @pytest.mark.parametrize("name", ["limit", "server"])
