@@ -188,6 +188,7 @@ cdef class Hub:
         cdef int64_t now_ns
         cdef EpollLink link
         cdef Held held
+        cdef list broken = None
         if count == 0:
             return 0
         if count > 1:   # one has waited for nobody, and all of them for this long at the most
@@ -206,13 +207,18 @@ cdef class Hub:
                 # The next event of the socket tells the session.
                 unsent(link._session, <const uint8_t *>self._corked + at, held.size)
             except BaseException as error:
-                self._broken(link, error)
+                if broken is None:
+                    broken = []
+                broken.append((link, error))
             at += held.size
         # What the link that is being read has sent so far stays.
         self._corked_size -= at
         if self._corked_size:
             memmove(self._corked, self._corked + at, self._corked_size)
         self._held_size = 0
+        if broken is not None:
+            for link, error in broken:  # it lets scenarios take steps, which send
+                self._broken(link, error)
         return 0
 
     cdef int _uncork(self) except -1:

@@ -65,10 +65,6 @@ cdef class Stepper:
             PyContext_Exit(context)     # the task may have ended, and let go of it
         return 0
 
-    def __call__(self, Waiter waiter not None):
-        """The same, where others wait for the operation, too."""
-        self.woken(waiter)
-
     cdef int _wake_later(self) except -1:
         self._loop.call_soon(self._wakeup, self, context=self._context)
         return 0

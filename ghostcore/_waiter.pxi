@@ -72,7 +72,10 @@ cdef class Waiter(Timer):
                 return (<Stepper>callback).woken(self)
             return self._wake_one(callback, context)
         # Several who wait (gather, shield): asyncio promises them the order in which they came.
-        self._queue.loop.call_soon(callback, self, context=context)
+        if type(callback) is Stepper:
+            (<Stepper>callback)._wake_later()   # by its task, which may be cancelled until then
+        else:
+            self._queue.loop.call_soon(callback, self, context=context)
         for callback, context in more:
             self._queue.loop.call_soon(callback, self, context=context)
         return 0

@@ -4,8 +4,11 @@ steps do to each other's connections."""
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -14,7 +17,7 @@ import uvloop
 import ghostcore
 from ghostcore import WebSocketSession
 from ghostcore._opening import engine_of
-from ghostcore.errors import ClosedByPeer
+from ghostcore.errors import ClosedByPeer, EngineError
 from ghostcore.testing import BadServer, MisbehavingServer, ServerThread, Wire
 
 Link = Literal["epoll", "picows"]
@@ -194,3 +197,68 @@ def test_waiting_for_another_step_is_part_of_the_generators_error() -> None:
 
     run("epoll", [sends, burns])
     assert waited_ns[0] >= 30_000_000
+
+
+def descriptor_from(address: str) -> int:
+    """The open descriptor of the socket that is bound to that address."""
+    for path in Path("/proc/self/fd").iterdir():
+        if path.is_socket():
+            with socket.socket(fileno=os.dup(int(path.name))) as found:
+                if found.family == socket.AF_INET and found.getsockname()[0] == address:
+                    return int(path.name)
+    raise AssertionError(f"no socket is bound to {address}")
+
+
+def test_a_step_that_a_broken_connection_causes_sends_behind_what_is_held() -> None:
+    script = Together(2)
+    sessions: list[WebSocketSession] = []
+    failures: list[str] = []
+    full, other = socket.socketpair()
+    full.setblocking(False)
+    try:
+        while full.send(b"x" * 65536):
+            pass
+    except BlockingIOError:
+        pass
+
+    async def user(session: WebSocketSession, number: int) -> None:
+        await session.recv(timeout=30)
+        sessions.append(session)
+        if len(sessions) == 2:
+            await session.send("held")
+            return
+        # A socket that is full, and of which epoll does not know: its frame can go nowhere.
+        os.dup2(full.fileno(), descriptor_from(f"127.0.0.{90 + number}"))
+        await session.send("lost")
+        with pytest.raises(EngineError):
+            await session.recv(timeout=10)
+        await sessions[1].send("behind it")
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: failures.append(context["message"])
+        )
+        opened = []
+        for number in range(2):
+            opened.append(
+                await ghostcore.connect(
+                    thread.url, link="epoll", local_address=f"127.0.0.{90 + number}"
+                )
+            )
+            await opened[-1].send(str(number))
+        users = [asyncio.ensure_future(user(one, number)) for number, one in enumerate(opened)]
+        await asyncio.sleep(0)
+        time.sleep(0.2)  # noqa: ASYNC251 - meanwhile both "go" come
+        await asyncio.gather(*users)
+        await sessions[1].close()
+
+    with (
+        full,
+        other,
+        ServerThread(
+            MisbehavingServer(BadServer("scripted", "is scripted", None, script=script))
+        ) as thread,
+    ):
+        uvloop.run(main())
+    assert ["held", "behind it"] in [texts(heard) for heard in script.heard.values()]
+    assert len(failures) == 1

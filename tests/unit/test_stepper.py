@@ -407,3 +407,47 @@ def test_two_that_await_one_operation(run: Any) -> None:
         assert called == [operation]
 
     run(main)
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_cancelled_when_an_operation_that_others_await_too_is_over(run: Any, debug: bool) -> None:
+    async def main(queue: TimerQueue) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_debug(debug)
+
+        async def user(operation: Awaitable[Any]) -> None:
+            await operation
+            went_on.append(asyncio.current_task())
+            await queue.sleep(LONG_S)
+
+        went_on: list[object] = []
+        for make in (plain, stepped):
+            operation: Any = queue.sleep(0.001)
+            task = make(user(operation))
+            await asyncio.sleep(0)
+            operation.add_done_callback(lambda _: None)
+            while not operation.done():
+                await asyncio.sleep(0)
+            task.cancel()  # before it has had its turn
+            await asyncio.wait([task], timeout=10)
+            assert task.cancelled()
+        assert went_on == []
+
+    run(main)
+
+
+def test_debug_mode_lets_two_await_one_operation(run: Any) -> None:
+    async def main(queue: TimerQueue) -> None:
+        asyncio.get_running_loop().set_debug(True)
+
+        async def user(operation: Awaitable[Any]) -> str:
+            await operation
+            return "woken"
+
+        operation: Any = queue.sleep(0.001)
+        task = stepped(user(operation))
+        await asyncio.sleep(0)
+        operation.add_done_callback(lambda _: None)
+        assert await asyncio.wait_for(task, 10) == "woken"
+
+    run(main)
