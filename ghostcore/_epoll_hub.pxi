@@ -155,8 +155,11 @@ cdef class Hub:
             self._corking = link
             link._readable()
             self._hold()
-        if events & EPOLLOUT and link._state != LINK_CLOSED:
-            link._flush()
+        if events & EPOLLOUT:
+            if link._held:      # if the socket is dead, it has to be seen that they were not sent
+                self._send_held()
+            if link._state != LINK_CLOSED:
+                link._flush()
         return 0
 
     cdef int _hold(self) except -1:
@@ -241,7 +244,7 @@ cdef class Hub:
 
 
 cdef int unsent(Session session, const uint8_t *at, Py_ssize_t size) except -1:
-    """The socket took none of these frames of ours: they do not count as sent."""
+    """These frames of ours did not reach the socket: they do not count as sent."""
     cdef const uint8_t *end = at + size
     cdef uint64_t length
     cdef uint16_t short_length

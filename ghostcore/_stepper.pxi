@@ -185,7 +185,7 @@ cdef class Stepper:
             # coroutine's wins, and its result does not.
             self._let_go()
             raise shown if state == STEPPER_RAISED else error[0]
-        if isinstance(shown, Waiter):
+        if state == STEPPER_IDLE and isinstance(shown, Waiter):
             (<Waiter>shown)._callback = None
             (<Waiter>shown).cancel()
         elif shown is not self._task and getattr(shown, "_asyncio_future_blocking", False):

@@ -54,7 +54,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A valid 101: the size of its head, what the server chose, and all headers (names in lower
-    case)."""
+    case). Attempts that were answered with the same words share one: the accept value in it is that
+    of the first."""
 
     size: int
     subprotocol: str
