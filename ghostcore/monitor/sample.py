@@ -64,7 +64,7 @@ class GeneratorSample:
     :ivar cpu_share: CPU time of the process per second, in cores.
     :ivar rss_bytes: resident memory. :ivar descriptors: open files.
     :ivar window_s: length of the window.
-    :ivar stamp_error_ms: the longest that a frame had waited in its batch when it was stamped.
+    :ivar stamp_error_ms: the longest that a frame waited in its batch to be stamped or sent.
     :ivar loop_cpu_share: the share of a core that the loop's thread used.
     :ivar waiting_share: the share of time in which it was ready to run and had no core.
     :ivar core_share: the share of the core it ran on that was busy, with whatever.
