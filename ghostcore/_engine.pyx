@@ -15,7 +15,7 @@ from ghostcore._deflate cimport Deflater, Inflater
 from ghostcore._link cimport Engine, Link, Traffic
 from ghostcore._message cimport (
     AFTER_CLOSE, CLOSE, FLAG_RSV1, MESSAGE, NOTHING, OP_BINARY, OP_PING, OP_PONG, OP_TEXT, PING, PONG,
-    VIOLATION, MessageReader, Outcome, close_payload,
+    VIOLATION, MessageReader, Outcome,
 )
 from ghostcore._timers cimport WAITER_PENDING, Timer, TimerQueue, Waiter
 
@@ -322,8 +322,7 @@ cdef class Session(Channel):
 
     cdef int _send_close(self, int code, str reason) except -1:
         """The one close frame of the session."""
-        self.link.send_close(code, reason)
-        self.traffic.bytes_sent += 6 + PyBytes_GET_SIZE(close_payload(code, reason))
+        self.traffic.bytes_sent += self.link.send_close(code, reason)
         return 0
 
     cdef int _postpone(self, int opcode, const char *data, Py_ssize_t size) except -1:

@@ -100,12 +100,12 @@ cdef class EpollLink(Link):
         cdef bytes payload = close_payload(code, reason)
         if self._close_sent or self._state != LINK_OPEN:
             return 0
+        self._close_sent = True
         try:
             self.send(OP_CLOSE, PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
         except ClosedByPeer:
-            pass        # there is nobody left to take leave of
-        self._close_sent = True
-        return 0
+            return 0
+        return <int>frame_size(PyBytes_GET_SIZE(payload))
 
     cdef int close(self) except -1:
         if self._hub._corking is self:

@@ -24,14 +24,6 @@ class Request:
     def upgrade(self) -> Upgrade: ...
 
 class Upgrade:
-    def __init__(
-        self,
-        netloc: str,
-        resource: str,
-        headers: Sequence[tuple[str, str]] = (),
-        subprotocols: Sequence[str] = (),
-        deflate: DeflateOffer | None = None,
-    ) -> None: ...
     @property
     def key(self) -> bytes: ...
     @property

@@ -243,16 +243,12 @@ cdef class Request:
 
 
 cdef class Upgrade:
-    """One attempt: its request, and the judge of the answer. Parameters: those of :class:`Request`.
+    """One attempt, made by :meth:`Request.upgrade`: its request, and the judge of the answer.
 
     :ivar key: the key in the request.
     :ivar request: the bytes to send.
     :ivar refusal: what was refused while its body is still coming: to be raised if no more comes.
     """
-
-    def __init__(self, str netloc not None, str resource not None, headers=(), subprotocols=(),
-                 deflate=None):
-        self._begin(Request(netloc, resource, headers, subprotocols, deflate))
 
     cdef int _begin(self, Request common) except -1:
         self.key = new_key()

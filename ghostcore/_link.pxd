@@ -45,7 +45,9 @@ cdef class Link:
 
     # `opcode` may have FLAG_RSV1 added.
     cdef int send(self, int opcode, const char *data, Py_ssize_t size) except -1
-    cdef int send_close(self, int code, str reason) except -1   # 1005: an empty close frame
+    # 1005: an empty close frame. Returns the size of the frame; 0 if none was sent: the link is not
+    # open, has sent one before, or there is nobody left to take leave of.
+    cdef int send_close(self, int code, str reason) except -1
     # Send what is buffered, then end the stream and throw away what still comes until the peer ends
     # its own: closing a socket with unread bytes would destroy what the peer has not read yet.
     cdef int close(self) except -1

@@ -86,7 +86,7 @@ cdef class MemoryLink(Link):
 
     cdef int send_close(self, int code, str reason) except -1:
         self.sent.append((self._session.engine.timers.now(), code))
-        return 0
+        return 6 + 2 + <int>len(reason.encode())
 
     cdef int close(self) except -1:
         return self.abort()

@@ -60,13 +60,14 @@ cdef class PicowsLink(Link):
 
     cdef int send_close(self, int code, str reason) except -1:
         # Not picows' send_close(): it puts code 0 on the wire where none was meant.
+        cdef bytes payload = close_payload(code, reason)
         if self._close_sent:
             return 0
         self._transport.is_close_frame_sent = False
-        self._transport._send(WSMsgType.CLOSE, close_payload(code, reason), True, False, False, False)
+        self._transport._send(WSMsgType.CLOSE, payload, True, False, False, False)
         self._transport.is_close_frame_sent = True
         self._close_sent = True
-        return 0
+        return 6 + <int>len(payload)
 
     cdef int close(self) except -1:
         under = self._under

@@ -160,8 +160,7 @@ class HandshakeRejected(TargetError):
 
     :ivar status: HTTP status, 0 where there was no HTTP answer.
     :ivar data: what the server said: the HTTP body (its first 512 bytes, if it tells its length or
-        came with the head) or the payload of the
-        Socket.IO connect error.
+        came with the head) or the payload of the Socket.IO connect error.
     """
 
     default_kind = "upgrade_rejected"

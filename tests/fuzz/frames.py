@@ -26,7 +26,7 @@ from itertools import accumulate
 from ghostcore._codec import Message, PlainCodec
 from ghostcore._engine import DispatchingSession, Session
 from ghostcore._epoll_link import Hub
-from ghostcore._handshake import Upgrade, accept_of
+from ghostcore._handshake import Request, Upgrade, accept_of
 from ghostcore._link import Engine, Traffic
 from ghostcore._message import MessageReader
 from ghostcore.errors import ProtocolViolation
@@ -198,7 +198,7 @@ class LinkBench:
         ours, theirs = socket.socketpair()
         with theirs:
             session = Collector(self._engine)
-            upgrade = Upgrade("fuzz", "/")
+            upgrade = Request("fuzz", "/").upgrade()
             task = self._loop.create_task(self._open(session, upgrade, ours))
             self._turn()
             self._hub._on_ready()

@@ -81,6 +81,21 @@ def test_a_send_that_is_refused_is_not_counted_as_sent(link: Link) -> None:
         uvloop.run(main(bad.url))
 
 
+def test_a_close_frame_that_is_refused_is_not_counted_as_sent() -> None:
+    """Over picows uvloop tells of it a moment later."""
+
+    async def main(url: str) -> None:
+        session = await ghostcore.connect(url, link="epoll")
+        await asyncio.sleep(0)  # out of the turn that read the 101, whose sends go out at its end
+        time.sleep(0.15)  # noqa: ASYNC251 - the reset arrives while the loop sees nothing
+        closing = session.close()
+        assert session.traffic.take()[2] == 0
+        await closing
+
+    with server(reset_after_101) as bad:
+        uvloop.run(main(bad.url))
+
+
 @pytest.mark.parametrize("link", LINKS)
 def test_pongs_that_nobody_reads_do_not_pile_up(link: Link) -> None:
     async def main(url: str) -> None:

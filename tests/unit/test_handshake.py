@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ghostcore import _upgrade
 from ghostcore._extension import DeflateOffer
-from ghostcore._handshake import Judge, Request, Upgrade, accept_of
+from ghostcore._handshake import Judge, Request, accept_of
 from ghostcore._upgrade import read_answer
 from ghostcore.errors import HandshakeRejected
 
@@ -65,9 +65,10 @@ def test_a_forked_process_makes_other_keys() -> None:
 
 def test_attempts_of_a_request_differ_in_their_key_alone() -> None:
     arguments: Any = ("h:1", "/x", (("Cookie", "a=b"),), ("one",), DeflateOffer())
-    made, alone = Request(*arguments).upgrade(), Upgrade(*arguments)
-    assert made.request.replace(made.key, b"*") == alone.request.replace(alone.key, b"*")
-    assert made.request.count(made.key) == 1
+    common = Request(*arguments)
+    first, second = common.upgrade(), common.upgrade()
+    assert first.request.replace(first.key, b"*") == second.request.replace(second.key, b"*")
+    assert first.request.count(first.key) == 1
 
 
 def test_an_answer_is_known_again_whatever_its_key() -> None:
@@ -133,7 +134,7 @@ def test_what_differs_anywhere_is_judged_by_the_rules(
 def test_what_was_offered_is_part_of_what_is_known() -> None:
     compressed = head(KEYS[0], b"Sec-WebSocket-Extensions: permessage-deflate")
     for deflate, refused in ((DeflateOffer(), False), (None, True)):
-        upgrade = Upgrade("h", "/", deflate=deflate)
+        upgrade = Request("h", "/", deflate=deflate).upgrade()
         data = compressed.replace(accept_of(KEYS[0]), accept_of(upgrade.key))
         if refused:
             with pytest.raises(HandshakeRejected, match="not offered"):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import uvloop
 
 import ghostcore
 from ghostcore import ClosedByPeer, UsageError, _dial, connect
@@ -21,16 +20,6 @@ from ghostcore.errors import EngineError
 from ghostcore.testing import EchoServer, SocketIOServer
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-
-@pytest.fixture(params=["uvloop", "asyncio"])
-def run(request: pytest.FixtureRequest) -> Any:
-    """Runs a coroutine to its end on each kind of loop."""
-
-    def execute(main: Coroutine[Any, Any, Any]) -> Any:
-        return uvloop.run(main) if request.param == "uvloop" else asyncio.run(main)
-
-    return execute
 
 
 async def turns(count: int = 5) -> None:

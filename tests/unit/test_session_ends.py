@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-import uvloop
 
 import ghostcore
 from ghostcore._engine import live_sessions
@@ -16,16 +14,6 @@ from ghostcore.testing import EchoServer, ServerThread, SocketIOServer
 from ghostcore.testing.leaks import open_descriptors
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-
-@pytest.fixture(params=["uvloop", "asyncio"])
-def run(request: pytest.FixtureRequest) -> Any:
-    """Runs a coroutine to its end on each kind of loop."""
-
-    def execute(main: Coroutine[Any, Any, Any]) -> Any:
-        return uvloop.run(main) if request.param == "uvloop" else asyncio.run(main)
-
-    return execute
 
 
 @pytest.mark.parametrize("kind", ["plain", "socketio"])

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ghostcore._extension import DeflateOffer
-from ghostcore._handshake import Upgrade, accept_of
+from ghostcore._handshake import Request, Upgrade, accept_of
 from ghostcore._options import Options
 from ghostcore.errors import HandshakeRejected, UsageError
 
@@ -16,7 +16,8 @@ def test_accept_of_the_example_in_the_rfc() -> None:
 
 
 def test_the_request() -> None:
-    upgrade = Upgrade("host:1", "/x?y=z", (("Cookie", "a=b"),), ("one", "two"), DeflateOffer())
+    common = Request("host:1", "/x?y=z", (("Cookie", "a=b"),), ("one", "two"), DeflateOffer())
+    upgrade = common.upgrade()
     lines = upgrade.request.decode().split("\r\n")
     assert lines == [
         "GET /x?y=z HTTP/1.1",
@@ -31,11 +32,11 @@ def test_the_request() -> None:
         "",
         "",
     ]
-    assert Upgrade("h", "/").key != upgrade.key
+    assert Request("h", "/").upgrade().key != upgrade.key
 
 
 def test_a_host_of_the_callers_replaces_ours() -> None:
-    request = Upgrade("here", "/", (("host", "there"),)).request.decode()
+    request = Request("here", "/", (("host", "there"),)).upgrade().request.decode()
     assert request.count("ost:") == 1
     assert "host: there" in request
 
@@ -48,7 +49,7 @@ def answer(upgrade: Upgrade) -> bytes:
 
 
 def test_an_answer_in_any_pieces_and_what_follows_it() -> None:
-    upgrade = Upgrade("h", "/")
+    upgrade = Request("h", "/").upgrade()
     whole = answer(upgrade)
     assert all(upgrade.read(whole[:end]) is None for end in range(len(whole)))
     read = upgrade.read(whole + b"\x81\x00")
@@ -59,12 +60,12 @@ def test_an_answer_in_any_pieces_and_what_follows_it() -> None:
 
 def test_what_is_no_http_is_refused_by_its_first_byte() -> None:
     with pytest.raises(HandshakeRejected, match="begins with"):
-        Upgrade("h", "/").read(b"S")
+        Request("h", "/").upgrade().read(b"S")
 
 
 @pytest.mark.parametrize("size", [16 * 1024 + 1, 100_000])
 def test_a_head_without_end_is_refused(size: int) -> None:
-    upgrade = Upgrade("h", "/")
+    upgrade = Request("h", "/").upgrade()
     assert upgrade.read(b"HTTP/1.1 101 x\r\nX: ".ljust(16 * 1024, b"y")) is None
     with pytest.raises(HandshakeRejected, match="16384 bytes of headers"):
         upgrade.read(b"HTTP/1.1 101 x\r\nX: ".ljust(size, b"y"))
@@ -72,7 +73,7 @@ def test_a_head_without_end_is_refused(size: int) -> None:
 
 def test_an_interim_answer_is_passed_over() -> None:
     """RFC 9110 section 15.2: a client must be able to, even if it asked for none."""
-    upgrade = Upgrade("h", "/")
+    upgrade = Request("h", "/").upgrade()
     interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103\r\nLink: </a>\r\n\r\n"
     whole = interim + answer(upgrade)
     assert all(upgrade.read(whole[:end]) is None for end in range(len(whole)))
@@ -80,9 +81,9 @@ def test_an_interim_answer_is_passed_over() -> None:
     assert read is not None
     assert read.size == len(whole)
     with pytest.raises(HandshakeRejected, match="HTTP 403"):
-        Upgrade("h", "/").read(interim + b"HTTP/1.1 403 No\r\n\r\n")
+        Request("h", "/").upgrade().read(interim + b"HTTP/1.1 403 No\r\n\r\n")
     with pytest.raises(HandshakeRejected, match="16384 bytes of headers"):
-        Upgrade("h", "/").read(interim * 400)
+        Request("h", "/").upgrade().read(interim * 400)
 
 
 REFUSED = b"HTTP/1.1 403 No\r\nX: y\r\n"
@@ -104,7 +105,7 @@ def length(number: object) -> bytes:
 )
 def test_the_body_of_a_refusal_is_waited_for(whole: bytes, content: bytes) -> None:
     """It need not come in one piece with the head."""
-    upgrade = Upgrade("h", "/")
+    upgrade = Request("h", "/").upgrade()
     assert all(upgrade.read(whole[:end]) is None for end in range(len(whole)))
     assert upgrade.refusal is not None
     assert content.startswith(upgrade.refusal.data)
@@ -120,11 +121,11 @@ def test_the_body_of_a_refusal_is_waited_for(whole: bytes, content: bytes) -> No
 )
 def test_a_body_whose_length_is_not_told_is_not_waited_for(head: bytes) -> None:
     with pytest.raises(HandshakeRejected, match="HTTP"):
-        Upgrade("h", "/").read(head)
+        Request("h", "/").upgrade().read(head)
 
 
 def test_lines_without_carriage_returns_are_told() -> None:
-    upgrade = Upgrade("h", "/")
+    upgrade = Request("h", "/").upgrade()
     with pytest.raises(HandshakeRejected, match="line feed alone"):
         upgrade.read(answer(upgrade).replace(b"\r", b""))
 
@@ -132,7 +133,7 @@ def test_lines_without_carriage_returns_are_told() -> None:
 @pytest.mark.parametrize("end", [b"", b"\0", b"z"])
 def test_a_header_of_blanks_costs_no_more_than_another(end: bytes) -> None:
     """Where the cost grows with a power of their number, this does not come to its end."""
-    upgrade = Upgrade("h", "/")
+    upgrade = Request("h", "/").upgrade()
     blanks = b" \t" * 8000 + end
     for head in (b"HTTP/1.1 101 x\r\nX:" + blanks, b"HTTP/1.1 101 x\r\nX: y" + blanks):
         with pytest.raises(HandshakeRejected, match="invalid"):
@@ -140,7 +141,7 @@ def test_a_header_of_blanks_costs_no_more_than_another(end: bytes) -> None:
 
 
 def test_blanks_around_the_value_of_a_header_are_none_of_it() -> None:
-    upgrade = Upgrade("h", "/")
+    upgrade = Request("h", "/").upgrade()
     read = upgrade.read(answer(upgrade).replace(b"X: 1", b"X:\t  a  b \t"))
     assert read is not None
     assert read.headers["x"] == ["a  b", "2"]
@@ -148,7 +149,9 @@ def test_blanks_around_the_value_of_a_header_are_none_of_it() -> None:
 
 def test_another_status_is_told_with_its_body() -> None:
     with pytest.raises(HandshakeRejected) as caught:
-        Upgrade("h", "/").read(b"HTTP/1.0 302 Found\r\nLocation: /there\r\n\r\n" + b"b" * 600)
+        Request("h", "/").upgrade().read(
+            b"HTTP/1.0 302 Found\r\nLocation: /there\r\n\r\n" + b"b" * 600
+        )
     error = caught.value
     assert (error.kind, error.status, error.data) == ("upgrade_rejected", 302, b"b" * 512)
     assert "HTTP 302 Found to /there" in str(error)

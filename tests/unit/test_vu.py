@@ -10,7 +10,6 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import pytest
-import uvloop
 
 import ghostcore
 from ghostcore import (
@@ -178,16 +177,6 @@ def once(vus: int = 1, iterations: int = 1) -> PerVUIterations:
 def closed_url() -> str:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return f"ws://127.0.0.1:{listener.getsockname()[1]}"
-
-
-@pytest.fixture(params=["uvloop", "asyncio"])
-def run(request: pytest.FixtureRequest) -> Any:
-    """Runs a coroutine to its end on each kind of loop."""
-
-    def execute(main: Coroutine[Any, Any, Any]) -> Any:
-        return uvloop.run(main) if request.param == "uvloop" else asyncio.run(main)
-
-    return execute
 
 
 def test_what_a_user_is_given(run: Any) -> None:
