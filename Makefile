@@ -14,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 FRAMES ?= 10000000
 SEED ?= 1
-SOURCES := setup.py pyproject.toml $(wildcard ghostcore/*.pyx ghostcore/*.pxi ghostcore/*.pxd)
+SOURCES := setup.py pyproject.toml $(wildcard $(foreach kind,pyx pxi pxd,ghostcore/*.$(kind) ghostcore/*/*.$(kind)))
 
 .PHONY: build run test test-debug test-sanitized test-full valgrind bench demo-omission \
 	instructions fuzz lint wheel clean

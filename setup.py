@@ -42,13 +42,13 @@ Options.warning_errors = True
 
 extensions = [
     Extension(
-        f"ghostcore.{path.stem}",
+        ".".join(path.relative_to(ROOT).with_suffix("").parts),
         [path.relative_to(ROOT).as_posix()],
         extra_compile_args=compile_args,
         extra_link_args=link_args,
         define_macros=macros,
     )
-    for path in sorted(ROOT.glob("ghostcore/*.pyx"))
+    for path in sorted(ROOT.glob("ghostcore/**/*.pyx"))
 ]
 
 if "sdist" not in sys.argv:

@@ -19,8 +19,8 @@ from array import array
 from collections.abc import Callable
 from functools import partial
 
-from ghostcore._timers import TimerQueue
-from ghostcore._upgrade import accept_of
+from ghostcore.loop.timers import TimerQueue
+from ghostcore.protocol.upgrade import accept_of
 from ghostcore.testing import run_server, server_arguments
 
 __all__ = ["DELAYS_MS", "DelayServer"]

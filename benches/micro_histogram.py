@@ -19,8 +19,8 @@ from collections.abc import Callable
 
 from hdrh.histogram import HdrHistogram
 
-from ghostcore._histogram import HIGHEST, Histogram
-from ghostcore._metrics import TrendRecorder
+from ghostcore.metrics.histogram import HIGHEST, Histogram
+from ghostcore.metrics.recorders import TrendRecorder
 
 REPEATS = 5
 

@@ -16,8 +16,8 @@ from rich.table import Table
 
 from benches.needed import LATE_MS, verdict
 from benches.processes import Client
-from ghostcore._timers import TimerQueue
 from ghostcore.execution.collector import quiet_collector
+from ghostcore.loop.timers import TimerQueue
 
 __all__ = ["measure", "tables"]
 

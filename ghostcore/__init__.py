@@ -5,10 +5,6 @@ Everything public is here, in ``ghostcore.testing`` (servers and asserts for tes
 to build on). All other modules are private.
 """
 
-from ghostcore._codec import Message
-from ghostcore._feeder import Feeder, feeder
-from ghostcore._scenario import Scenario, scenario
-from ghostcore._socketio import Event
 from ghostcore.errors import (
     ClosedByPeer,
     ConnectFailed,
@@ -25,7 +21,6 @@ from ghostcore.errors import (
     UsageError,
 )
 from ghostcore.execution.progress import Progress, RunListener
-from ghostcore.execution.result import Result, WarmUp
 from ghostcore.execution.runner import run, run_async
 from ghostcore.execution.running import Running, start
 from ghostcore.load import (
@@ -39,8 +34,13 @@ from ghostcore.load import (
 )
 from ghostcore.load.control import RunControl
 from ghostcore.metrics import Counter, Gauge, Rate, Threshold, ThresholdResult, Trend
-from ghostcore.session import SocketIOSession, WebSocketSession, connect, socketio
-from ghostcore.vu import VU
+from ghostcore.opening.connect import SocketIOSession, WebSocketSession, connect, socketio
+from ghostcore.protocol.codec import Message
+from ghostcore.protocol.socketio_codec import Event
+from ghostcore.results.result import Result, WarmUp
+from ghostcore.users.feeder import Feeder, feeder
+from ghostcore.users.scenario import Scenario, scenario
+from ghostcore.users.vu import VU
 
 __version__ = "0.1.0"
 

@@ -2,8 +2,8 @@
 
 from libc.stdint cimport int64_t
 
-from ghostcore._timers cimport TimerQueue
-from ghostcore._vitals cimport Vitals
+from ghostcore.loop.timers cimport TimerQueue
+from ghostcore.loop.vitals cimport Vitals
 
 
 cdef class Traffic:

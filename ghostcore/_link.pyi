@@ -1,8 +1,8 @@
 import asyncio
 from typing import Any
 
-from ghostcore._timers import TimerQueue
-from ghostcore._vitals import Vitals
+from ghostcore.loop.timers import TimerQueue
+from ghostcore.loop.vitals import Vitals
 
 class Traffic:
     msgs_sent: int

@@ -3,8 +3,8 @@
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from libc.stdint cimport int64_t
 
-from ghostcore._timers cimport TimerQueue
-from ghostcore._vitals cimport Vitals
+from ghostcore.loop.timers cimport TimerQueue
+from ghostcore.loop.vitals cimport Vitals
 
 from ghostcore.errors import EngineError
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from ghostcore import _dial
-from ghostcore._engine import Session
-from ghostcore._opening import NullObserver
 from ghostcore.errors import KINDS, TargetError
+from ghostcore.opening import dial as _dial
+from ghostcore.opening.connect import connect, socketio
+from ghostcore.opening.opening import NullObserver
 from ghostcore.report.text import clean, three_digits
-from ghostcore.session import connect, socketio
+from ghostcore.sessions.session import Session
 
 __all__ = ["ServerCheck", "check_server"]
 

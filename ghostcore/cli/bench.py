@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Protocol
 
-from ghostcore import _dial
-from ghostcore._scenario import Scenario, scenario
 from ghostcore._units import format_duration, parse_duration, seconds_to_ns
 from ghostcore.errors import InvalidPlan, ProtocolViolation, TargetError, Timeout, UsageError
 from ghostcore.load import PerVUIterations
 from ghostcore.metrics import Counter, Trend, parse
-from ghostcore.session import SocketIOSession, WebSocketSession
-from ghostcore.vu import VU
+from ghostcore.opening import dial as _dial
+from ghostcore.opening.connect import SocketIOSession, WebSocketSession
+from ghostcore.users.scenario import Scenario, scenario
+from ghostcore.users.vu import VU
 
 __all__ = ["RESPONSE_TIME", "SERVICE_TIME", "Bench", "Pace", "make_bench"]
 

@@ -15,15 +15,15 @@ from typing import Any, TypeVar, Unpack
 import click
 from click.core import ParameterSource
 
-from ghostcore._scenario import Scenario
 from ghostcore._units import parse_duration
 from ghostcore.errors import InvalidPlan, UsageError
 from ghostcore.execution.plan import RunOptions, make_plan
-from ghostcore.execution.result import EXIT_INTERRUPTED, EXIT_INVALID
 from ghostcore.execution.runner import run
 from ghostcore.load import ConstantVUs, LoadModel, RampingVUs, SharedIterations
 from ghostcore.load.model import count_problems
 from ghostcore.report import Console
+from ghostcore.results.result import EXIT_INTERRUPTED, EXIT_INVALID
+from ghostcore.users.scenario import Scenario
 
 __all__ = [
     "EXIT_NOT_SAVED",

@@ -10,13 +10,13 @@ from typing import Any
 
 import uvloop
 
-from ghostcore import _dial
-from ghostcore._opening import engine_of
 from ghostcore.cli._server_check import check_server
 from ghostcore.errors import GhostError
-from ghostcore.execution.result import EXIT_THRESHOLDS
 from ghostcore.monitor.limits import Finding, describe, read_limits
-from ghostcore.session import connect
+from ghostcore.opening import dial as _dial
+from ghostcore.opening.connect import connect
+from ghostcore.opening.opening import engine_of
+from ghostcore.results.result import EXIT_THRESHOLDS
 from ghostcore.testing import EchoServer, ServerProcess
 
 __all__ = ["EXIT_TOO_SMALL", "Ceiling", "examine", "lines_of_limits", "measure_ceilings"]

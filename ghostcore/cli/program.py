@@ -22,9 +22,9 @@ from ghostcore.cli.common import (
 )
 from ghostcore.cli.scripts import Script, ScriptError, choose, load_script
 from ghostcore.errors import UsageError
-from ghostcore.execution.result import EXIT_SCRIPT
 from ghostcore.load import LoadModel, SharedIterations
 from ghostcore.report import Console
+from ghostcore.results.result import EXIT_SCRIPT
 
 __all__ = ["main"]
 

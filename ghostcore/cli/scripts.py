@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ghostcore._frames import OWN
-from ghostcore._scenario import Scenario
+from ghostcore._tracebacks import OWN
 from ghostcore.errors import InvalidPlan
 from ghostcore.execution.hooks import HookFunction
+from ghostcore.users.scenario import Scenario
 
 __all__ = ["Script", "ScriptError", "choose", "load_script"]
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 
-from ghostcore._histogram import Histogram
-from ghostcore._opening import engine_of
 from ghostcore._units import seconds_to_ns
-from ghostcore._watch import LoopWatch
-from ghostcore.monitor.report import Calibration
-from ghostcore.session import WebSocketSession, connect
+from ghostcore.loop.watch import LoopWatch
+from ghostcore.metrics.histogram import Histogram
+from ghostcore.monitor.generator_report import Calibration
+from ghostcore.opening.connect import WebSocketSession, connect
+from ghostcore.opening.opening import engine_of
 from ghostcore.testing import EchoServer, ServerProcess
 
 __all__ = ["CALIBRATION_S", "calibrate"]

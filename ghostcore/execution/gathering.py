@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from ghostcore._metrics import CounterState
 from ghostcore.execution.plan import Plan
 from ghostcore.execution.progress import Progress, RunListener
-from ghostcore.execution.result import ErrorCount, ErrorSample, Metrics, WarmUp
-from ghostcore.execution.timeline import Timeline
 from ghostcore.execution.validity import reconsider
 from ghostcore.execution.watch import ThresholdWatch
 from ghostcore.execution.worker import WorkerReport
 from ghostcore.load.control import RunControl
 from ghostcore.metrics import BUILTINS, Snapshot, ThresholdResult, Totals
-from ghostcore.monitor.report import GeneratorReport
+from ghostcore.metrics.recorders import CounterState
+from ghostcore.monitor.generator_report import GeneratorReport
+from ghostcore.results.result import ErrorCount, ErrorSample, Metrics, WarmUp
+from ghostcore.results.timeline import Timeline
 
 __all__ = ["Gathering"]
 

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
-from ghostcore._feeder import Feed, Feeder, Rows
-from ghostcore._scenario import Scenario, ScenarioFunction, Settings
 from ghostcore._units import Duration, format_duration, parse_duration, seconds_to_ns
 from ghostcore.errors import KINDS, InvalidPlan, UsageError
 from ghostcore.execution.hooks import HOOK_TIMEOUT_S, Hook, HookFunction, make_hook
@@ -25,6 +23,8 @@ from ghostcore.metrics import (
     tag_problems,
     threshold_of,
 )
+from ghostcore.users.feeder import Feed, Feeder, Rows
+from ghostcore.users.scenario import Scenario, ScenarioFunction, Settings
 
 __all__ = ["Plan", "PlannedThreshold", "RunOptions", "ScenarioPlan", "make_plan"]
 

@@ -7,9 +7,9 @@ from functools import cached_property
 from typing import Protocol
 
 from ghostcore.execution.plan import Plan
-from ghostcore.execution.result import ErrorSample, Metrics, Result
-from ghostcore.execution.timeline import Timeline
 from ghostcore.metrics import Snapshot, Totals
+from ghostcore.results.result import ErrorSample, Metrics, Result
+from ghostcore.results.timeline import Timeline
 
 __all__ = ["Progress", "RunListener"]
 

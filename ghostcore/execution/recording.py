@@ -6,17 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from ghostcore._accounts import SessionAccounts
-from ghostcore._engine import Session
-from ghostcore._frames import script_line
 from ghostcore._link import Traffic
-from ghostcore._metrics import (
-    CounterRecorder,
-    GaugeRecorder,
-    RateRecorder,
-    TrendRecorder,
-)
-from ghostcore._vitals import Vitals
+from ghostcore._tracebacks import script_line
 from ghostcore.errors import (
     ClosedByPeer,
     DataExhausted,
@@ -25,9 +16,18 @@ from ghostcore.errors import (
     TargetError,
     UsageError,
 )
-from ghostcore.execution.result import ErrorSample
+from ghostcore.execution.accounts import SessionAccounts
+from ghostcore.loop.vitals import Vitals
 from ghostcore.metrics import Trend, from_due
+from ghostcore.metrics.recorders import (
+    CounterRecorder,
+    GaugeRecorder,
+    RateRecorder,
+    TrendRecorder,
+)
 from ghostcore.metrics.registry import AnyRecorder, Registry
+from ghostcore.results.result import ErrorSample
+from ghostcore.sessions.session import Session
 
 __all__ = ["SAMPLES_PER_KIND", "TCP_PER_WINDOW", "ErrorLog", "NetworkRecorder", "ScenarioRecorder"]
 
@@ -97,7 +97,7 @@ class ErrorLog:
 
 
 class ScenarioRecorder:
-    """Implements ``ghostcore.vu.Recorder``: every sample carries the scenario's name and tags."""
+    """Implements ``users.vu.Recorder``: every sample carries the scenario's name and tags."""
 
     def __init__(
         self,

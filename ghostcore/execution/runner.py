@@ -12,8 +12,6 @@ from typing import Unpack
 
 import uvloop
 
-from ghostcore._opening import engine_of
-from ghostcore._scenario import Scenario
 from ghostcore.errors import EngineError, GhostError, InvalidPlan, UsageError
 from ghostcore.execution import preflight
 from ghostcore.execution.backends.local import run_local
@@ -21,11 +19,13 @@ from ghostcore.execution.gathering import Gathering
 from ghostcore.execution.lifecycle import Lifecycle
 from ghostcore.execution.plan import Plan, RunOptions, make_plan
 from ghostcore.execution.progress import RunListener
-from ghostcore.execution.result import Metrics, Result
 from ghostcore.execution.verdict import judge, outcome_of
 from ghostcore.execution.worker import WorkerEnd
 from ghostcore.load.control import RunControl
-from ghostcore.monitor.report import Calibration
+from ghostcore.monitor.generator_report import Calibration
+from ghostcore.opening.opening import engine_of
+from ghostcore.results.result import Metrics, Result
+from ghostcore.users.scenario import Scenario
 
 __all__ = ["carry_out", "prepare", "run", "run_async"]
 

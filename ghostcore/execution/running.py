@@ -8,13 +8,13 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self, Unpack
 
-from ghostcore._scenario import Scenario
 from ghostcore.errors import UsageError
 from ghostcore.execution.plan import Plan, RunOptions
 from ghostcore.execution.progress import Progress, RunListener
-from ghostcore.execution.result import Result
 from ghostcore.execution.runner import carry_out, prepare
 from ghostcore.load.control import RunControl
+from ghostcore.results.result import Result
+from ghostcore.users.scenario import Scenario
 
 __all__ = ["Follower", "Running", "start"]
 

@@ -10,11 +10,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ghostcore._metrics import CounterState
 from ghostcore._units import format_duration
 from ghostcore.execution.plan import PlannedThreshold
-from ghostcore.execution.result import Metrics, Outcome
-from ghostcore.execution.timeline import Timeline
 from ghostcore.metrics import (
     Condition,
     Counter,
@@ -28,8 +25,9 @@ from ghostcore.metrics import (
     parse_selector,
     view_of,
 )
+from ghostcore.metrics.recorders import CounterState
 from ghostcore.metrics.views import number_text
-from ghostcore.monitor.report import GeneratorReport, Span, is_within
+from ghostcore.monitor.generator_report import GeneratorReport, Span, is_within
 from ghostcore.monitor.rules import (
     ERROR_MARGIN,
     LEAST_PERCENTILE,
@@ -37,6 +35,8 @@ from ghostcore.monitor.rules import (
     UNDELIVERED_SHARE,
 )
 from ghostcore.monitor.sample import Doubt, GeneratorSample
+from ghostcore.results.result import Metrics, Outcome
+from ghostcore.results.timeline import Timeline
 
 __all__ = ["local_failures", "reconsider", "suspect_note", "undelivered"]
 

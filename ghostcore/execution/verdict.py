@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ghostcore.execution.plan import Plan
-from ghostcore.execution.result import (
+from ghostcore.execution.validity import local_failures, suspect_note, undelivered
+from ghostcore.metrics import ThresholdResult, parse_selector
+from ghostcore.monitor.generator_report import GeneratorReport
+from ghostcore.monitor.rules import UNDELIVERED_SHARE
+from ghostcore.results.result import (
     EXIT_ABORTED,
     EXIT_INCONCLUSIVE,
     EXIT_INTERRUPTED,
@@ -16,11 +20,7 @@ from ghostcore.execution.result import (
     Outcome,
     RunVerdict,
 )
-from ghostcore.execution.timeline import Timeline
-from ghostcore.execution.validity import local_failures, suspect_note, undelivered
-from ghostcore.metrics import ThresholdResult, parse_selector
-from ghostcore.monitor.report import GeneratorReport
-from ghostcore.monitor.rules import UNDELIVERED_SHARE
+from ghostcore.results.timeline import Timeline
 
 __all__ = ["judge", "outcome_of"]
 

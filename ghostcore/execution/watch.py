@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field, replace
 
-from ghostcore._metrics import AnyState, CounterState
 from ghostcore.execution.plan import Plan, PlannedThreshold
 from ghostcore.metrics import (
     KNOWN_WITH,
@@ -26,6 +25,7 @@ from ghostcore.metrics import (
     parse_selector,
     view_of,
 )
+from ghostcore.metrics.recorders import AnyState, CounterState
 from ghostcore.metrics.snapshot import MAX_SERIES
 
 __all__ = ["BREACHES_IN_A_ROW", "SlidingWindow", "ThresholdWatch"]

@@ -8,15 +8,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ghostcore._engine import Session
 from ghostcore._link import Engine
-from ghostcore._opening import engine_of
-from ghostcore._user import UserPool
 from ghostcore.errors import EngineError
 from ghostcore.execution.collector import quiet_collector
 from ghostcore.execution.plan import Plan, ScenarioPlan
 from ghostcore.execution.recording import ErrorLog, NetworkRecorder, ScenarioRecorder
-from ghostcore.execution.result import ErrorSample
 from ghostcore.load import ClosedModel, ExternallyControlled, OpenModel
 from ghostcore.load.closed import run_closed
 from ghostcore.load.control import RunControl
@@ -25,7 +21,11 @@ from ghostcore.metrics import Registry, Snapshot
 from ghostcore.monitor.generator import GeneratorMonitor
 from ghostcore.monitor.lines import files_of
 from ghostcore.monitor.sample import GeneratorSample
-from ghostcore.vu import Scope
+from ghostcore.opening.opening import engine_of
+from ghostcore.results.result import ErrorSample
+from ghostcore.sessions.session import Session
+from ghostcore.users.slots import UserPool
+from ghostcore.users.vu import Scope
 
 __all__ = ["Worker", "WorkerReport"]
 

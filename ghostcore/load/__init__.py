@@ -4,9 +4,7 @@ The executors are in modules of their own (:mod:`ghostcore.load.closed`,
 :mod:`ghostcore.load.open`): who only writes down a plan need not load them.
 """
 
-from ghostcore.load.model import ClosedModel, LoadModel, Step
-from ghostcore.load.open_models import ConstantArrivalRate, OpenModel, RampingArrivalRate
-from ghostcore.load.profiles import (
+from ghostcore.load.closed_models import (
     ConstantVUs,
     ExternallyControlled,
     PerVUIterations,
@@ -15,6 +13,8 @@ from ghostcore.load.profiles import (
     Stage,
     profile_from_dict,
 )
+from ghostcore.load.model import ClosedModel, LoadModel, Step
+from ghostcore.load.open_models import ConstantArrivalRate, OpenModel, RampingArrivalRate
 from ghostcore.load.share import Share
 
 __all__ = [

@@ -1,6 +1,6 @@
 """Metrics: what they are, how windows of them merge, what users read of them, how they are judged.
 
-The recorders themselves are C (``ghostcore._metrics``); this package gives them names and tags.
+The recorders themselves are C (``metrics.recorders``); the rest gives them names and tags.
 """
 
 from __future__ import annotations

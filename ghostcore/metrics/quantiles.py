@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
 
-from ghostcore._histogram import Histogram, rank_of
-from ghostcore._metrics import TrendState
 from ghostcore.errors import UsageError
+from ghostcore.metrics.histogram import Histogram, rank_of
+from ghostcore.metrics.recorders import TrendState
 
 __all__ = ["Bounds", "Interval", "TooFew", "bounds", "interval", "needed_samples"]
 

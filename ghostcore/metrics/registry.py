@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ghostcore._metrics import (
+from ghostcore.errors import UsageError
+from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend
+from ghostcore.metrics.names import BUILTINS
+from ghostcore.metrics.recorders import (
     CounterRecorder,
     GaugeRecorder,
     RateRecorder,
     TrendRecorder,
 )
-from ghostcore.errors import UsageError
-from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend
-from ghostcore.metrics.names import BUILTINS
 from ghostcore.metrics.snapshot import MAX_SERIES, OTHER, SeriesKey, Snapshot, tag_problems
 
 __all__ = ["AnyRecorder", "Registry"]

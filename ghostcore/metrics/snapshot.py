@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import msgpack
 
-from ghostcore._metrics import AnyState, state_from_wire
 from ghostcore.errors import UsageError
 from ghostcore.metrics.declarations import Declaration, declaration_from_wire
+from ghostcore.metrics.recorders import AnyState, state_from_wire
 from ghostcore.metrics.views import View, view_of
 
 __all__ = [

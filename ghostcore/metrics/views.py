@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from functools import cached_property
 
-from ghostcore._histogram import Histogram
-from ghostcore._metrics import AnyState, CounterState, GaugeState, RateState, TrendState
 from ghostcore.errors import UsageError
 from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend
+from ghostcore.metrics.histogram import Histogram
 from ghostcore.metrics.quantiles import Bounds, Interval, Ranked, TooFew, in_unit
 from ghostcore.metrics.quantiles import interval as _interval
+from ghostcore.metrics.recorders import AnyState, CounterState, GaugeState, RateState, TrendState
 
 __all__ = [
     "CounterView",

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from ghostcore._link import Engine
-from ghostcore._metrics import CounterState
-from ghostcore._watch import LoopWatch, running_core
+from ghostcore.loop.watch import LoopWatch, running_core
 from ghostcore.metrics import Snapshot
+from ghostcore.metrics.recorders import CounterState
 from ghostcore.monitor.lines import Locator
 from ghostcore.monitor.rules import LOCAL_KINDS, doubts_of
 from ghostcore.monitor.sample import Doubt, GeneratorSample, Stall

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from ghostcore._frames import OWN, is_of_user
+from ghostcore._tracebacks import OWN, is_of_user
 
 __all__ = ["Locator", "files_of", "innermost"]
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ghostcore.execution.result import Result
-from ghostcore.report import json as _json
 from ghostcore.report.console import Console
 from ghostcore.report.summary import summary_text
+from ghostcore.results import json as _json
+from ghostcore.results.result import Result
 
 __all__ = ["Console", "save", "summary_text"]
 

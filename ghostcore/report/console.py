@@ -17,9 +17,9 @@ from rich.text import Text
 from ghostcore._units import format_duration
 from ghostcore.execution.plan import Plan
 from ghostcore.execution.progress import Progress
-from ghostcore.execution.result import Result
 from ghostcore.report.progress import Figures, plain_line, screen
 from ghostcore.report.summary import DEFAULT_WIDTH, summary_lines
+from ghostcore.results.result import Result
 
 __all__ = ["Console"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ghostcore.monitor.report import Calibration, GeneratorReport
+from ghostcore.monitor.generator_report import Calibration, GeneratorReport
 from ghostcore.report.text import compact, size_text, three_digits
 
 __all__ = ["calibration_text", "generator_lines"]

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from rich.text import Text
 
 from ghostcore._units import format_duration
-from ghostcore.execution.result import ErrorCount, Metrics, Outcome, Result, WarmUp
 from ghostcore.metrics import (
     BUILTINS,
     FROM_DUE,
@@ -23,7 +22,6 @@ from ghostcore.metrics import (
     parse_selector,
 )
 from ghostcore.report.generator import generator_lines
-from ghostcore.report.json import meaning_of
 from ghostcore.report.text import (
     bounds_text,
     clean,
@@ -36,6 +34,8 @@ from ghostcore.report.text import (
     three_digits,
     wrapped,
 )
+from ghostcore.results.json import meaning_of
+from ghostcore.results.result import ErrorCount, Metrics, Outcome, Result, WarmUp
 
 __all__ = ["DEFAULT_WIDTH", "MARKS", "summary_lines", "summary_text"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ghostcore._socketio import encode_event
+from ghostcore.protocol.socketio_codec import encode_event
 from ghostcore.testing._engineio import ACK, DISCONNECT, new_sid
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from picows import WSFrame, WSMsgType, WSTransport
 
-from ghostcore._socketio import Decoder, Packet, encode_packet, open_packet
+from ghostcore.protocol.socketio_codec import Decoder, Packet, encode_packet, open_packet
 from ghostcore.testing._server import Connection
 
 if TYPE_CHECKING:

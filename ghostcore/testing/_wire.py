@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ghostcore._upgrade import accept_of
+from ghostcore.protocol.upgrade import accept_of
 
 __all__ = ["BadServer", "Exercise", "Listening", "Script", "Wire", "frame"]
 

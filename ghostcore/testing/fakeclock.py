@@ -23,7 +23,7 @@ import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from ghostcore.clock import FakeClock
+from ghostcore.testing.clock import FakeClock
 
 __all__ = ["FakeClockLoop", "run_fake"]
 

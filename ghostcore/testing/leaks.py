@@ -25,8 +25,8 @@ from pathlib import Path
 
 import uvloop
 
-from ghostcore._engine import live_sessions
-from ghostcore._timers import live_waiters
+from ghostcore.loop.timers import live_waiters
+from ghostcore.sessions.session import live_sessions
 
 __all__ = ["Leaked", "assert_no_leaks", "open_descriptors"]
 

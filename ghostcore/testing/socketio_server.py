@@ -12,8 +12,8 @@ from typing import Any, TypeVar, overload
 
 from picows import WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
 
-from ghostcore._socketio import RESERVED_EVENTS
 from ghostcore.errors import UsageError
+from ghostcore.protocol.socketio_codec import RESERVED_EVENTS
 from ghostcore.testing._client import SocketIOClient
 from ghostcore.testing._deadlines import DeadlineWheel, Ticker
 from ghostcore.testing._engineio import EngineConnection

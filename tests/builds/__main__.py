@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import filecmp
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -34,19 +33,19 @@ TESTS = (
     "tests/integration/test_floods.py",
     "tests/integration/test_rfc6455.py",
 )
-PURE = (
-    "tests/unit/cli",
-    "tests/unit/load",
-    "tests/unit/report",
-    "tests/property/test_arrivals_properties.py",
-    "tests/property/test_closed_properties.py",
-    "tests/property/test_open_properties.py",
-    "tests/property/test_quantiles_properties.py",
+LEFT_OUT = tuple(
+    f"--ignore={path}"
+    for path in (
+        "tests/unit/cli",
+        "tests/unit/load",
+        "tests/unit/report",
+        "tests/property/test_arrivals_properties.py",
+        "tests/property/test_closed_properties.py",
+        "tests/property/test_open_properties.py",
+        "tests/property/test_quantiles_properties.py",
+    )
 )
 """Of Python alone, and slow in a build like these."""
-
-ELSEWHERE = re.compile(r"^(?:from|import) (?:benches|tests\.builds)\b", re.MULTILINE)
-"""Tests of the benches and of this program: they run another time, or what a copy has not."""
 
 PYTEST = ("-m", "pytest", "-q", "-n", "3", "--dist", "loadfile", "-o", "timeout=300")
 
@@ -189,17 +188,6 @@ def run(build: Build, arguments: Sequence[str]) -> int:
     return code
 
 
-def ignored(root: Path) -> list[str]:
-    """Options of pytest for the tests that are not for a copy."""
-    elsewhere = (
-        str(path.relative_to(root))
-        for folder in TESTS
-        for path in sorted((root / folder).rglob("test_*.py"))
-        if ELSEWHERE.search(path.read_text())
-    )
-    return [f"--ignore={path}" for path in (*PURE, *elsewhere)]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.builds", description=__doc__)
     parser.add_argument("build", choices=BUILDS)
@@ -207,7 +195,7 @@ def main() -> int:
     options = parser.parse_args()
     build = BUILDS[options.build]
     make(build)
-    return run(build, options.arguments or [*PYTEST, *TESTS, *ignored(ROOT)])
+    return run(build, options.arguments or [*PYTEST, *TESTS, *LEFT_OUT])
 
 
 if __name__ == "__main__":

@@ -62,16 +62,17 @@ def _not_caught(build: str, root: Path) -> list[str]:
 def _unmarked(build: str, root: Path) -> list[str]:
     package = root / "ghostcore"
     missing = []
-    for source in sorted(package.glob("*.pyx")):
-        found = list(package.glob(f"{source.stem}.*.so"))
+    for source in sorted(package.rglob("*.pyx")):
+        found = list(source.parent.glob(f"{source.stem}.*.so"))
         if len(found) != 1:
-            missing.append(f"{source.name} has {len(found)} compiled modules")
+            missing.append(f"{source.relative_to(root)} has {len(found)} compiled modules")
             continue
         code = found[0].read_bytes()
         missing += [
             f"{found[0].name} has no {mark.decode()}" for mark in MARKS[build] if mark not in code
         ]
-        used = Path(importlib.import_module(f"ghostcore.{source.stem}").__file__ or "")
+        name = ".".join(source.relative_to(root).with_suffix("").parts)
+        used = Path(importlib.import_module(name).__file__ or "")
         if used != found[0]:
             missing.append(f"{used} is imported, not that of the build")
     return missing
@@ -80,7 +81,7 @@ def _unmarked(build: str, root: Path) -> list[str]:
 def _switched_off(root: Path) -> list[str]:
     return [
         f"{path.name}:{number} chooses for itself: {line.strip()}"
-        for path in sorted((root / "ghostcore").glob("*.p[yx][xdi]"))
+        for path in sorted((root / "ghostcore").rglob("*.p[yx][xdi]"))
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if SWITCHED_OFF.search(line)
     ]

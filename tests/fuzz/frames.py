@@ -23,13 +23,13 @@ import time
 from dataclasses import dataclass
 from itertools import accumulate
 
-from ghostcore._codec import Message, PlainCodec
-from ghostcore._engine import DispatchingSession, Session
-from ghostcore._epoll_link import Hub
-from ghostcore._handshake import Request, Upgrade, accept_of
 from ghostcore._link import Engine, Traffic
-from ghostcore._message import MessageReader
 from ghostcore.errors import ProtocolViolation
+from ghostcore.links.epoll_link import Hub
+from ghostcore.protocol.codec import Message, PlainCodec
+from ghostcore.protocol.handshake import Request, Upgrade, accept_of
+from ghostcore.protocol.message import MessageReader
+from ghostcore.sessions.session import DispatchingSession, Session
 from tests.reference.message_reference import Frame, Reference
 from tests.reference.stream_reference import Event, StreamReference
 

@@ -16,8 +16,8 @@ import uvloop
 
 import ghostcore
 from ghostcore import WebSocketSession
-from ghostcore._opening import engine_of
 from ghostcore.errors import ClosedByPeer, EngineError
+from ghostcore.opening.opening import engine_of
 from ghostcore.testing import BadServer, MisbehavingServer, ServerThread, Wire
 
 Link = Literal["epoll", "picows"]

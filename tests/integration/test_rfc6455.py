@@ -21,7 +21,7 @@ from ghostcore.errors import (
     ProtocolViolation,
     TargetError,
 )
-from ghostcore.session import WebSocketSession
+from ghostcore.opening.connect import WebSocketSession
 from tests.support.hostile import (
     BINARY,
     CLOSE,

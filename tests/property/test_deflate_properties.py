@@ -6,8 +6,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ghostcore._deflate import Deflater, Inflater
-from ghostcore._message import MessageReader
+from ghostcore.protocol.deflate import Deflater, Inflater
+from ghostcore.protocol.message import MessageReader
 
 BINARY, CONTINUATION, PING = 2, 0, 9
 LIMIT = 4000

@@ -9,7 +9,7 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ghostcore._histogram import HIGHEST, Histogram, rank_of
+from ghostcore.metrics.histogram import HIGHEST, Histogram, rank_of
 
 MODEL = HdrHistogram(1, HIGHEST, 3)  # for its arithmetic only: nothing is recorded in it
 

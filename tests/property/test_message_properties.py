@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ghostcore._message import MessageReader, close_payload
+from ghostcore.protocol.message import MessageReader, close_payload
 from tests.reference.message_reference import Frame, Reference
 
 TEXT, BINARY, CONTINUATION, CLOSE, PING = 1, 2, 0, 8, 9

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ghostcore._metrics import CAUSES, TrendRecorder, TrendState, state_from_wire
 from ghostcore.errors import UsageError
 from ghostcore.metrics.declarations import Trend
+from ghostcore.metrics.recorders import CAUSES, TrendRecorder, TrendState, state_from_wire
 from ghostcore.metrics.registry import Registry
 from ghostcore.metrics.snapshot import (
     SeriesKey,

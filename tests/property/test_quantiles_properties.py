@@ -8,8 +8,7 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ghostcore._histogram import Histogram
-from ghostcore._metrics import CAUSES, TrendState
+from ghostcore.metrics.histogram import Histogram
 from ghostcore.metrics.quantiles import (
     binomial_mass,
     bounds,
@@ -17,6 +16,7 @@ from ghostcore.metrics.quantiles import (
     lower_tail,
     needed_samples,
 )
+from ghostcore.metrics.recorders import CAUSES, TrendState
 
 # Below 2048 every cell is one wide, so that a sorted list is the truth.
 values = st.lists(st.integers(0, 2047), max_size=25)

@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ghostcore._codec import RecordingChannel
-from ghostcore._packet import (
+from ghostcore.protocol.codec import RecordingChannel
+from ghostcore.protocol.packet import (
     Packet,
     PacketType,
     decode_engine,
@@ -14,7 +14,7 @@ from ghostcore._packet import (
     encode_packet,
     open_packet,
 )
-from ghostcore._socketio import ClientCodec, Decoder
+from ghostcore.protocol.socketio_codec import ClientCodec, Decoder
 from tests.reference import socketio_reference as reference
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)

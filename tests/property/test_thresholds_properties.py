@@ -9,9 +9,9 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ghostcore._histogram import Histogram
-from ghostcore._metrics import TrendState
 from ghostcore.metrics.declarations import Trend
+from ghostcore.metrics.histogram import Histogram
+from ghostcore.metrics.recorders import TrendState
 from ghostcore.metrics.thresholds import evaluate, parse
 from ghostcore.metrics.views import view_of
 

@@ -7,9 +7,9 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ghostcore._metrics import CounterState
 from ghostcore.execution.watch import SlidingWindow
 from ghostcore.metrics import Registry, Snapshot, Totals, Trend, TrendView, evaluate, parse
+from ghostcore.metrics.recorders import CounterState
 
 SECOND = 10**9
 T = Trend("t", unit="", resolution=1)

@@ -5,16 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ghostcore._histogram import Histogram
-from ghostcore._metrics import AnyState, CounterState, GaugeState, RateState, TrendState
-from ghostcore.execution.result import (
-    ErrorCount,
-    ErrorSample,
-    Metrics,
-    Outcome,
-    Result,
-)
-from ghostcore.execution.timeline import Timeline
 from ghostcore.metrics import (
     BUILTINS,
     Counter,
@@ -25,8 +15,18 @@ from ghostcore.metrics import (
     Totals,
     Trend,
 )
-from ghostcore.monitor.report import GeneratorReport
+from ghostcore.metrics.histogram import Histogram
+from ghostcore.metrics.recorders import AnyState, CounterState, GaugeState, RateState, TrendState
+from ghostcore.monitor.generator_report import GeneratorReport
 from ghostcore.monitor.sample import Doubt, GeneratorSample, Stall
+from ghostcore.results.result import (
+    ErrorCount,
+    ErrorSample,
+    Metrics,
+    Outcome,
+    Result,
+)
+from ghostcore.results.timeline import Timeline
 
 JOIN = Trend("join_time", unit="ms")
 ITEMS = Counter("items", unit="pieces")

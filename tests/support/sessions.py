@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from ghostcore._engine import Session
 from ghostcore._link import Engine
-from ghostcore._memory_link import MemoryLink
-from ghostcore._metrics import TrendRecorder, TrendState
-from ghostcore._opening import NullObserver
-from ghostcore._options import DEFAULT_OPTIONS
-from ghostcore._socketio_session import SocketIOSession
-from ghostcore.session import WebSocketSession
+from ghostcore.metrics.recorders import TrendRecorder, TrendState
+from ghostcore.opening.connect import WebSocketSession
+from ghostcore.opening.opening import NullObserver
+from ghostcore.opening.options import DEFAULT_OPTIONS
+from ghostcore.sessions.session import Session
+from ghostcore.sessions.socketio_session import SocketIOSession
 from ghostcore.testing.fakeclock import FakeClockLoop, run_fake
+from ghostcore.testing.memory_link import MemoryLink
 
 __all__ = ["MS", "Measured", "busy_until", "in_memory", "now_ns", "offline", "offline_socketio"]
 

@@ -10,10 +10,10 @@ import pytest
 
 import ghostcore
 from ghostcore import UsageError
-from ghostcore._codec import PlainCodec
 from ghostcore._link import Engine, Traffic
-from ghostcore._opening import engine_of
-from ghostcore._websocket import WebSocketBase
+from ghostcore.opening.opening import engine_of
+from ghostcore.protocol.codec import PlainCodec
+from ghostcore.sessions.plain import WebSocketBase
 from ghostcore.testing import EchoServer
 
 pytestmark = pytest.mark.usefixtures("no_leaks")

@@ -25,8 +25,8 @@ from ghostcore import (
     Trend,
     scenario,
 )
-from ghostcore.execution.result import Outcome
 from ghostcore.metrics import TrendView
+from ghostcore.results.result import Outcome
 from ghostcore.testing import EchoServer
 from ghostcore.testing.fakeclock import run_fake
 from tests.support.hostile import TEXT, Hangup, HostileServer, WaitFor

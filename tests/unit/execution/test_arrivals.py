@@ -30,15 +30,15 @@ from ghostcore import (
     UsageError,
     scenario,
 )
-from ghostcore._opening import engine_of
-from ghostcore._user import UserPool
 from ghostcore.execution.recording import ErrorLog, ScenarioRecorder
-from ghostcore.execution.result import Metrics
 from ghostcore.load import LoadModel
 from ghostcore.metrics import Registry, Totals
+from ghostcore.opening.opening import engine_of
+from ghostcore.results.result import Metrics
 from ghostcore.testing import EchoServer, SocketIOServer
 from ghostcore.testing.fakeclock import FakeClockLoop, run_fake
-from ghostcore.vu import Scope
+from ghostcore.users.slots import UserPool
+from ghostcore.users.vu import Scope
 
 STEP = Trend("step_time")
 SEEN = Counter("seen")

@@ -18,7 +18,7 @@ import pytest
 
 import ghostcore
 from ghostcore import VU, ConstantVUs, SharedIterations, scenario
-from ghostcore._frames import suspended_line
+from ghostcore._tracebacks import suspended_line
 from tests.support.manners import Runs, task_of, turns
 
 pytestmark = pytest.mark.usefixtures("no_leaks")

@@ -25,7 +25,7 @@ from ghostcore import (
 from ghostcore.execution.lifecycle import passed_on
 from ghostcore.execution.plan import make_plan
 from ghostcore.report import summary_text
-from ghostcore.report.json import to_dict
+from ghostcore.results.json import to_dict
 from ghostcore.testing import EchoServer
 from ghostcore.testing.fakeclock import run_fake
 

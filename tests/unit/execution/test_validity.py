@@ -18,17 +18,17 @@ from ghostcore import (
     Trend,
     scenario,
 )
-from ghostcore._metrics import CounterState, RateState, TrendState
 from ghostcore.execution.gathering import Gathering
 from ghostcore.execution.plan import Plan, make_plan
-from ghostcore.execution.result import Metrics, RunVerdict
-from ghostcore.execution.timeline import Timeline
 from ghostcore.execution.verdict import judge, outcome_of
 from ghostcore.execution.worker import WorkerReport
 from ghostcore.load.control import RunControl
 from ghostcore.metrics import BUILTINS, Declaration, SeriesKey, Snapshot
+from ghostcore.metrics.recorders import CounterState, RateState, TrendState
 from ghostcore.monitor.rules import doubts_of
 from ghostcore.monitor.sample import Doubt, GeneratorSample, Stall
+from ghostcore.results.result import Metrics, RunVerdict
+from ghostcore.results.timeline import Timeline
 from tests.support.results import trend_state
 
 T, SIZE, GOOD, DONE = Trend("t"), Trend("size", unit="bytes"), Rate("good"), Counter("done")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from ghostcore import VU, ConstantVUs, Trend, scenario
 from ghostcore.execution.plan import Plan, make_plan
-from ghostcore.execution.result import Metrics, RunVerdict
-from ghostcore.execution.timeline import Timeline
 from ghostcore.execution.verdict import judge, outcome_of
 from ghostcore.execution.watch import ThresholdWatch
 from ghostcore.metrics import BUILTINS, Registry, Totals
-from ghostcore.monitor.report import GeneratorReport
+from ghostcore.monitor.generator_report import GeneratorReport
+from ghostcore.results.result import Metrics, RunVerdict
+from ghostcore.results.timeline import Timeline
 
 T = Trend("t")
 SECOND = 10**9

@@ -26,7 +26,7 @@ from ghostcore import (
 )
 from ghostcore.execution.plan import make_plan
 from ghostcore.report import summary_text
-from ghostcore.report.json import to_dict
+from ghostcore.results.json import to_dict
 from ghostcore.testing.fakeclock import run_fake
 
 T, C, R, G = Trend("t"), Counter("c"), Rate("r"), Gauge("g")

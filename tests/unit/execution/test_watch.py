@@ -23,10 +23,10 @@ from ghostcore import (
     Trend,
     scenario,
 )
-from ghostcore._metrics import CounterState, GaugeState
 from ghostcore.execution.plan import Plan, make_plan
 from ghostcore.execution.watch import SlidingWindow, ThresholdWatch
 from ghostcore.metrics import BUILTINS, KNOWN_WITH, Registry, Totals
+from ghostcore.metrics.recorders import CounterState, GaugeState
 from ghostcore.metrics.snapshot import MAX_SERIES
 from ghostcore.testing.fakeclock import FakeClockLoop, run_fake
 

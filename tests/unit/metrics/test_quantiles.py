@@ -4,9 +4,8 @@ import math
 
 import pytest
 
-from ghostcore._histogram import Histogram
-from ghostcore._metrics import TrendState
 from ghostcore.errors import UsageError
+from ghostcore.metrics.histogram import Histogram
 from ghostcore.metrics.quantiles import (
     Bounds,
     Interval,
@@ -18,6 +17,7 @@ from ghostcore.metrics.quantiles import (
     lower_tail,
     needed_samples,
 )
+from ghostcore.metrics.recorders import TrendState
 
 INF = math.inf
 

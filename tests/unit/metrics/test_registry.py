@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from ghostcore._metrics import (
+from ghostcore.errors import UsageError
+from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend
+from ghostcore.metrics.recorders import (
     CounterRecorder,
     CounterState,
     GaugeRecorder,
@@ -10,8 +12,6 @@ from ghostcore._metrics import (
     RateRecorder,
     TrendRecorder,
 )
-from ghostcore.errors import UsageError
-from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend
 from ghostcore.metrics.registry import Registry
 from ghostcore.metrics.snapshot import OTHER, SeriesKey
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import msgpack  # type: ignore[import-untyped, unused-ignore]
 import pytest
 
-from ghostcore._histogram import Histogram
-from ghostcore._metrics import CounterState, GaugeState, RateState, TrendState
 from ghostcore.errors import UsageError
 from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend
+from ghostcore.metrics.histogram import Histogram
+from ghostcore.metrics.recorders import CounterState, GaugeState, RateState, TrendState
 from ghostcore.metrics.snapshot import (
     MAX_SERIES,
     OTHER,

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from ghostcore._histogram import Histogram
-from ghostcore._metrics import CounterState, GaugeState, RateState, TrendState
 from ghostcore.errors import UsageError
 from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend, from_due
+from ghostcore.metrics.histogram import Histogram
+from ghostcore.metrics.recorders import CounterState, GaugeState, RateState, TrendState
 from ghostcore.metrics.thresholds import Condition, evaluate, parse
 from ghostcore.metrics.views import View, view_of
 

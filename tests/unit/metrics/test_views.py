@@ -4,16 +4,16 @@ import math
 
 import pytest
 
-from ghostcore._metrics import (
+from ghostcore.errors import UsageError
+from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend
+from ghostcore.metrics.quantiles import Bounds, Interval, TooFew
+from ghostcore.metrics.recorders import (
     CounterState,
     GaugeState,
     RateState,
     TrendRecorder,
     TrendState,
 )
-from ghostcore.errors import UsageError
-from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend
-from ghostcore.metrics.quantiles import Bounds, Interval, TooFew
 from ghostcore.metrics.views import (
     CounterView,
     GaugeView,

@@ -6,9 +6,9 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from ghostcore._watch import BEAT_NS, STALL_NS
 from ghostcore.execution.calibration import CALIBRATION_S, RATE
 from ghostcore.execution.recording import TCP_PER_WINDOW
+from ghostcore.loop.watch import BEAT_NS, STALL_NS
 from ghostcore.monitor import rules
 from ghostcore.monitor.sample import GeneratorSample
 

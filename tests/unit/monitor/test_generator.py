@@ -11,8 +11,8 @@ from collections.abc import Callable, Coroutine
 import pytest
 
 from ghostcore._link import Engine
-from ghostcore._metrics import CounterState
 from ghostcore.metrics import Counter, SeriesKey, Snapshot
+from ghostcore.metrics.recorders import CounterState
 from ghostcore.monitor.generator import GeneratorMonitor, local_failures
 from ghostcore.monitor.sample import GeneratorSample
 from ghostcore.testing.fakeclock import run_fake

@@ -5,12 +5,12 @@ from __future__ import annotations
 from rich.console import Console
 
 from ghostcore import VU, ConstantVUs, scenario
-from ghostcore._metrics import AnyState, CounterState
 from ghostcore.execution.plan import make_plan
 from ghostcore.execution.progress import Progress
-from ghostcore.execution.timeline import Timeline
 from ghostcore.metrics import BUILTINS, SeriesKey, Totals
+from ghostcore.metrics.recorders import AnyState, CounterState
 from ghostcore.report.progress import Figures, plain_line, screen
+from ghostcore.results.timeline import Timeline
 from tests.support.results import snapshot, tagged, trend_state
 
 

@@ -1,1 +1,0 @@
-"""The picows link has no C surface of its own: sessions drive it through Link of _engine.pxd."""

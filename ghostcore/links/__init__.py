@@ -1,0 +1,1 @@
+"""Sockets that carry frames. A link knows a session, never a URL."""

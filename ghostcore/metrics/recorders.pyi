@@ -1,0 +1,162 @@
+"""Recorders of Counter, Gauge, Rate and Trend, and the states that they are drained into."""
+
+from typing import Any, final
+
+from ghostcore.metrics.histogram import Histogram
+
+CAUSES: tuple[str, ...]
+
+class State:
+    """What a series measured in some span of time."""
+
+    def copy(self) -> State:
+        """An independent state with the same content."""
+    def merge(self, other: State) -> None:
+        """Join the same span of another source: sums and samples are added, additive levels too.
+        TypeError for a state of another kind, ValueError for one that does not fit."""
+    def append(self, later: State) -> None:
+        """Join a later span: as ``merge()``, but the level of a gauge is the later one."""
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__ = None  # type: ignore[assignment]
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class CounterState(State):
+    """A sum, and of how many additions (those of 0 included: a counter may be known to be 0)."""
+
+    def __init__(self, total: float = 0.0, samples: int = 0) -> None: ...
+    @property
+    def total(self) -> float: ...
+    @property
+    def samples(self) -> int: ...
+    def copy(self) -> CounterState: ...
+    def to_wire(self) -> list[Any]:
+        """The state as a list that msgpack carries."""
+
+@final
+class GaugeState(State):
+    """The last value and the extremes of a level."""
+
+    def __init__(self, value: float, min: float, max: float, additive: bool = False) -> None: ...
+    @property
+    def value(self) -> float: ...
+    @property
+    def min(self) -> float: ...
+    @property
+    def max(self) -> float: ...
+    @property
+    def additive(self) -> bool: ...
+    def copy(self) -> GaugeState: ...
+    def to_wire(self) -> list[Any]:
+        """The state as a list that msgpack carries."""
+
+@final
+class RateState(State):
+    """How many passed and how many did not."""
+
+    def __init__(self, passes: int = 0, fails: int = 0) -> None: ...
+    @property
+    def passes(self) -> int: ...
+    @property
+    def fails(self) -> int: ...
+    def copy(self) -> RateState: ...
+    def to_wire(self) -> list[Any]:
+        """The state as a list that msgpack carries."""
+
+@final
+class TrendState(State):
+    """Samples: those with a value, those that failed, and those cut off, by cause."""
+
+    def __init__(
+        self,
+        resolution: float,
+        hist: Histogram | None = None,
+        failed: int = 0,
+        cut_off: dict[str, Histogram] | None = None,
+    ) -> None: ...
+    @property
+    def resolution(self) -> float: ...
+    @property
+    def hist(self) -> Histogram: ...
+    @property
+    def failed(self) -> int: ...
+    @property
+    def cut_off(self) -> dict[str, Histogram]: ...
+    @property
+    def count(self) -> int:
+        """All samples: with a value, failed and cut off."""
+    def copy(self) -> TrendState: ...
+    def to_wire(self) -> list[Any]:
+        """The state as a list that msgpack carries."""
+
+AnyState = CounterState | GaugeState | RateState | TrendState
+
+def state_from_wire(wire: object) -> AnyState:
+    """The state that ``to_wire()`` described. ValueError for anything else."""
+
+class Recorder:
+    """Common to all recorders. ``name`` is the metric's, for messages."""
+
+    @property
+    def name(self) -> str: ...
+
+@final
+class CounterRecorder(Recorder):
+    """Adds up."""
+
+    def __init__(self, name: str = "") -> None: ...
+    def add(self, amount: float) -> None:
+        """Add a finite amount, 0 or more. Adding 0 makes the counter known to be 0."""
+    def drain(self) -> CounterState | None:
+        """The window that ends now as a state; None if nothing happened in it."""
+
+@final
+class GaugeRecorder(Recorder):
+    """Keeps a level: once set, it has a value in every window, also in those without a change."""
+
+    def __init__(self, additive: bool = False, name: str = "") -> None: ...
+    @property
+    def additive(self) -> bool: ...
+    @property
+    def value(self) -> float:
+        """The level now; 0 before the first time."""
+    def set(self, value: float) -> None:
+        """Set the level, a finite number."""
+    def add(self, delta: float) -> None:
+        """Change the level, which is 0 before the first time."""
+    def drain(self) -> GaugeState | None: ...
+
+@final
+class RateRecorder(Recorder):
+    """Counts what passed and what did not."""
+
+    def __init__(self, name: str = "") -> None: ...
+    def add(self, passed: bool) -> None:
+        """Count one."""
+    def drain(self) -> RateState | None: ...
+
+@final
+class TrendRecorder(Recorder):
+    """Records samples into a histogram.
+
+    :param resolution: the value of one unit of the histogram, in the metric's unit.
+    :param unit_ns: ns in one of the metric's unit; 0 for a metric that is no duration.
+    """
+
+    def __init__(self, resolution: float, unit_ns: float = 0.0, name: str = "") -> None: ...
+    @property
+    def resolution(self) -> float: ...
+    def record_ns(self, ns: int) -> None:
+        """Record a duration in ns, rounded to the nearest unit of resolution."""
+    def record(self, value: float) -> None:
+        """Record a value in the metric's unit. ValueError for NaN and infinity."""
+    def fail(self, n: int = 1) -> None:
+        """Count ``n`` operations that will never be answered: they are infinite in quantiles."""
+    def cut_off_ns(self, ns: int, cause: str) -> None:
+        """Record an operation that had taken ``ns`` when it was cut off; causes: CAUSES."""
+    def cut_off_every_ns(self, ns: int, step_ns: int, count: int, cause: str) -> None:
+        """Record ``count`` operations that were cut off: one that had taken ``ns``, one that had
+        taken ``step_ns`` less, and so on."""
+    def cut_off(self, value: float, cause: str) -> None:
+        """Record an operation that had reached ``value`` when it was cut off; causes: CAUSES."""
+    def drain(self) -> TrendState | None: ...

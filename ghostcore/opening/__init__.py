@@ -1,0 +1,1 @@
+"""From a URL and options to an open session."""

@@ -1,0 +1,1 @@
+"""One connection as a scenario sees it, and whom it reports to."""

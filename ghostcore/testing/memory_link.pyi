@@ -1,0 +1,16 @@
+from collections.abc import Callable
+
+from ghostcore._link import Link
+from ghostcore.sessions.session import Session
+
+class MemoryLink(Link):
+    sent: list[tuple[int, str | bytes | int]]
+    pieces: list[int]
+    broken: bool
+    is_aborted: bool
+    peer: Callable[[str | bytes], object] | None
+    def __init__(self, session: Session) -> None: ...
+    def arrive(self, data: str | bytes | bytearray | memoryview) -> None: ...
+    def fill(self) -> None: ...
+    def drain(self) -> None: ...
+    def lose(self) -> None: ...

@@ -1,0 +1,1 @@
+"""The virtual user: what a script is given, and the slot that runs it."""
