@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from ghostcore._link import Traffic
+from ghostcore._engine import Traffic
 from ghostcore._tracebacks import script_line
 from ghostcore.errors import (
     ClosedByPeer,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ghostcore._link import Engine
+from ghostcore._engine import Engine
 from ghostcore.errors import EngineError
 from ghostcore.execution.collector import quiet_collector
 from ghostcore.execution.plan import Plan, ScenarioPlan

@@ -4,7 +4,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from ghostcore.sessions.session cimport Opener, Session
-from ghostcore._link cimport Engine, Link
+from ghostcore._engine cimport Engine, Link
 
 
 cdef enum LinkState:

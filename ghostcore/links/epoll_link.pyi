@@ -2,7 +2,7 @@ import socket
 import ssl
 from typing import Any, TypeVar
 
-from ghostcore._link import Engine
+from ghostcore._engine import Engine
 from ghostcore.protocol.handshake import Upgrade
 from ghostcore.sessions.session import Attempt, Opener, Session
 

@@ -20,7 +20,7 @@ from libc.string cimport memcpy, memmove, memset
 from posix.unistd cimport close as c_close
 
 from ghostcore.sessions.session cimport Opener, Session
-from ghostcore._link cimport Engine, Link
+from ghostcore._engine cimport Engine, Link
 from ghostcore.protocol.frame cimport frame_size, put_frame
 from ghostcore.links.linux cimport (
     AF_INET, AF_INET6, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLL_CLOEXEC, EPOLL_CTL_ADD,

@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
 from ghostcore.sessions.session cimport Session
-from ghostcore._link cimport Engine, Link
+from ghostcore._engine cimport Engine, Link
 from ghostcore.protocol.message cimport FLAG_RSV1, close_payload
 from ghostcore.loop.timers cimport tell_of
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ghostcore._link import Engine
+from ghostcore._engine import Engine
 from ghostcore.loop.watch import LoopWatch, running_core
 from ghostcore.metrics import Snapshot
 from ghostcore.metrics.recorders import CounterState

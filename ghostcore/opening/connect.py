@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, Self, Unpack
 
-from ghostcore._link import Engine
+from ghostcore._engine import Engine
 from ghostcore.errors import ClosedByPeer, UsageError
 from ghostcore.opening.opening import (
     NullObserver,

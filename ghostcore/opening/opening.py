@@ -10,7 +10,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-from ghostcore._link import Engine, Traffic
+from ghostcore._engine import Engine, Traffic
 from ghostcore.errors import (
     ConnectFailed,
     TargetError,

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from ghostcore.protocol.codec cimport Channel, Codec
-from ghostcore._link cimport Engine, Link, Traffic
+from ghostcore._engine cimport Engine, Link, Traffic
 from ghostcore.protocol.deflate cimport Deflater
 from ghostcore.protocol.message cimport MessageReader
 from ghostcore.loop.timers cimport Timer, TimerQueue, Waiter

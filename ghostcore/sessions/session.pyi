@@ -1,7 +1,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-from ghostcore._link import Engine, Traffic
+from ghostcore._engine import Engine, Traffic
 from ghostcore.errors import GhostError, TargetError
 from ghostcore.loop.timers import Waiter
 from ghostcore.protocol.codec import Codec

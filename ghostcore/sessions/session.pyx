@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from ghostcore.protocol.codec cimport KIND_BINARY, KIND_TEXT, Channel, Codec
 from ghostcore.protocol.deflate cimport Deflater, Inflater
-from ghostcore._link cimport Engine, Link, Traffic
+from ghostcore._engine cimport Engine, Link, Traffic
 from ghostcore.protocol.message cimport (
     AFTER_CLOSE, CLOSE, FLAG_RSV1, MESSAGE, NOTHING, OP_BINARY, OP_PING, OP_PONG, OP_TEXT, PING, PONG,
     VIOLATION, MessageReader, Outcome,

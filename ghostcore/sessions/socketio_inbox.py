@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ghostcore._link import Engine
+from ghostcore._engine import Engine
 from ghostcore.errors import (
     ClosedByPeer,
     HandshakeRejected,

@@ -1,7 +1,7 @@
 """A link without a network, for tests of time on a fake clock."""
 
 from ghostcore.sessions.session cimport Session
-from ghostcore._link cimport Link
+from ghostcore._engine cimport Link
 
 
 cdef class MemoryLink(Link):

@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
-from ghostcore._link import Link
+from ghostcore._engine import Link
 from ghostcore.sessions.session import Session
 
 class MemoryLink(Link):

@@ -14,7 +14,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 
 from ghostcore.protocol.codec cimport payload_of
 from ghostcore.sessions.session cimport Session
-from ghostcore._link cimport Link
+from ghostcore._engine cimport Link
 from ghostcore.protocol.message cimport OP_BINARY, OP_TEXT
 
 from ghostcore.errors import ClosedByPeer

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from ghostcore._link import Engine
+from ghostcore._engine import Engine
 from ghostcore._random import Random
 from ghostcore._tracebacks import suspended_line
 from ghostcore._units import seconds_to_ns

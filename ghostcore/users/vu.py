@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Unpack
 
-from ghostcore._link import Engine, Traffic
+from ghostcore._engine import Engine, Traffic
 from ghostcore._random import Random
 from ghostcore._units import parse_duration, seconds_to_ns
 from ghostcore.errors import DataExhausted, ScriptAborted, TargetError, UsageError

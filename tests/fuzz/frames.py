@@ -23,7 +23,7 @@ import time
 from dataclasses import dataclass
 from itertools import accumulate
 
-from ghostcore._link import Engine, Traffic
+from ghostcore._engine import Engine, Traffic
 from ghostcore.errors import ProtocolViolation
 from ghostcore.links.epoll_link import Hub
 from ghostcore.protocol.codec import Message, PlainCodec

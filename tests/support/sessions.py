@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from ghostcore._link import Engine
+from ghostcore._engine import Engine
 from ghostcore.metrics.recorders import TrendRecorder, TrendState
 from ghostcore.opening.connect import WebSocketSession
 from ghostcore.opening.opening import NullObserver

@@ -10,7 +10,7 @@ import pytest
 
 import ghostcore
 from ghostcore import UsageError
-from ghostcore._link import Engine, Traffic
+from ghostcore._engine import Engine, Traffic
 from ghostcore.opening.opening import engine_of
 from ghostcore.protocol.codec import PlainCodec
 from ghostcore.sessions.plain import WebSocketBase

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 
 import pytest
 
-from ghostcore._link import Engine
+from ghostcore._engine import Engine
 from ghostcore.metrics import Counter, SeriesKey, Snapshot
 from ghostcore.metrics.recorders import CounterState
 from ghostcore.monitor.generator import GeneratorMonitor, local_failures

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ghostcore import ClosedByPeer, Timeout, UsageError
-from ghostcore._link import Engine, Traffic
+from ghostcore._engine import Engine, Traffic
 from ghostcore.loop.timers import live_waiters
 from ghostcore.protocol.codec import PlainCodec
 from ghostcore.sessions.flood import PacedSends

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from ghostcore._link import Engine
+from ghostcore._engine import Engine
 from ghostcore.errors import Timeout
 from ghostcore.opening.opening import NullObserver
 from ghostcore.opening.options import DEFAULT_OPTIONS

@@ -20,7 +20,7 @@ from ghostcore import (
     TargetError,
     UsageError,
 )
-from ghostcore._link import Traffic
+from ghostcore._engine import Traffic
 from ghostcore.load import ConstantVUs
 from ghostcore.load.closed import run_closed
 from ghostcore.load.control import RunControl
