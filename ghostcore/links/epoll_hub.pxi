@@ -142,6 +142,7 @@ cdef class Hub:
             except BaseException as error:
                 self._corking = None
                 self._corked_size = self._held_size
+                self._corked_msgs = 0
                 self._broken(link, error)
             if self.closed:
                 break
@@ -177,7 +178,8 @@ cdef class Hub:
         since_ns = max(link._session.arrived_ns, self.engine.vitals.batch_ns)
         Py_INCREF(link)
         link._held = True
-        self._held[self._held_count] = Held(<PyObject *>link, size, since_ns)
+        self._held[self._held_count] = Held(<PyObject *>link, size, self._corked_msgs, since_ns)
+        self._corked_msgs = 0
         self._held_count += 1
         self._held_size = self._corked_size
         if (self._held_count == HELD_MAX or self._held_size > CORK_MAX // 2
@@ -208,7 +210,7 @@ cdef class Hub:
                     link._write(self._corked + at, held.size)
             except ClosedByPeer:
                 # The next event of the socket tells the session.
-                unsent(link._session, <const uint8_t *>self._corked + at, held.size)
+                unsent(link._session, held.msgs, held.size)
             except BaseException as error:
                 if broken is None:
                     broken = []
@@ -243,23 +245,9 @@ cdef class Hub:
         (<Session>session).link_lost(None)
 
 
-cdef int unsent(Session session, const uint8_t *at, Py_ssize_t size) except -1:
+cdef int unsent(Session session, int64_t msgs, Py_ssize_t size) except -1:
     """These frames of ours did not reach the socket: they do not count as sent."""
-    cdef const uint8_t *end = at + size
-    cdef uint64_t length
-    cdef uint16_t short_length
-    cdef int64_t messages = 0
-    while at < end:
-        messages += (at[0] & 0x0F) in (OP_TEXT, OP_BINARY)
-        length = at[1] & 0x7F
-        if length == 126:
-            memcpy(&short_length, at + 2, 2)
-            length = be16toh(short_length)
-        elif length == 127:
-            memcpy(&length, at + 2, 8)
-            length = be64toh(length)
-        at += frame_size(<Py_ssize_t>length)
-    session.msgs_sent -= messages
-    session.traffic.msgs_sent -= messages
+    session.msgs_sent -= msgs
+    session.traffic.msgs_sent -= msgs
     session.traffic.bytes_sent -= size
     return 0

@@ -23,6 +23,7 @@ cdef enum:
 cdef struct Held:
     PyObject *link          # owned
     Py_ssize_t size         # of its frames
+    int64_t msgs            # data messages among them
     int64_t since_ns        # when what made it send them was read
 
 
@@ -40,6 +41,7 @@ cdef class Hub:
     cdef EpollLink _corking         # the link that is being read, if any
     cdef char *_corked              # frames of the links in _held, then what _corking has sent
     cdef Py_ssize_t _corked_size
+    cdef int64_t _corked_msgs       # data messages that _corking has sent
     cdef Py_ssize_t _held_size      # of the frames of _held
     cdef Held _held[HELD_MAX]       # read in this batch; their frames go out together
     cdef int _held_count

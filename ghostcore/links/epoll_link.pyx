@@ -15,22 +15,23 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.errno cimport EAGAIN, EINPROGRESS, EINTR, errno
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove, memset
 from posix.unistd cimport close as c_close
 
 from ghostcore.sessions.session cimport Opener, Session
 from ghostcore._engine cimport Engine, Link
-from ghostcore.protocol.frame cimport frame_size, put_frame
+from ghostcore.protocol.frame cimport (
+    FrameHead, frame_size, is_data, longest_head, put_frame, read_head,
+)
 from ghostcore.links.linux cimport (
     AF_INET, AF_INET6, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLL_CLOEXEC, EPOLL_CTL_ADD,
     EPOLL_CTL_MOD, IPPROTO_IP, IPPROTO_TCP, IP_BIND_ADDRESS_NO_PORT, IP_LOCAL_PORT_RANGE, MSG_NOSIGNAL, SHUT_WR,
-    SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, SO_ERROR, TCP_NODELAY, be16toh,
-    be64toh, c_bind, c_connect, c_recv, c_send, c_shutdown, c_socket, epoll_create1, epoll_ctl,
+    SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, SO_ERROR, TCP_NODELAY, c_bind, c_connect, c_recv, c_send, c_shutdown, c_socket, epoll_create1, epoll_ctl,
     epoll_event, epoll_wait, getsockopt, htons, inet_pton, setsockopt, sockaddr, sockaddr_in,
     sockaddr_in6, sockaddr_storage,
 )
-from ghostcore.protocol.message cimport OP_BINARY, OP_CLOSE, OP_TEXT, close_payload
+from ghostcore.protocol.message cimport OP_CLOSE, close_payload
 from ghostcore.loop.timers cimport WAITER_PENDING, tell_of
 from ghostcore.loop.vitals cimport Vitals
 
@@ -86,6 +87,7 @@ cdef class EpollLink(Link):
             put_frame(<uint8_t *>hub._corked + hub._corked_size, opcode, hub._next_mask(),
                       <const uint8_t *>data, size)
             hub._corked_size += total
+            hub._corked_msgs += is_data(opcode)
             return 0
         if hub._corking is self and hub._corked_size > hub._held_size:
             hub._uncork()
@@ -342,60 +344,34 @@ cdef class EpollLink(Link):
         `wanted` gets the size of the frame that is not whole, as far as its header tells.
         """
         cdef const uint8_t *at = <const uint8_t *>data
-        cdef Py_ssize_t left = size, head
-        cdef uint64_t length
-        cdef uint16_t short_length
-        cdef int opcode
+        cdef Py_ssize_t left = size, need = 2
+        cdef FrameHead head
         cdef Session session = self._session
         while left >= 2:
-            opcode = at[0] & 0x0F
-            length = at[1] & 0x7F
-            head = 2
-            if at[1] & 0x80:
-                self._refused("a masked frame (RFC 6455 section 5.1)")
+            need = 2
+            read_head(at, left, &head)
+            if head.fault != NULL:
+                self._refused((<bytes>head.fault).decode())
                 break
-            if length > 125 and opcode >= 8:
-                self._refused("a control frame of more than 125 bytes")
+            if head.size == 0:
+                need = longest_head(at)
                 break
-            if length == 126:
-                head = 4
-                if left < head:
-                    break
-                memcpy(&short_length, at + 2, 2)
-                length = be16toh(short_length)
-                if length < 126:
-                    self._refused("a length that fits in fewer bytes (RFC 6455 section 5.2)")
-                    break
-            elif length == 127:
-                head = 10
-                if left < head:
-                    break
-                memcpy(&length, at + 2, 8)
-                length = be64toh(length)
-                if length < 65536:
-                    self._refused("a length that fits in fewer bytes (RFC 6455 section 5.2)")
-                    break
-                if length >> 63:
-                    self._refused("a length of more than 63 bits (RFC 6455 section 5.2)")
-                    break
-            if <uint64_t>(left - head) < length:
+            if <uint64_t>(left - head.size) < head.length:
                 # Before room is made for the payload:
-                if session.link_head(opcode, at[0] >> 7, (at[0] >> 4) & 7, length):
+                if session.link_head(head.opcode, head.fin, head.reserved, head.length):
                     self._discard()
-                    break
-                head += <Py_ssize_t>length
+                else:
+                    need = head.size + <Py_ssize_t>head.length
                 break
-            session.link_frame(opcode, at[0] >> 7, (at[0] >> 4) & 7, <const char *>at + head,
-                               <Py_ssize_t>length)
-            head += <Py_ssize_t>length
-            at += head
-            left -= head
+            session.link_frame(head.opcode, head.fin, head.reserved, <const char *>at + head.size,
+                               <Py_ssize_t>head.length)
+            at += head.size + <Py_ssize_t>head.length
+            left -= head.size + <Py_ssize_t>head.length
             if self._state != LINK_OPEN or self._discarding:
                 break
-            head = 0
         else:
-            head = 2    # the loop ended for want of a header
-        wanted[0] = max(head, 2)
+            need = 2    # the loop ended for want of a head
+        wanted[0] = need
         return size - left
 
     cdef int _refused(self, str detail) except -1:

@@ -7,7 +7,6 @@ cdef extern from *:
     #define _GNU_SOURCE 1
     #if defined(__linux__)
     #include <arpa/inet.h>
-    #include <endian.h>
     #include <netinet/in.h>
     #include <netinet/tcp.h>
     #include <sys/epoll.h>
@@ -85,9 +84,6 @@ cdef extern from *:
         MSG_NOSIGNAL
         SHUT_WR
     uint16_t htons(uint16_t value) nogil
-    uint16_t be16toh(uint16_t value) nogil
-    uint64_t be64toh(uint64_t value) nogil
-    uint64_t htobe64(uint64_t value) nogil
     int inet_pton(int family, const char *text, void *address) nogil
     int c_socket "socket" (int family, int kind, int protocol) nogil
     int c_connect "connect" (int fd, const sockaddr *address, unsigned int size) nogil

@@ -11,6 +11,7 @@ from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
 from ghostcore.sessions.session cimport Session
 from ghostcore._engine cimport Engine, Link
+from ghostcore.protocol.frame cimport frame_size
 from ghostcore.protocol.message cimport FLAG_RSV1, close_payload
 from ghostcore.loop.timers cimport tell_of
 
@@ -67,7 +68,7 @@ cdef class PicowsLink(Link):
         self._transport._send(WSMsgType.CLOSE, payload, True, False, False, False)
         self._transport.is_close_frame_sent = True
         self._close_sent = True
-        return 6 + <int>len(payload)
+        return <int>frame_size(len(payload))
 
     cdef int close(self) except -1:
         under = self._under

@@ -13,6 +13,7 @@ from libc.stdint cimport int64_t, uint64_t
 from ghostcore.protocol.codec cimport KIND_BINARY, KIND_TEXT, Channel, Codec
 from ghostcore.protocol.deflate cimport Deflater, Inflater
 from ghostcore._engine cimport Engine, Link, Traffic
+from ghostcore.protocol.frame cimport frame_size, received_size
 from ghostcore.protocol.message cimport (
     AFTER_CLOSE, CLOSE, FLAG_RSV1, MESSAGE, NOTHING, OP_BINARY, OP_PING, OP_PONG, OP_TEXT, PING, PONG,
     VIOLATION, MessageReader, Outcome,
@@ -146,7 +147,7 @@ cdef class Session(Channel):
         op._sent_ns = self.engine.timers.now()
         self._pings[payload] = op
         self.link.send(OP_PING, PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
-        self.traffic.bytes_sent += 6 + PyBytes_GET_SIZE(payload)
+        self.traffic.bytes_sent += frame_size(PyBytes_GET_SIZE(payload))
         return op
 
     def write_message(self, data):
@@ -317,7 +318,7 @@ cdef class Session(Channel):
         if is_message:
             self.msgs_sent += 1
             self.traffic.msgs_sent += 1
-        self.traffic.bytes_sent += size + (6 if size < 126 else 8 if size < 65536 else 14)
+        self.traffic.bytes_sent += frame_size(size)
         return 0
 
     cdef int _send_close(self, int code, str reason) except -1:
@@ -381,7 +382,7 @@ cdef class Session(Channel):
         cdef MessageReader reader = self._reader
         self.arrived_ns = self.engine.timers.now()
         self.engine.vitals.stamped(self.arrived_ns)
-        self.traffic.bytes_received += size + (2 if size < 126 else 4 if size < 65536 else 10)
+        self.traffic.bytes_received += received_size(size)
         if self._state == SESSION_CLOSED:
             return 0
         outcome = reader.feed(opcode, fin, reserved, data, size)

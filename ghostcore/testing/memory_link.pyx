@@ -15,6 +15,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from ghostcore.protocol.codec cimport payload_of
 from ghostcore.sessions.session cimport Session
 from ghostcore._engine cimport Link
+from ghostcore.protocol.frame cimport frame_size
 from ghostcore.protocol.message cimport OP_BINARY, OP_TEXT
 
 from ghostcore.errors import ClosedByPeer
@@ -86,7 +87,7 @@ cdef class MemoryLink(Link):
 
     cdef int send_close(self, int code, str reason) except -1:
         self.sent.append((self._session.engine.timers.now(), code))
-        return 6 + 2 + <int>len(reason.encode())
+        return <int>frame_size(2 + len(reason.encode()))
 
     cdef int close(self) except -1:
         return self.abort()
