@@ -240,11 +240,9 @@ class Reports:
         """From now on, hear of every sample that any scenario of this process records."""
         record = ScenarioRecorder.sample
 
-        def sample(
-            recorder: ScenarioRecorder, metric: Any, elapsed_ns: int, late_ns: int = -1
-        ) -> None:
+        def sample(recorder: ScenarioRecorder, metric: Any, elapsed_ns: int) -> None:
             self._latest_ns = elapsed_ns
-            record(recorder, metric, elapsed_ns, late_ns)
+            record(recorder, metric, elapsed_ns)
 
         # Nothing public gives single samples: the hot path. The process is the bench's own.
         ScenarioRecorder.sample = sample  # type: ignore[assignment, method-assign]

@@ -34,10 +34,12 @@ from ghostcore.load import (
 )
 from ghostcore.load.control import RunControl
 from ghostcore.metrics import Counter, Gauge, Rate, Threshold, ThresholdResult, Trend
-from ghostcore.opening.connect import SocketIOSession, WebSocketSession, connect, socketio
+from ghostcore.opening.connect import connect, socketio
 from ghostcore.protocol.codec import Message
 from ghostcore.protocol.socketio_codec import Event
 from ghostcore.results.result import Result, WarmUp
+from ghostcore.sessions.socketio_session import SocketIOSession
+from ghostcore.sessions.websocket_session import WebSocketSession
 from ghostcore.users.feeder import Feeder, feeder
 from ghostcore.users.scenario import Scenario, scenario
 from ghostcore.users.vu import VU

@@ -27,6 +27,7 @@ cdef class Engine:
     cdef int64_t _ranges
     cdef int _lowest_port           # that the system gives out; 0: not asked yet, -1: not known
     cdef public object hub          # what the epoll links share, once there is one
+    cdef public object names        # the names that were looked up, likewise
     cdef char *_scratch
     cdef Py_ssize_t _scratch_size
     cdef readonly bint closed

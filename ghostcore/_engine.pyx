@@ -6,6 +6,9 @@ from libc.stdint cimport int64_t
 from ghostcore.loop.timers cimport TimerQueue
 from ghostcore.loop.vitals cimport Vitals
 
+import asyncio
+from contextlib import suppress
+
 from ghostcore.errors import EngineError
 
 cdef enum:
@@ -127,3 +130,28 @@ cdef class Link:
 
     cdef int uncork(self) except -1:
         return 0
+
+
+def engine_of(loop):
+    """The engine of a loop, made when it is first asked for."""
+    engine = getattr(loop, "_ghostcore_engine", None)
+    if engine is None or engine.closed:
+        engine = Engine(loop)
+        # On the loop itself: it lives as long, and to look it up costs every connection.
+        loop._ghostcore_engine = engine
+        if asyncio._get_running_loop() is loop:
+            closer = _until_the_end(engine)
+            with suppress(StopIteration):
+                closer.__anext__().__await__().send(None)
+            loop._ghostcore_closer = closer
+    return engine
+
+
+async def _until_the_end(engine):
+    """Closes the engine when its loop ends its asynchronous generators, as asyncio.run() and its
+    likes do before they close it: a loop tells nobody else of its end, and sessions that were left
+    open, with their descriptors, would outlive it."""
+    try:
+        yield
+    finally:
+        engine.close()

@@ -24,6 +24,7 @@ error is counted (the table in ``KINDS``), ``phase`` says how far the connection
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import TypedDict, Unpack
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "GhostError",
     "HandshakeRejected",
     "InvalidPlan",
+    "Phase",
     "ProtocolViolation",
     "ScriptAborted",
     "TargetError",
@@ -74,6 +76,38 @@ KINDS: dict[str, str] = {
 """The kinds under which target errors are counted, and what each means."""
 
 
+class Phase(StrEnum):
+    """How far a connection has come: the phases of opening a session, in order, then the session.
+
+    Errors (``phase``) and metrics (``ws_dns`` to ``ws_upgrade``, ``engineio_open``,
+    ``socketio_connect``) use the same words.
+    """
+
+    DNS = "dns"
+    TCP = "tcp"
+    TLS = "tls"
+    UPGRADE = "upgrade"
+    ENGINEIO_OPEN = "engineio_open"
+    SOCKETIO_CONNECT = "socketio_connect"
+    SESSION = "session"
+
+    @property
+    def unfinished(self) -> str:
+        """What is known where an attempt got no further than this."""
+        return _UNFINISHED[self]
+
+
+_UNFINISHED = {
+    Phase.DNS: "the name of the host was not resolved",
+    Phase.TCP: "the TCP connection was not answered",
+    Phase.TLS: "the TLS handshake did not end",
+    Phase.UPGRADE: "the upgrade was not answered",
+    Phase.ENGINEIO_OPEN: "upgraded, but no Engine.IO open packet came",
+    Phase.SOCKETIO_CONNECT: "the Engine.IO session is open, but the namespace was not joined",
+    Phase.SESSION: "the session is open",
+}
+
+
 class GhostError(Exception):
     """Root of all errors of ghostcore (but :class:`ScriptAborted`)."""
 
@@ -102,7 +136,7 @@ class TargetFields(TypedDict, total=False):
     """What every TargetError may be given; see there."""
 
     kind: str | None
-    phase: str | None
+    phase: Phase | None
     url: str
     elapsed_ms: float
     age_s: float
@@ -112,21 +146,21 @@ class TargetError(GhostError):
     """The server or the network failed. Counted under ``kind`` at the boundary of an iteration.
 
     :ivar kind: a key of ``KINDS``.
-    :ivar phase: ``dns``, ``tcp``, ``tls``, ``upgrade``, ``open``, ``connect`` or ``session``.
+    :ivar phase: a :class:`Phase`, which is a str: how far the connection had come.
     :ivar url: the URL of the session, without its query.
     :ivar elapsed_ms: time since the operation that failed began, in ms; NaN where none applies.
     :ivar age_s: age of the connection in seconds, from the 101 to the error; NaN without one.
     """
 
     default_kind = "connect_failed"
-    default_phase = "session"
+    default_phase = Phase.SESSION
 
     def __init__(
         self,
         detail: str,
         *,
         kind: str | None = None,
-        phase: str | None = None,
+        phase: Phase | None = None,
         url: str = "",
         elapsed_ms: float = float("nan"),
         age_s: float = float("nan"),
@@ -134,7 +168,7 @@ class TargetError(GhostError):
         super().__init__(detail)
         self.detail = detail
         self.kind = kind or self.default_kind
-        self.phase = phase or self.default_phase
+        self.phase: Phase = phase or self.default_phase
         self.url = url
         self.elapsed_ms = elapsed_ms
         self.age_s = age_s
@@ -146,7 +180,7 @@ class TargetError(GhostError):
 class ConnectFailed(TargetError):
     """No connection could be made. ``errno`` is the system's number where there is one."""
 
-    default_phase = "tcp"
+    default_phase = Phase.TCP
 
     def __init__(
         self, detail: str, *, errno: int | None = None, **fields: Unpack[TargetFields]
@@ -164,7 +198,7 @@ class HandshakeRejected(TargetError):
     """
 
     default_kind = "upgrade_rejected"
-    default_phase = "upgrade"
+    default_phase = Phase.UPGRADE
 
     def __init__(
         self,

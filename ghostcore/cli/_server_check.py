@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from ghostcore.errors import KINDS, TargetError
-from ghostcore.opening import dial as _dial
+from ghostcore.errors import KINDS, Phase, TargetError
 from ghostcore.opening.connect import connect, socketio
-from ghostcore.opening.opening import NullObserver
+from ghostcore.opening.target import Target, parse_target
+from ghostcore.opening.tls import TlsContexts
 from ghostcore.report.text import clean, three_digits
+from ghostcore.sessions.observer import NullObserver
 from ghostcore.sessions.session import Session
 
 __all__ = ["ServerCheck", "check_server"]
@@ -38,14 +39,14 @@ class _Phases(NullObserver):
 
     def __init__(self) -> None:
         super().__init__()
-        self.taken: dict[str, float] = {}
+        self.taken: dict[Phase, float] = {}
 
-    def phase(self, name: str, elapsed_ns: int) -> None:
+    def phase(self, name: Phase, elapsed_ns: int) -> None:
         self.taken[name] = elapsed_ns / 1e6
 
-    def opened(self, session: Session, tcp_ns: int, late_ns: int = -1) -> None:
-        self.taken["tcp"] = tcp_ns / 1e6
-        self.taken["upgrade"] = (session.opened_ns - session.upgrading_ns) / 1e6
+    def opened(self, session: Session, tcp_ns: int) -> None:
+        self.taken[Phase.TCP] = tcp_ns / 1e6
+        self.taken[Phase.UPGRADE] = (session.opened_ns - session._upgrading_ns) / 1e6
 
 
 async def check_server(url: str, *, insecure: bool = False) -> ServerCheck:
@@ -53,7 +54,7 @@ async def check_server(url: str, *, insecure: bool = False) -> ServerCheck:
 
     :raises UsageError: not a URL.
     """
-    target = _dial.parse_target(url)
+    target = parse_target(url)
     found = ServerCheck()
     if not await _resolve(target, found):
         return found
@@ -79,7 +80,7 @@ async def check_server(url: str, *, insecure: bool = False) -> ServerCheck:
     return found
 
 
-async def _resolve(target: _dial.Target, found: ServerCheck) -> bool:
+async def _resolve(target: Target, found: ServerCheck) -> bool:
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     try:
@@ -95,8 +96,8 @@ async def _resolve(target: _dial.Target, found: ServerCheck) -> bool:
     return True
 
 
-async def _tls(target: _dial.Target, found: ServerCheck, insecure: bool) -> bool:
-    context = _dial.tls_context(None, insecure)
+async def _tls(target: Target, found: ServerCheck, insecure: bool) -> bool:
+    context = TlsContexts().context(None, insecure)
     try:
         async with asyncio.timeout(TIMEOUT_S):
             _, writer = await asyncio.open_connection(
@@ -145,12 +146,12 @@ async def _websocket(url: str, found: ServerCheck, insecure: bool) -> None:
 
 def _tell_phases(found: ServerCheck, protocol: str, phases: _Phases) -> None:
     names = {
-        "dns": "name",
-        "tcp": "TCP",
-        "tls": "TLS",
-        "upgrade": "upgrade",
-        "engineio_open": "Engine.IO open",
-        "socketio_connect": "Socket.IO connect",
+        Phase.DNS: "name",
+        Phase.TCP: "TCP",
+        Phase.TLS: "TLS",
+        Phase.UPGRADE: "upgrade",
+        Phase.ENGINEIO_OPEN: "Engine.IO open",
+        Phase.SOCKETIO_CONNECT: "Socket.IO connect",
     }
     taken = ", ".join(
         f"{label} {three_digits(phases.taken[name])}"

@@ -19,8 +19,9 @@ from ghostcore._units import format_duration, parse_duration, seconds_to_ns
 from ghostcore.errors import InvalidPlan, ProtocolViolation, TargetError, Timeout, UsageError
 from ghostcore.load import PerVUIterations
 from ghostcore.metrics import Counter, Trend, parse
-from ghostcore.opening import dial as _dial
-from ghostcore.opening.connect import SocketIOSession, WebSocketSession
+from ghostcore.opening.target import parse_target
+from ghostcore.sessions.socketio_session import SocketIOSession
+from ghostcore.sessions.websocket_session import WebSocketSession
 from ghostcore.users.scenario import Scenario, scenario
 from ghostcore.users.vu import VU
 
@@ -112,7 +113,7 @@ class Bench:
             except UsageError as error:
                 problems.append(str(error))
         try:
-            _dial.parse_target(self.url, socketio_path="/socket.io/" if self.event else None)
+            parse_target(self.url, socketio_path="/socket.io/" if self.event else None)
         except UsageError as error:
             problems.append(str(error))
         for threshold in self.thresholds:
@@ -401,7 +402,7 @@ class _Connection:
         if session is None or session.is_open:
             return session is not None
         self._session = None
-        lost = session.take_unseen_error()
+        lost = session._take_unseen_error()
         if lost is not None:
             self._observer.target_error(lost)
         return False

@@ -10,12 +10,12 @@ from typing import Any
 
 import uvloop
 
+from ghostcore._engine import engine_of
 from ghostcore.cli._server_check import check_server
 from ghostcore.errors import GhostError
 from ghostcore.monitor.limits import Finding, describe, read_limits
-from ghostcore.opening import dial as _dial
 from ghostcore.opening.connect import connect
-from ghostcore.opening.opening import engine_of
+from ghostcore.opening.target import parse_target
 from ghostcore.results.result import EXIT_THRESHOLDS
 from ghostcore.testing import EchoServer, ServerProcess
 
@@ -132,7 +132,7 @@ def examine(
     :raises UsageError: a URL that is none.
     """
     if url is not None:
-        _dial.parse_target(url)
+        parse_target(url)
     findings = list(describe(read_limits(), users))
     echo("this machine:" if users is None else f"this machine, for {users:,} users:")
     for line in lines_of_limits(findings, users):

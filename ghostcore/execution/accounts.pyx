@@ -36,6 +36,6 @@ cdef class SessionAccounts:
         cdef int64_t connecting_ns = session.opened_ns - session.dialed_ns
         self._opened.add(1)
         self._tcp.record_ns(tcp_ns)
-        self._upgrade.record_ns(session.opened_ns - session.upgrading_ns)
+        self._upgrade.record_ns(session.opened_ns - session._upgrading_ns)
         self._connecting.record_ns(connecting_ns)
         return connecting_ns

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 
+from ghostcore._engine import engine_of
 from ghostcore._units import seconds_to_ns
 from ghostcore.loop.watch import LoopWatch
 from ghostcore.metrics.histogram import Histogram
 from ghostcore.monitor.generator_report import Calibration
-from ghostcore.opening.connect import WebSocketSession, connect
-from ghostcore.opening.opening import engine_of
+from ghostcore.opening.connect import connect
+from ghostcore.sessions.websocket_session import WebSocketSession
 from ghostcore.testing import EchoServer, ServerProcess
 
 __all__ = ["CALIBRATION_S", "calibrate"]

@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 import msgpack
 
+from ghostcore._engine import engine_of
 from ghostcore._tracebacks import script_line
 from ghostcore._units import format_duration
 from ghostcore.errors import InvalidPlan, ScriptAborted, UsageError
 from ghostcore.execution.hooks import Hook
 from ghostcore.execution.plan import Plan
 from ghostcore.load.control import RunControl
-from ghostcore.opening.opening import engine_of
 
 __all__ = ["Lifecycle", "passed_on"]
 

@@ -12,6 +12,7 @@ from ghostcore.errors import (
     ClosedByPeer,
     DataExhausted,
     HandshakeRejected,
+    Phase,
     ProtocolViolation,
     TargetError,
     UsageError,
@@ -27,6 +28,7 @@ from ghostcore.metrics.recorders import (
 )
 from ghostcore.metrics.registry import AnyRecorder, Registry
 from ghostcore.results.result import ErrorSample
+from ghostcore.sessions.observer import Report
 from ghostcore.sessions.session import Session
 
 __all__ = ["SAMPLES_PER_KIND", "TCP_PER_WINDOW", "ErrorLog", "NetworkRecorder", "ScenarioRecorder"]
@@ -41,13 +43,14 @@ TCP_PER_WINDOW = 100
 system call each."""
 
 PHASES = {
-    "dns": "ws_dns",
-    "tcp": "ws_tcp",
-    "tls": "ws_tls",
-    "upgrade": "ws_upgrade",
-    "engineio_open": "engineio_open",
-    "socketio_connect": "socketio_connect",
+    Phase.DNS: "ws_dns",
+    Phase.TCP: "ws_tcp",
+    Phase.TLS: "ws_tls",
+    Phase.UPGRADE: "ws_upgrade",
+    Phase.ENGINEIO_OPEN: "engineio_open",
+    Phase.SOCKETIO_CONNECT: "socketio_connect",
 }
+"""The metric of each phase of opening a session."""
 
 
 def code_of(error: TargetError) -> int | None:
@@ -97,7 +100,7 @@ class ErrorLog:
 
 
 class ScenarioRecorder:
-    """Implements ``users.vu.Recorder``: every sample carries the scenario's name and tags."""
+    """Implements ``users.recorder.Recorder``: every sample carries the scenario's name and tags."""
 
     def __init__(
         self,
@@ -151,8 +154,8 @@ class ScenarioRecorder:
             self._counters["ws_sessions"],
             cast(CounterRecorder, self._resolve("ws_errors")),
             self._counters["ws_sessions_opened"],
-            self._phases["tcp"],
-            self._phases["upgrade"],
+            self._phases[Phase.TCP],
+            self._phases[Phase.UPGRADE],
             self._trend(CONNECTING),
         )
         self._vus = cast(GaugeRecorder, self._resolve("vus"))
@@ -188,23 +191,26 @@ class ScenarioRecorder:
             found = self._from_due[metric] = self._trend(from_due(declared))
         return found
 
-    def begun(self, at_ns: int, *metrics: Any) -> int:
-        return -1  # what is due is a user's own matter
+    def begun(self, at_ns: int, *metrics: Any) -> Report:
+        return self  # what is due is a user's own matter
 
-    def sample(self, metric: Any, elapsed_ns: int, late_ns: int = -1) -> None:
+    def sample(self, metric: Any, elapsed_ns: int) -> None:
         self._trend(metric).record_ns(elapsed_ns)
-        if late_ns >= 0:
-            self._response(metric).record_ns(elapsed_ns + late_ns)
 
-    def failed(self, metric: Any, late_ns: int = -1) -> None:
+    def failed(self, metric: Any) -> None:
         self._trend(metric).fail()
-        if late_ns >= 0:
-            self._response(metric).fail()
 
-    def cut_off(self, metric: Any, elapsed_ns: int, cause: str, late_ns: int = -1) -> None:
+    def cut_off(self, metric: Any, elapsed_ns: int, cause: str) -> None:
         self._trend(metric).cut_off_ns(elapsed_ns, cause)
-        if late_ns >= 0:
-            self._response(metric).cut_off_ns(elapsed_ns + late_ns, cause)
+
+    def sample_from_due(self, metric: Any, elapsed_ns: int) -> None:
+        self._response(metric).record_ns(elapsed_ns)
+
+    def failed_from_due(self, metric: Any) -> None:
+        self._response(metric).fail()
+
+    def cut_off_from_due(self, metric: Any, elapsed_ns: int, cause: str) -> None:
+        self._response(metric).cut_off_ns(elapsed_ns, cause)
 
     def record(self, metric: Any, value: float, tags: Mapping[str, str]) -> None:
         recorder = self._resolve(metric, tags)
@@ -228,48 +234,49 @@ class ScenarioRecorder:
     def cancel_cause(self) -> str:
         return self._cancel_cause()
 
-    def phase(self, name: str, elapsed_ns: int) -> None:
+    def phase(self, name: Phase, elapsed_ns: int) -> None:
         self._phases[name].record_ns(elapsed_ns)
 
     def dialing(self) -> None:
         self._accounts.dialing()
 
-    def opened(self, session: Session, tcp_ns: int, late_ns: int = -1) -> None:
-        connecting_ns = self._accounts.opened(session, tcp_ns)
-        if late_ns >= 0:
-            self._response(CONNECTING).record_ns(connecting_ns + late_ns)
+    def opened(self, session: Session, tcp_ns: int) -> None:
+        self._accounts.opened(session, tcp_ns)
 
-    def not_opened(self, elapsed_ns: int, cause: str | None, late_ns: int = -1) -> None:
+    def not_opened(self, elapsed_ns: int, cause: str | None) -> None:
         if cause is None:
-            self.failed(CONNECTING, late_ns)
+            self.failed(CONNECTING)
         else:
-            self.cut_off(CONNECTING, elapsed_ns, cause, late_ns)
+            self.cut_off(CONNECTING, elapsed_ns, cause)
 
     def ended(self, session: Session) -> None:
         self._duration.record_ns(session.closed_ns - session.dialed_ns)
 
     # ---- of iterations ------------------------------------------------------------------------
 
-    def iteration_started(self, late_ns: int = -1) -> None:
+    def iteration_started(self) -> None:
         self._iterations_started.add(1)
-        if late_ns >= 0:
-            self._iteration_lateness.record_ns(late_ns)
 
-    def iteration_ended(self, elapsed_ns: int, failed: bool, late_ns: int = -1) -> None:
+    def iteration_late(self, late_ns: int) -> None:
+        self._iteration_lateness.record_ns(late_ns)
+
+    def iteration_ended(self, elapsed_ns: int, failed: bool) -> None:
         self._counters["iterations"].add(1)
         self._iteration_duration.record_ns(elapsed_ns)
         if failed:
             self._counters["iterations_failed"].add(1)
-        if late_ns >= 0:
-            if failed:
-                self._iteration_response.fail()
-            else:
-                self._iteration_response.record_ns(elapsed_ns + late_ns)
 
-    def iteration_interrupted(self, elapsed_ns: int, late_ns: int = -1) -> None:
+    def iteration_interrupted(self, elapsed_ns: int) -> None:
         self._counters["iterations_interrupted"].add(1)
-        if late_ns >= 0:
-            self._iteration_response.cut_off_ns(elapsed_ns + late_ns, self._cancel_cause())
+
+    def response_ended(self, elapsed_ns: int, failed: bool) -> None:
+        if failed:
+            self._iteration_response.fail()
+        else:
+            self._iteration_response.record_ns(elapsed_ns)
+
+    def response_cut_off(self, elapsed_ns: int) -> None:
+        self._iteration_response.cut_off_ns(elapsed_ns, self._cancel_cause())
 
     def dropped(self, count: int) -> None:
         """Starts that were due and will not be made."""

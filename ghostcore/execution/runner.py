@@ -12,6 +12,7 @@ from typing import Unpack
 
 import uvloop
 
+from ghostcore._engine import engine_of
 from ghostcore.errors import EngineError, GhostError, InvalidPlan, UsageError
 from ghostcore.execution import preflight
 from ghostcore.execution.backends.local import run_local
@@ -23,7 +24,6 @@ from ghostcore.execution.verdict import judge, outcome_of
 from ghostcore.execution.worker import WorkerEnd
 from ghostcore.load.control import RunControl
 from ghostcore.monitor.generator_report import Calibration
-from ghostcore.opening.opening import engine_of
 from ghostcore.results.result import Metrics, Result
 from ghostcore.users.scenario import Scenario
 

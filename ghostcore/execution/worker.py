@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ghostcore._engine import Engine
+from ghostcore._engine import Engine, engine_of
 from ghostcore.errors import EngineError
 from ghostcore.execution.collector import quiet_collector
 from ghostcore.execution.plan import Plan, ScenarioPlan
@@ -21,7 +21,8 @@ from ghostcore.metrics import Registry, Snapshot
 from ghostcore.monitor.generator import GeneratorMonitor
 from ghostcore.monitor.lines import files_of
 from ghostcore.monitor.sample import GeneratorSample
-from ghostcore.opening.opening import engine_of
+from ghostcore.opening.connect import Connector
+from ghostcore.opening.route import Routes
 from ghostcore.results.result import ErrorSample
 from ghostcore.sessions.session import Session
 from ghostcore.users.slots import UserPool
@@ -136,6 +137,7 @@ class Worker:
                 self._data,
                 scenario.feeds,
                 stride=load.start_stride,
+                connector=Connector(Routes(), engine),
             ),
             scenario.function,
             self._plan.seed,

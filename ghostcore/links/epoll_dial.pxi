@@ -8,18 +8,19 @@ cdef bint is_loopback(sockaddr_in *address) noexcept:
 cdef enum:
     FILLED_MAX = 256
 
-cdef dict _filled = {}      # the bytes of socket addresses, which thousands of users dial, by numeral
 
+cdef unsigned int fill_address(dict known, sockaddr_storage *storage, tuple address) except 0:
+    """Fill a socket address from its numeral; returns its size.
 
-cdef unsigned int fill_address(sockaddr_storage *storage, tuple address) except 0:
-    """Fill a socket address from its numeral; returns its size."""
-    cdef bytes filled = _filled.get(address)
+    :param known: the bytes of socket addresses, which thousands of users dial, by numeral.
+    """
+    cdef bytes filled = known.get(address)
     cdef unsigned int size
     if filled is None:
         size = _parse_address(storage, address)
-        if len(_filled) >= FILLED_MAX:
-            _filled.clear()
-        _filled[address] = PyBytes_FromStringAndSize(<char *>storage, size)
+        if len(known) >= FILLED_MAX:
+            known.clear()
+        known[address] = PyBytes_FromStringAndSize(<char *>storage, size)
         return size
     size = PyBytes_GET_SIZE(filled)
     memcpy(storage, PyBytes_AS_STRING(filled), size)

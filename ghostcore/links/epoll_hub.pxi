@@ -8,6 +8,7 @@ cdef class Hub:
 
     def __init__(self, Engine engine not None):
         self.engine = engine
+        self._filled = {}
         self._received = <char *>PyMem_Malloc(RECEIVE_SIZE)
         if self._received == NULL:
             raise MemoryError()
@@ -248,6 +249,6 @@ cdef class Hub:
 cdef int unsent(Session session, int64_t msgs, Py_ssize_t size) except -1:
     """These frames of ours did not reach the socket: they do not count as sent."""
     session.msgs_sent -= msgs
-    session.traffic.msgs_sent -= msgs
-    session.traffic.bytes_sent -= size
+    session._traffic.msgs_sent -= msgs
+    session._traffic.bytes_sent -= size
     return 0

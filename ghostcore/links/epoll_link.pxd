@@ -38,6 +38,7 @@ cdef class Hub:
     cdef uint64_t _mask_state
     cdef char *_received
     cdef char *_sealed              # what TLS links received, until their TLS has taken it
+    cdef dict _filled               # see fill_address()
     cdef EpollLink _corking         # the link that is being read, if any
     cdef char *_corked              # frames of the links in _held, then what _corking has sent
     cdef Py_ssize_t _corked_size

@@ -40,7 +40,10 @@ import sys
 from ssl import MemoryBIO, SSLError, SSLWantReadError
 
 from ghostcore.protocol.upgrade import MAX_BODY_BYTES, MAX_HEAD_BYTES
-from ghostcore.errors import ClosedByPeer, ConnectFailed, EngineError, UsageError
+from ghostcore.errors import ClosedByPeer, ConnectFailed, EngineError, Phase, UsageError
+
+cdef object _TLS = Phase.TLS
+cdef object _UPGRADE = Phase.UPGRADE
 
 cdef enum:
     RECEIVE_SIZE = 262144       # of the buffer that all links share
@@ -171,17 +174,17 @@ cdef class EpollLink(Link):
             self._fd = op._sock.detach()
             op._sock = None
         else:
-            size = fill_address(&target, address)
+            size = fill_address(self._hub._filled, &target, address)
             family = (<sockaddr_in *>&target).sin_family
             if op._local_address is not None:
-                source_size = fill_address(&source, (op._local_address, 0))
+                source_size = fill_address(self._hub._filled, &source, (op._local_address, 0))
                 if (<sockaddr_in *>&source).sin_family != family:
                     raise UsageError(f"local_address: {op._local_address} is of another family "
                                      f"than {address[0]}")
             elif family == AF_INET and is_loopback(<sockaddr_in *>&target):
                 nth = self._hub.engine.loopback_source()
                 if nth:
-                    source_size = fill_address(&source, (f"127.0.0.{1 + nth}", 0))
+                    source_size = fill_address(self._hub._filled, &source, (f"127.0.0.{1 + nth}", 0))
             self._fd = c_socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
             if self._fd < 0:
                 raise OSError(errno, os.strerror(errno))
@@ -226,8 +229,8 @@ cdef class EpollLink(Link):
         return self._opener._request
 
     cdef int _asked(self, int64_t now_ns) except -1:
-        self._opener._connected_ns = self._session.upgrading_ns = now_ns
-        self._session.progress = "upgrade"
+        self._opener._connected_ns = self._session._upgrading_ns = now_ns
+        self._session._advance(_UPGRADE)
         self._state = LINK_UPGRADING
         return 0
 
@@ -478,11 +481,11 @@ cdef class EpollLink(Link):
         if error is None:
             error = ConnectFailed(
                 "the server ended the connection instead of answering the upgrade",
-                kind="upgrade_closed", phase="upgrade")
+                kind="upgrade_closed", phase=_UPGRADE)
         elif isinstance(error, OSError):
             error = ConnectFailed(
                 f"the connection ended before the upgrade was answered: {error.strerror}",
-                kind="upgrade_closed", phase="upgrade", errno=error.errno)
+                kind="upgrade_closed", phase=_UPGRADE, errno=error.errno)
         op.set_error(error)
         return 0
 

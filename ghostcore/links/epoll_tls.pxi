@@ -31,7 +31,7 @@ cdef class TlsLink(EpollLink):
     cdef int _asked(self, int64_t now_ns) except -1:
         self._hello = None
         self._opener._connected_ns = now_ns
-        self._session.progress = "tls"
+        self._session._advance(_TLS)
         self._state = LINK_SECURING
         return 0
 
@@ -53,10 +53,10 @@ cdef class TlsLink(EpollLink):
         cdef EpollOpener op = self._opener
         cdef Session session = self._session
         cdef bytes request = op._request
-        session.upgrading_ns = self._hub.engine.timers.now()
-        session.progress = "upgrade"
+        session._upgrading_ns = self._hub.engine.timers.now()
+        session._advance(_UPGRADE)
         self._state = LINK_UPGRADING
-        op._attempt.secured(session.upgrading_ns - op._connected_ns)
+        op._attempt.secured(session._upgrading_ns - op._connected_ns)
         # With the end of the handshake, which waits in the buffer, in one send(2).
         self._seal(PyBytes_AS_STRING(request), PyBytes_GET_SIZE(request))
         return self._answer_sealed()

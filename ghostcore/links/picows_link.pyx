@@ -22,7 +22,9 @@ from picows.picows import WSProtocol
 from uvloop import Loop as UVLoop
 
 from ghostcore.protocol.upgrade import accept_of
-from ghostcore.errors import EngineError, ProtocolViolation
+from ghostcore.errors import EngineError, Phase, ProtocolViolation
+
+cdef object _UPGRADE = Phase.UPGRADE
 
 # Room in front of a payload for the longest client frame header (2 + 8 + 4), rounded up to keep the
 # payload aligned for the masking loop.
@@ -51,7 +53,7 @@ cdef class PicowsLink(Link):
 
     cdef int send(self, int opcode, const char *data, Py_ssize_t size) except -1:
         cdef Session session = (<_Listener>self._listener)._session
-        cdef char *buffer = session.engine.scratch(HEADROOM + size + 64)
+        cdef char *buffer = session._engine.scratch(HEADROOM + size + 64)
         memcpy(buffer + HEADROOM, data, size)
         self._transport.is_close_frame_sent = self._close_sent
         self._transport.send_reuse_external_buffer(
@@ -156,7 +158,7 @@ cdef class _Listener(WSListener):
         cdef PicowsLink link = self._link
         if link is None or link._over:
             return
-        self._session.engine.timers.progress += 1
+        self._session._engine.timers.progress += 1
         try:
             self._session.link_frame(
                 frame.msg_type, frame.fin, (frame.rsv1 << 2) | (frame.rsv2 << 1) | frame.rsv3,
@@ -179,7 +181,7 @@ cdef class _Listener(WSListener):
     cdef object _broken(self, error):
         """An exception out of our own code: picows would only log it."""
         session = self._session
-        tell_of(session.engine.loop, f"ghostcore failed on a frame of {session.url}", error)
+        tell_of(session._engine.loop, f"ghostcore failed on a frame of {session.url}", error)
         failure = EngineError(f"handling a frame failed: {error!r}")
         failure.__cause__ = error
         session._end(failure)
@@ -211,7 +213,7 @@ cdef class _Listener(WSListener):
         link._under.set_protocol(_Draining(link._under.get_protocol()))
         code, detail = args[0][:2]
         self._code, self._detail = int(code), str(detail)
-        self._session.engine.loop.call_soon(self._fail)
+        self._session._engine.loop.call_soon(self._fail)
 
     def exception(self, message, *args):
         self._broken(sys.exc_info()[1])
@@ -275,8 +277,8 @@ class _Upgrading(asyncio.BufferedProtocol):
     def connection_made(self, transport):
         cdef Session session = self._session
         self._transport = transport
-        session.upgrading_ns = session.engine.timers.now()
-        session.progress = "upgrade"
+        session._upgrading_ns = session._engine.timers.now()
+        session._advance(_UPGRADE)
         transport.write(self._upgrade.request)
 
     def get_buffer(self, size_hint):
@@ -362,7 +364,7 @@ async def open_link(Session session not None, sock, upgrade not None, *, ssl, st
     :raises OSError: the connection was lost, or TLS failed.
     :returns: True when the session is open, False when the server ended the connection instead.
     """
-    loop = session.engine.loop
+    loop = session._engine.loop
     done = loop.create_future()
     try:
         transport, _ = await loop.create_connection(

@@ -1,135 +1,70 @@
-"""The two kinds of sessions, plain WebSocket and Socket.IO, and the functions that open them.
+"""The functions that open sessions, plain WebSocket and Socket.IO.
 
-``connect()`` and ``socketio()`` return an object that can be awaited (the open session) or entered
-(``async with``: closed at the end of the block). They work inside a run (``vu.connect()`` is the
-same with the run's metrics) and outside of one.
+What they return can be awaited (the open session) or entered (``async with``: closed at the end of
+the block). ``vu.connect()`` and ``vu.socketio()`` are the same with the metrics of a run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache, partial
-from typing import Any, Self, Unpack
+from functools import partial
+from typing import Any, Unpack
 
 from ghostcore._engine import Engine
-from ghostcore.errors import ClosedByPeer, UsageError
-from ghostcore.opening.opening import (
-    NullObserver,
-    Observer,
-    Opening,
-    SessionBlock,
-)
-from ghostcore.opening.options import OpeningOptions, Options
-from ghostcore.opening.route import route_of
-from ghostcore.protocol.codec import Message, PlainCodec
-from ghostcore.sessions.flood import EchoLoop, PacedSends
-from ghostcore.sessions.plain import WebSocketBase
+from ghostcore.opening.opening import Opening
+from ghostcore.opening.options import OpeningOptions
+from ghostcore.opening.route import Routes
+from ghostcore.sessions.observer import NullObserver, Observer
 from ghostcore.sessions.socketio_session import SocketIOSession
+from ghostcore.sessions.websocket_session import WebSocketSession
 
-__all__ = ["SocketIOSession", "WebSocketSession", "connect", "socketio"]
-
-
-_PLAIN = PlainCodec()  # it keeps nothing of a session, so all can share it
+__all__ = ["Connector", "connect", "socketio"]
 
 
-class WebSocketSession(SessionBlock, WebSocketBase):
-    """A plain WebSocket: ``recv()``, ``send()``, ``ping()``, ``close()``.
+class Connector:
+    """Opens sessions for those who share routes.
 
-    ``async for message in session`` hands out messages until the connection closes; it ends quietly
-    when the server closed with code 1000 or 1001 or this side did, and raises otherwise.
+    :param engine: of the loop on which the sessions will live; None: of the loop that runs when one
+        is awaited.
     """
 
-    __slots__ = ("_observer",)
+    __slots__ = ("_engine", "_routes")
 
-    def __init__(
-        self, engine: Engine, options: Options, observer: Observer, dialed_ns: int
-    ) -> None:
-        # Not by super(), which costs more than the call.
-        WebSocketBase.__init__(
-            self, engine, _PLAIN, observer.traffic, options.max_message_size, dialed_ns
-        )
-        self._observer = observer
+    def __init__(self, routes: Routes, engine: Engine | None = None) -> None:
+        self._routes = routes
+        self._engine = engine
 
-    def _on_end(self) -> None:
-        if self.opened_ns:  # an attempt that failed was no session
-            self._observer.ended(self)
+    def connect(
+        self, url: str, metric: Any, observer: Observer, options: OpeningOptions
+    ) -> Opening[WebSocketSession]:
+        """See :func:`connect`."""
+        route = self._routes.route(url, None, options)
+        return Opening(route, observer, WebSocketSession, metric, self._engine)
 
-    def every(
+    def socketio(
         self,
-        interval: float | str,
-        frame: str | bytes | bytearray | memoryview,
-        *,
-        count: int | None = None,
-    ) -> PacedSends:
-        """Send one message again and again at a fixed rate, without a turn of the scenario for it.
-
-        The n-th is due at start + n * interval, the first (n = 0) goes out at once. One that this
-        process is late with is sent late (``late_ns_max``), however many they are. One that is due
-        while the socket is full, since the server does not read, is not sent any more but counted:
-        in ``missed``, and in a run in the metric ``ws_msgs_missed``. It ends with the session. What
-        the server answers waits for recv(), as ever.
-
-        :param interval: seconds (or "20ms") from one to the next, at least 1 ns.
-        :param frame: str as text, bytes-like as binary.
-        :param count: how many to send; None goes on until :meth:`PacedSends.stop`.
-        :returns: an awaitable that completes when all are sent, with their number; it need not be
-            awaited. Cancelling what awaits it stops it.
-        :raises UsageError: an argument that cannot be.
-        :raises TargetError: the session has ended; nothing was sent. When awaited: why it ended, or
-            Timeout (kind ``send_timeout``) if the socket stays full for that long.
-        """
-        return PacedSends(self, "every", interval, (frame,), count)
-
-    def echo_loop(
-        self,
-        frame: str | bytes | bytearray | memoryview,
-        *,
-        count: int | None = None,
-        duration: float | str | None = None,
-        in_flight: int = 1,
-        timeout: float | str = 30.0,
-        verify: bool = True,
-        metric: Any = None,
-    ) -> EchoLoop:
-        """A closed loop against a server that returns what it gets: send, and with each answer send
-        the next, without a turn of the scenario for each. Begins when it is awaited.
-
-        Every message that arrives meanwhile answers the oldest frame in flight: send and receive
-        nothing else on the session. Answers that come when the loop has ended are discarded
-        (``events_discarded``).
-
-        :param frame: what to send: str as text, bytes-like as binary.
-        :param count: round trips to make. :param duration: seconds (or "30s") after which to end;
-            what is in flight then counts as cut off. Without either it goes on until the session
-            ends or what awaits it is cancelled.
-        :param in_flight: frames on their way at any time, 1 to 65,536.
-        :param timeout: seconds to wait for any one answer.
-        :param verify: an answer that is not what was sent is a violation of the protocol, and ends
-            the session. False takes any message for an answer.
-        :param metric: a Trend for the times from sending a frame to the arrival of its answer.
-        :returns: an awaitable of the number of round trips.
-        :raises Timeout: kind ``reply_timeout``. :raises ProtocolViolation: see `verify`.
-        :raises ClosedByPeer: the connection ended; what was in flight counts as infinite.
-        """
-        self._observer.begun(self.engine.now_ns())
-        return EchoLoop(
-            self, frame, count, duration, in_flight, timeout, verify, metric, self._observer
+        url: str,
+        auth: Any,
+        namespace: str,
+        path: str,
+        metric: Any,
+        observer: Observer,
+        options: OpeningOptions,
+    ) -> Opening[SocketIOSession]:
+        """See :func:`socketio`."""
+        routes = self._routes
+        return Opening(
+            routes.route(url, path, options),
+            observer,
+            routes.socketio_maker(namespace)
+            if auth is None
+            else partial(SocketIOSession, auth, namespace),
+            metric,
+            self._engine,
         )
 
-    def __aiter__(self) -> Self:
-        return self
 
-    async def __anext__(self) -> Message:
-        try:
-            return await self.recv()
-        except ClosedByPeer as error:
-            if error.code in (1000, 1001):
-                raise StopAsyncIteration from None
-            raise
-        except UsageError:
-            if self.is_closed and self.error is None:  # closed by this side while the loop ran
-                raise StopAsyncIteration from None
-            raise
+_outside = Connector(Routes())
+"""Opens what no run has to do with."""
 
 
 def connect(
@@ -149,9 +84,7 @@ def connect(
     :raises UsageError: at once, for arguments that cannot be.
     :raises ConnectFailed, HandshakeRejected, Timeout: when awaited.
     """
-    return Opening(
-        route_of(url, None, options), observer or NullObserver(), WebSocketSession, metric
-    )
+    return _outside.connect(url, metric, observer or NullObserver(), options)
 
 
 def socketio(
@@ -176,16 +109,6 @@ def socketio(
     :raises UsageError: at once, for arguments that cannot be.
     :raises ConnectFailed, HandshakeRejected, Timeout: when awaited.
     """
-
-    return Opening(
-        route_of(url, path, options),
-        observer or NullObserver(),
-        _socketio_maker(namespace) if auth is None else partial(SocketIOSession, auth, namespace),
-        metric,
+    return _outside.socketio(
+        url, auth, namespace, path, metric, observer or NullObserver(), options
     )
-
-
-@lru_cache(maxsize=64)
-def _socketio_maker(namespace: str) -> Callable[..., SocketIOSession]:
-    """Users without a payload of their own share what makes their sessions."""
-    return partial(SocketIOSession, None, namespace)

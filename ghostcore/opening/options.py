@@ -5,9 +5,8 @@ from __future__ import annotations
 import ssl as ssl_module
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from ipaddress import ip_address
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 from ghostcore._units import parse_duration, seconds_to_ns
 from ghostcore.errors import UsageError
@@ -15,7 +14,7 @@ from ghostcore.opening.proxy import Proxy, parse_proxy
 from ghostcore.protocol.deflate_offer import DeflateOffer
 from ghostcore.protocol.upgrade import checked_headers, checked_subprotocols
 
-__all__ = ["DEFAULT_OPTIONS", "OpeningOptions", "Options", "options_of"]
+__all__ = ["DEFAULT_OPTIONS", "OpeningOptions", "Options"]
 
 DEFAULT_TIMEOUT_S = 10.0
 DEFAULT_SEND_TIMEOUT_S = 30.0
@@ -113,26 +112,6 @@ class Options:
 
 
 DEFAULT_OPTIONS = Options()
-
-
-def options_of(given: Mapping[str, Any]) -> Options:
-    """The Options for keyword arguments of connect() and socketio().
-
-    Users give the same ones over and over: they share what was made of them, if it can be looked
-    up. What differs in its type only, as 1 and True, is not the same.
-
-    :raises UsageError: a value that cannot be. :raises TypeError: no such argument.
-    """
-    if not given:
-        return DEFAULT_OPTIONS
-    try:
-        hash(tuple(given.values()))
-    except TypeError:  # a dict of headers, a list of addresses
-        return Options.build(**given)
-    return _shared_options(**given)
-
-
-_shared_options = lru_cache(maxsize=64, typed=True)(Options.build)
 
 
 def _checked_addresses(given: str | Sequence[str] | None) -> tuple[str, ...]:

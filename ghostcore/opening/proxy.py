@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from ghostcore.errors import ConnectFailed, TargetError, UsageError
-from ghostcore.opening import dial as _dial
+from ghostcore.opening.names import Names
+from ghostcore.opening.target import Target
+from ghostcore.opening.tcp import tcp_connect
 
 __all__ = ["Proxy", "dial_through", "parse_proxy"]
 
@@ -81,18 +83,21 @@ def _authority(host: str, port: int) -> str:
 
 async def dial_through(
     proxy: Proxy,
-    loop: asyncio.AbstractEventLoop,
-    target: _dial.Target,
+    names: Names,
+    target: Target,
     local_address: str | None,
 ) -> socket.socket:
     """A non-blocking socket that the proxy has connected to the target.
 
+    :param names: looks up the proxy's own.
+
     :raises ConnectFailed: kind ``proxy_failed``: the proxy cannot be reached or says no.
     """
-    hop = _dial.Target(proxy.host, proxy.port, False, "", "", proxy.name)
+    hop = Target(proxy.host, proxy.port, False, "", "", proxy.name)
+    loop = names.loop
     try:
-        addresses, _ = await _dial.resolve(loop, hop, loop_ns(loop))
-        sock = await _dial.tcp_connect(loop, hop, addresses, local_address)
+        addresses, _ = await names.resolve(hop, loop_ns(loop))
+        sock = await tcp_connect(loop, hop, addresses, local_address)
     except TargetError as error:
         raise _failed(proxy, target, error.detail) from None
     stream = _Stream(loop, sock)
@@ -123,7 +128,7 @@ def _told(error: Exception) -> str:
     return str(error)
 
 
-def _failed(proxy: Proxy, target: _dial.Target, detail: str) -> ConnectFailed:
+def _failed(proxy: Proxy, target: Target, detail: str) -> ConnectFailed:
     return ConnectFailed(
         f"the proxy {proxy.name} did not connect to {_authority(target.host, target.port)}: "
         f"{detail}",
@@ -165,7 +170,7 @@ class _Stream:
         return head, rest
 
 
-async def _connect(stream: _Stream, proxy: Proxy, target: _dial.Target) -> None:
+async def _connect(stream: _Stream, proxy: Proxy, target: Target) -> None:
     authority = _authority(target.host, target.port)
     lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
     if proxy.user is not None:
@@ -184,7 +189,7 @@ async def _connect(stream: _Stream, proxy: Proxy, target: _dial.Target) -> None:
         raise ValueError(f"{len(rest)} bytes behind its answer, before the server was asked")
 
 
-async def _socks5(stream: _Stream, proxy: Proxy, target: _dial.Target) -> None:
+async def _socks5(stream: _Stream, proxy: Proxy, target: Target) -> None:
     methods = b"\x00" if proxy.user is None else b"\x00\x02"
     await stream.send(b"\x05" + bytes([len(methods)]) + methods)
     version, method = await stream.read(2)
@@ -213,7 +218,7 @@ async def _socks5(stream: _Stream, proxy: Proxy, target: _dial.Target) -> None:
     await stream.read(size + 2)
 
 
-def _socks_address(target: _dial.Target) -> bytes:
+def _socks_address(target: Target) -> bytes:
     port = target.port.to_bytes(2, "big")
     try:
         address = ipaddress.ip_address(target.host)

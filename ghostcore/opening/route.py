@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
+import ssl
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import Any
 
-from ghostcore.opening.dial import Target, literal_address, parse_target
-from ghostcore.opening.options import Options, options_of
-from ghostcore.protocol.handshake import Request
+from ghostcore.opening.names import literal_address
+from ghostcore.opening.options import DEFAULT_OPTIONS, Options
+from ghostcore.opening.target import Target, parse_target
+from ghostcore.opening.tls import TlsContexts
+from ghostcore.protocol.handshake import Judge, Request
+from ghostcore.sessions.socketio_session import SocketIOSession
 
-__all__ = ["Route", "route_of"]
+__all__ = ["Route", "Routes"]
+
+ROUTES_KEPT = 256
+CHOICES_KEPT = 64
 
 
 class Route:
@@ -21,36 +28,94 @@ class Route:
     :ivar direct: it can do with the epoll link from the first step, where there is one.
     """
 
-    __slots__ = ("addresses", "direct", "options", "request", "target")
+    __slots__ = ("_contexts", "addresses", "direct", "options", "request", "target")
 
-    def __init__(self, target: Target, options: Options) -> None:
+    def __init__(
+        self, target: Target, options: Options, request: Request, contexts: TlsContexts
+    ) -> None:
         self.target = target
         self.options = options
+        self.request = request
         self.addresses = literal_address(target)
         self.direct = options.proxy is None and options.link != "picows"
-        self.request = Request(
-            target.netloc, target.resource, options.headers, options.subprotocols, options.deflate
-        )
+        self._contexts = contexts
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """The TLS context of the next session; None for a target without TLS.
+
+        :raises UsageError: there can be none with these options.
+        """
+        if not self.target.secure:
+            return None
+        return self._contexts.context(self.options.ssl, self.options.insecure)
 
 
-def route_of(url: str, socketio_path: str | None, given: Mapping[str, Any]) -> Route:
-    """The route for a URL and keyword arguments of connect() and socketio().
+class Routes:
+    """The routes of those who share them: the users of a scenario; outside of runs, the process.
 
-    Users give the same ones over and over: they share what was made of them, if it can be looked
-    up. What differs in its type only, as 1 and True, is not the same.
-
-    :param socketio_path: as for :func:`parse_target`.
-    :raises UsageError: a value that cannot be. :raises TypeError: no such argument.
+    Users give the same arguments over and over, and thousands of them share what was made of these.
+    Where only the URL differs, as with a token in its query, they still share the options, the TLS
+    context and what is known of the server's answers.
     """
+
+    __slots__ = ("_contexts", "_judges", "_options", "_shared", "socketio_maker")
+
+    def __init__(self) -> None:
+        self._contexts = TlsContexts()
+        self._judges = lru_cache(maxsize=CHOICES_KEPT)(Judge)
+        # What differs in its type only, as 1 and True, is not the same.
+        self._options = lru_cache(maxsize=CHOICES_KEPT, typed=True)(Options.build)
+        self._shared = lru_cache(maxsize=ROUTES_KEPT, typed=True)(
+            partial(_make, self._contexts, self._judges, self._options)
+        )
+        self.socketio_maker: Callable[[str], Callable[..., SocketIOSession]]
+        self.socketio_maker = lru_cache(maxsize=CHOICES_KEPT)(_socketio_maker)
+
+    def route(self, url: str, socketio_path: str | None, given: Mapping[str, Any]) -> Route:
+        """The route for a URL and keyword arguments of connect() and socketio().
+
+        :param socketio_path: as for :func:`parse_target`.
+        :raises UsageError: a value that cannot be. :raises TypeError: no such argument.
+        """
+        try:
+            return self._shared(url, socketio_path, **given)
+        except TypeError:
+            if _hashable((url, socketio_path, *given.values())):
+                raise
+        # A dict of headers or a list of addresses, which cannot be looked up.
+        return _make(self._contexts, self._judges, Options.build, url, socketio_path, **given)
+
+
+def _make(
+    contexts: TlsContexts,
+    judges: Callable[..., Judge],
+    options_of: Callable[..., Options],
+    url: str,
+    path: str | None,
+    /,
+    **given: Any,
+) -> Route:
+    target = parse_target(url, socketio_path=path)
+    options = options_of(**given) if given else DEFAULT_OPTIONS
+    request = Request(
+        target.netloc,
+        target.resource,
+        options.headers,
+        options.subprotocols,
+        options.deflate,
+        judges(options.subprotocols, options.deflate),
+    )
+    return Route(target, options, request, contexts)
+
+
+def _socketio_maker(namespace: str) -> Callable[..., SocketIOSession]:
+    """Makes sessions without a payload of their own in the connect packet."""
+    return partial(SocketIOSession, None, namespace)
+
+
+def _hashable(given: tuple[Any, ...]) -> bool:
     try:
-        return _shared(url, socketio_path, **given)
-    except TypeError:  # a dict of headers cannot be looked up; anything else is told below
-        pass
-    return _make(url, socketio_path, **given)
-
-
-def _make(url: str, path: str | None, /, **given: Any) -> Route:
-    return Route(parse_target(url, socketio_path=path), options_of(given))
-
-
-_shared = lru_cache(maxsize=256, typed=True)(_make)
+        hash(given)
+    except TypeError:
+        return False
+    return True

@@ -20,6 +20,7 @@ class Request:
         headers: Sequence[tuple[str, str]] = (),
         subprotocols: Sequence[str] = (),
         deflate: DeflateOffer | None = None,
+        judge: Judge | None = None,
     ) -> None: ...
     def upgrade(self) -> Upgrade: ...
 

@@ -10,7 +10,6 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memcmp, memcpy
 
 import os
-from functools import lru_cache as _lru_cache
 
 from ghostcore.protocol.upgrade import Answer, read_answer, request_parts
 from ghostcore.errors import HandshakeRejected
@@ -215,10 +214,6 @@ cdef class Judge:
         return 0
 
 
-# Different URLs of one server share what is known of its answers.
-_judge_of = _lru_cache(maxsize=64)(Judge)
-
-
 cdef class Request:
     """What attempts at the same URL with the same options have in common.
 
@@ -227,13 +222,15 @@ cdef class Request:
     :param headers: in addition to those that the upgrade needs.
     :param subprotocols: names to offer.
     :param deflate: compression to offer, or None.
+    :param judge: of the answers, for requests that share what is known of them; one of its own
+        unless given.
     """
 
     def __init__(self, str netloc not None, str resource not None, headers=(), subprotocols=(),
-                 deflate=None):
+                 deflate=None, Judge judge=None):
         cdef tuple names = tuple(subprotocols)
         self._before, self._after = request_parts(netloc, resource, headers, names, deflate)
-        self._judge = _judge_of(names, deflate)
+        self._judge = Judge(names, deflate) if judge is None else judge
 
     cpdef Upgrade upgrade(self):
         """An attempt with a key of its own."""

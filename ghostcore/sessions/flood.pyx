@@ -56,13 +56,13 @@ cdef class PacedSends(Flow):
 
     def __init__(self, Session session not None, str operation not None, interval, parts, count):
         self._session = session
-        self._queue = session.engine.timers
+        self._queue = session._engine.timers
         self._interval_ns = checked_span_ns(operation, interval, "interval")
         self._count = checked_count(operation, count)
         self._opcode = OP_TEXT if isinstance(parts[0], str) else OP_BINARY
         self._parts = [payload_of(part) for part in parts]
         session._require_open(operation)
-        session.traffic.paced = True
+        session._traffic.paced = True
         self._next_ns = self._queue.now()
         self._begin()
         self.join()
@@ -90,7 +90,7 @@ cdef class PacedSends(Flow):
             if not self._blocked:
                 return self._send_due()
             if self._callback is None:      # nobody waits: that it stands still is counted, no more
-                return self._queue.push(self, now_ns + session.send_timeout_ns)
+                return self._queue.push(self, now_ns + session._send_timeout_ns)
             self._break(send_timed_out(session, now_ns - self._blocked_ns))
         except ClosedByPeer:
             pass        # the session has ended with it
@@ -129,8 +129,8 @@ cdef class PacedSends(Flow):
             if corked:
                 session.link.uncork()
         if self._blocked:
-            if session.send_timeout_ns > 0:
-                self._queue.push(self, now_ns + session.send_timeout_ns)
+            if session._send_timeout_ns > 0:
+                self._queue.push(self, now_ns + session._send_timeout_ns)
             return 0
         if self.sent == self._count:
             return self._finish()
@@ -150,7 +150,7 @@ cdef class PacedSends(Flow):
             self._blocked = False
             self._next_ns += overdue * self._interval_ns
             self._missed += overdue
-            self._session.traffic.missed += overdue
+            self._session._traffic.missed += overdue
         return 0
 
     cdef int _finish(self) except -1:
@@ -187,7 +187,7 @@ cdef class EchoLoop(Flow):
     def __init__(self, WebSocketBase session not None, frame, count, duration, in_flight, timeout,
                  bint verify, metric, observer):
         self._session = session
-        self._queue = session.engine.timers
+        self._queue = session._engine.timers
         self._opcode = OP_TEXT if isinstance(frame, str) else OP_BINARY
         self._frame = payload_of(frame)
         self._count = checked_count("echo_loop", count)
@@ -218,12 +218,12 @@ cdef class EchoLoop(Flow):
         if self._sent_at_ns == NULL:
             raise MemoryError()
         session._receiver = self    # so that no recv() waits for what it would not get
-        if type(session.codec) is EchoCodec:
-            self._codec = <EchoCodec>session.codec
+        if type(session._codec) is EchoCodec:
+            self._codec = <EchoCodec>session._codec
         else:
             self._codec = EchoCodec.__new__(EchoCodec)
-            self._codec._inner = session.codec
-            session.codec = self._codec
+            self._codec._inner = session._codec
+            session._codec = self._codec
         self._codec._loop = self
         self.join()
         if self._duration_ns:
@@ -272,7 +272,7 @@ cdef class EchoLoop(Flow):
                 f"echo_loop sent {shown(self._opcode, self._frame, len(self._frame))}, "
                 f"and {shown(kind, data[:min(size, SHOWN)], size)} came back")
         if self._flying == 0:
-            self._session.traffic.discarded += 1    # nothing is sent while the socket is full
+            self._session._traffic.discarded += 1    # nothing is sent while the socket is full
             return 0
         elapsed_ns = arrived_ns - self._sent_at_ns[self._oldest]
         self._oldest += 1
@@ -292,8 +292,8 @@ cdef class EchoLoop(Flow):
         cdef int64_t due_ns = now_ns + self._timeout_ns
         if self._flying:
             due_ns = self._sent_at_ns[self._oldest] + self._timeout_ns
-        elif self._blocked and self._session.send_timeout_ns > 0:
-            due_ns = self._blocked_ns + self._session.send_timeout_ns
+        elif self._blocked and self._session._send_timeout_ns > 0:
+            due_ns = self._blocked_ns + self._session._send_timeout_ns
         return min(due_ns, self._end_ns) if self._end_ns else due_ns
 
     cdef int fire(self, int64_t now_ns) except -1:
@@ -367,7 +367,7 @@ cdef class EchoLoop(Flow):
                 codec._late.append(late)
                 self._flying = 0
             elif codec._late is None:
-                session.codec = codec._inner
+                session._codec = codec._inner
         return Flow.leave(self)
 
 
@@ -385,9 +385,9 @@ cdef class EchoCodec(Codec):
         cdef Session session = <Session>channel
         cdef EchoLoop loop = self._loop
         if self._late is not None and self._is_late(kind, data, size):
-            session.traffic.discarded += 1
+            session._traffic.discarded += 1
             if self._late is None and loop is None:
-                session.codec = alive._inner
+                session._codec = alive._inner
             return 0
         if loop is not None:
             return loop._answered(kind, data, size, arrived_ns)

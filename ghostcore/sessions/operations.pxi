@@ -25,9 +25,9 @@ cdef class RoomWaiter(Waiter):
         if session._senders is None:
             session._senders = []
         session._senders.append(self)
-        if session.send_timeout_ns > 0:
+        if session._send_timeout_ns > 0:
             self._asked_ns = self._queue.now()
-            self._queue.push(self, self._asked_ns + session.send_timeout_ns)
+            self._queue.push(self, self._asked_ns + session._send_timeout_ns)
         return 0
 
     cdef int detach(self) except -1:
@@ -41,7 +41,7 @@ cdef class RoomWaiter(Waiter):
 
 
 cdef object send_timed_out(Session session, int64_t waited_ns):
-    cdef double limit_s = session.send_timeout_ns / 1e9
+    cdef double limit_s = session._send_timeout_ns / 1e9
     return Timeout(
         f"the server took nothing of what was sent for {limit_s:g} s", kind="send_timeout",
         url=session.url, limit_s=limit_s, elapsed_ms=waited_ns / 1e6, age_s=session.age_s())
@@ -144,7 +144,7 @@ cdef class Reply(Waiter):
 
     def __init__(self, Session session not None, timeout, str kind, str what, forget):
         self._session = session
-        self._queue = session.engine.timers
+        self._queue = session._engine.timers
         self._timeout_s = timeout_seconds(timeout)
         self._kind = kind
         self._what = what
@@ -185,7 +185,7 @@ cdef class Opener(Waiter):
 
     def __init__(self, Session session not None, attempt, int64_t limit_ns):
         self._session = session
-        self._queue = session.engine.timers
+        self._queue = session._engine.timers
         self._attempt = attempt
         self._limit_ns = limit_ns
         self._begin()
@@ -197,7 +197,7 @@ cdef class Opener(Waiter):
         """The 101 has come, and the link is the session's."""
         try:
             self._attempt.upgraded(self._session, tcp_ns)
-            self._session.begin_handshake(self)
+            self._session._begin_handshake(self)
         except Exception as fault:
             self._break(fault)
 
@@ -205,6 +205,7 @@ cdef class Opener(Waiter):
         """What must follow the 101 has come."""
         if self._state == WAITER_PENDING:
             try:
+                self._session._advance(_SESSION)
                 self._attempt.ready(self._session)
             except Exception as fault:
                 self._break(fault)
@@ -250,13 +251,13 @@ cdef class Watchdog(Timer):
             return 0
         if now_ns < self.deadline_ns:
             # Moved on since it was queued: one re-queue a period instead of one a ping.
-            return session.engine.timers.push(self, self.next_look_ns(now_ns))
+            return session._engine.timers.push(self, self.next_look_ns(now_ns))
         if session._state == SESSION_OPEN:
-            if self.grace < PING_GRACE_PASSES + session.engine.live_sessions // 128:
+            if self.grace < PING_GRACE_PASSES + session._engine.live_sessions // 128:
                 # If it was this process that was busy, the ping may be waiting in the socket: it is
                 # read in the next passes of the loop (a pass reads from so many sockets at most).
                 self.grace += 1
-                return session.engine.timers.push(self, now_ns + 1)
+                return session._engine.timers.push(self, now_ns + 1)
             session._state = SESSION_CLOSING
             session._end(Timeout(
                 f"no Engine.IO ping from the server for {self.within_ns / 1e9:g} s",

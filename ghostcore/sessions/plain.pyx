@@ -23,7 +23,7 @@ cdef class WebSocketBase(Session):
         :raises ClosedByPeer: the connection ended; messages that had come are handed out first.
         """
         cdef RecvWaiter op = RecvWaiter.__new__(RecvWaiter)
-        op._queue = self.engine.timers
+        op._queue = self._engine.timers
         op._session = self
         op._timeout_s = timeout_seconds(timeout)
         return op
@@ -34,7 +34,7 @@ cdef class WebSocketBase(Session):
         :returns: an awaitable that completes when the socket has room again.
         :raises TargetError: the session has ended; nothing was sent.
         """
-        return self.write_message(data)
+        return self._write_message(data)
 
     cdef int deliver(self, object item) except -1:
         cdef Waiter receiver = self._receiver

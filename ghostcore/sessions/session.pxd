@@ -21,12 +21,12 @@ cdef double timeout_seconds(object timeout) except? -1
 
 
 cdef class Session(Channel):
-    cdef readonly Engine engine
+    cdef readonly Engine _engine
     cdef Link link
-    cdef readonly Codec codec
+    cdef readonly Codec _codec
     cdef MessageReader _reader
     cdef Deflater _deflater         # None unless compression was negotiated
-    cdef readonly Traffic traffic
+    cdef readonly Traffic _traffic
     cdef list _senders              # wait for room
     cdef list _flows                # send by themselves; None while there is none
     cdef list _closers              # wait for the end
@@ -34,14 +34,13 @@ cdef class Session(Channel):
     cdef dict _pings                # payload -> PingWaiter
     cdef Watchdog _watchdog
     cdef readonly object error      # why the session ended; None while it lives, or if we closed it
-    cdef public str url
-    cdef public str progress        # what an attempt to open it had come to: dns, tcp, tls, upgrade,
-                                    # open, connect
-    cdef public int64_t send_timeout_ns     # that awaiting a send may take; 0: for ever
+    cdef readonly str url           # without its query
+    cdef readonly object _phase     # of opening it; written by _advance() alone
+    cdef public int64_t _send_timeout_ns    # that awaiting a send may take; 0: for ever
     cdef readonly str subprotocol
     cdef readonly str close_reason
     cdef readonly int64_t dialed_ns
-    cdef readonly int64_t upgrading_ns  # the upgrade request was written
+    cdef readonly int64_t _upgrading_ns  # the upgrade request was written
     cdef readonly int64_t opened_ns     # the 101 arrived
     cdef readonly int64_t closed_ns
     cdef readonly int64_t arrived_ns    # arrival of the last frame
@@ -53,6 +52,7 @@ cdef class Session(Channel):
     cdef bint _error_seen           # the scenario has been told of the error
 
     # The link's side. Before link_opened(): the agreed compression (a Deflate), or None.
+    cpdef int _advance(self, object phase) except -1
     cdef int use_deflate(self, object agreed) except -1
     cdef int link_opened(self, Link link, str subprotocol) except -1
     cdef int link_frame(self, int opcode, bint fin, int reserved, const char *data,

@@ -24,21 +24,16 @@ from asyncio import CancelledError
 
 from ghostcore._units import MAX_SECONDS as _MAX_SECONDS, parse_duration
 from ghostcore.errors import (
-    ClosedByPeer, EngineError, ProtocolViolation, TargetError, Timeout, UsageError,
+    ClosedByPeer, EngineError, Phase, ProtocolViolation, TargetError, Timeout, UsageError,
 )
 
 cdef int64_t CLOSE_TIMEOUT_NS = 5_000_000_000   # for the peer's part of the closing handshake
 cdef int64_t LOOK_NS = 250_000_000     # watchdogs look at multiples of it
 cdef int PING_GRACE_PASSES = 3
 
-cdef dict _REACHED = {
-    "dns": "the name of the host was not resolved",
-    "tcp": "the TCP connection was not answered",
-    "tls": "the TLS handshake did not end",
-    "upgrade": "the upgrade was not answered",
-    "open": "upgraded, but no Engine.IO open packet came",
-    "connect": "the Engine.IO session is open, but the namespace was not joined",
-}
+cdef object _DNS = Phase.DNS
+cdef object _ENGINEIO_OPEN = Phase.ENGINEIO_OPEN
+cdef object _SESSION = Phase.SESSION
 
 cdef int64_t _live_sessions = 0
 
@@ -62,16 +57,18 @@ cdef class Session(Channel):
     """One connection. Subclasses decide how items reach the scenario."""
 
     def __init__(self, Engine engine not None, Codec codec not None, Traffic traffic not None,
-                 Py_ssize_t max_message_size, int64_t dialed_ns):
-        self.engine = engine
-        self.codec = codec
-        self.traffic = traffic
+                 Py_ssize_t max_message_size, int64_t dialed_ns, str url="",
+                 int64_t send_timeout_ns=0):
+        self._engine = engine
+        self._codec = codec
+        self._traffic = traffic
         self._reader = MessageReader(max_message_size)
         self.close_code = 1006
         self.close_reason = ""
         self.subprotocol = ""
-        self.url = ""
-        self.progress = "dns"
+        self.url = url
+        self._send_timeout_ns = send_timeout_ns
+        self._phase = _DNS
         self.dialed_ns = dialed_ns
 
     # ---- what Python sees --------------------------------------------------------------------
@@ -87,7 +84,7 @@ cdef class Session(Channel):
         return self._state == SESSION_CLOSED
 
     @property
-    def is_linked(self) -> bool:
+    def _is_linked(self) -> bool:
         """True while there is a connection under the session, be it one that is going down."""
         return self.link is not None
 
@@ -104,12 +101,12 @@ cdef class Session(Channel):
             raise UsageError(f"close: code must be 1000 or 3000 to 4999, got {code}")
         if self._state == SESSION_OPEN:
             self._state = SESSION_CLOSING
-            self._close_sent_ns = self.engine.timers.now()
+            self._close_sent_ns = self._engine.timers.now()
             self._send_close(code, reason)
             self._watch(CLOSE_TIMEOUT_NS)
             self._end_flows()
         cdef EndWaiter op = EndWaiter.__new__(EndWaiter)
-        op._queue = self.engine.timers
+        op._queue = self._engine.timers
         op._session = self
         return op
 
@@ -117,7 +114,7 @@ cdef class Session(Channel):
         """End the connection now, without a closing handshake."""
         if self._state < SESSION_CLOSED:
             self._state = SESSION_CLOSING
-            self._close_sent_ns = self.engine.timers.now()
+            self._close_sent_ns = self._engine.timers.now()
         self._end_flows()
         if self.link is not None:
             self.link.abort()
@@ -136,21 +133,21 @@ cdef class Session(Channel):
         if self._pings is None:
             self._pings = {}
         if not payload:
-            payload = b"%016x" % (self.engine.timers.now() + len(self._pings))
+            payload = b"%016x" % (self._engine.timers.now() + len(self._pings))
         elif payload in self._pings:
             raise UsageError(f"ping: one with the payload {payload!r} is under way already")
         cdef PingWaiter op = PingWaiter.__new__(PingWaiter)
-        op._queue = self.engine.timers
+        op._queue = self._engine.timers
         op._session = self
         op._payload = payload
         op._timeout_s = timeout_seconds(timeout)
-        op._sent_ns = self.engine.timers.now()
+        op._sent_ns = self._engine.timers.now()
         self._pings[payload] = op
         self.link.send(OP_PING, PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
-        self.traffic.bytes_sent += frame_size(PyBytes_GET_SIZE(payload))
+        self._traffic.bytes_sent += frame_size(PyBytes_GET_SIZE(payload))
         return op
 
-    def write_message(self, data):
+    def _write_message(self, data):
         """Send one message (str: text, bytes-like: binary) at once.
 
         :returns: an awaitable that completes when the socket has room again: awaiting it is
@@ -172,15 +169,15 @@ cdef class Session(Channel):
         except ClosedByPeer as error:
             self._error_seen = self.error is error
             raise
-        return self.room()
+        return self._room()
 
-    def room(self):
+    def _room(self):
         """An awaitable that completes when the socket takes more."""
         cdef RoomWaiter op
         if self.link is None or not self.link.congested:
             return _ready
         op = RoomWaiter.__new__(RoomWaiter)
-        op._queue = self.engine.timers
+        op._queue = self._engine.timers
         op._session = self
         return op
 
@@ -198,16 +195,16 @@ cdef class Session(Channel):
             return self.error
         return UsageError("the session was closed by this side: open another one")
 
-    def ended_error(self):
+    def _ended_error(self):
         """What an operation that was waiting when the session ended raises."""
         return self._dead()
 
     @property
-    def has_unseen_error(self) -> bool:
+    def _has_unseen_error(self) -> bool:
         """True if an error ended the session and no operation has raised it yet."""
         return self.error is not None and not self._error_seen
 
-    def take_unseen_error(self):
+    def _take_unseen_error(self):
         """The error that ended the session if no operation has raised it yet, else None."""
         if self.error is None or self._error_seen:
             return None
@@ -216,13 +213,13 @@ cdef class Session(Channel):
 
     cpdef double age_s(self):
         """Seconds since the 101; NaN before it."""
-        return (self.engine.timers.now() - self.opened_ns) / 1e9 if self.opened_ns else NAN
+        return (self._engine.timers.now() - self.opened_ns) / 1e9 if self.opened_ns else NAN
 
-    def reached(self) -> str:
+    def _phase_in_words(self) -> str:
         """How far opening the session has come, in words."""
-        return _REACHED[self.progress]
+        return self._phase.unfinished
 
-    def end_with(self, error) -> None:
+    def _end_by_server(self, error) -> None:
         """A subclass saw the server end the session on its own level: close the connection."""
         if self._state == SESSION_OPEN:
             self._state = SESSION_CLOSING
@@ -241,22 +238,22 @@ cdef class Session(Channel):
     def _on_end(self):
         pass
 
-    def was_held(self) -> bool:
+    def _got_service(self) -> bool:
         """Whether the server can be said to have served this session: it sent a message, or at
         least did not end the connection."""
         return self.msgs_received > 0 or self.error is None
 
     # What an Opener asks of a kind of session.
-    def begin_handshake(self, opener) -> None:
+    def _begin_handshake(self, opener) -> None:
         """The 101 has come: call the opener's set_result() when what must follow it has."""
         opener.set_result(None)
 
     @property
-    def ready_ns(self) -> int:
+    def _ready_ns(self) -> int:
         """When the session could be used."""
         return self.opened_ns
 
-    def goodbye(self):
+    def _take_leave(self):
         """What the end of an ``async with`` block does: close(), after what the protocol wants."""
         return self.close()
 
@@ -285,17 +282,17 @@ cdef class Session(Channel):
         cdef int64_t now_ns
         if within_ns == 0:
             if dog is not None:
-                self.engine.timers.remove(dog)
+                self._engine.timers.remove(dog)
             return 0
         if dog is None:
             dog = self._watchdog = Watchdog()
             dog.session = self
         dog.within_ns = within_ns
         dog.grace = 0
-        now_ns = self.engine.timers.now()
+        now_ns = self._engine.timers.now()
         dog.deadline_ns = now_ns + within_ns
         if dog._slot < 0 or dog.deadline_ns < dog.due_ns:
-            self.engine.timers.push(dog, dog.next_look_ns(now_ns))
+            self._engine.timers.push(dog, dog.next_look_ns(now_ns))
         return 0
 
     cdef int _send(self, int opcode, const char *data, Py_ssize_t size) except -1:
@@ -317,13 +314,13 @@ cdef class Session(Channel):
             raise
         if is_message:
             self.msgs_sent += 1
-            self.traffic.msgs_sent += 1
-        self.traffic.bytes_sent += frame_size(size)
+            self._traffic.msgs_sent += 1
+        self._traffic.bytes_sent += frame_size(size)
         return 0
 
     cdef int _send_close(self, int code, str reason) except -1:
         """The one close frame of the session."""
-        self.traffic.bytes_sent += self.link.send_close(code, reason)
+        self._traffic.bytes_sent += self.link.send_close(code, reason)
         return 0
 
     cdef int _postpone(self, int opcode, const char *data, Py_ssize_t size) except -1:
@@ -344,11 +341,16 @@ cdef class Session(Channel):
         global _live_sessions
         self.link = link
         self.subprotocol = subprotocol
-        self.opened_ns = self.engine.timers.now()
-        self.progress = "open"
+        self.opened_ns = self._engine.timers.now()
+        self._advance(_ENGINEIO_OPEN)
         self._state = SESSION_OPEN
-        self.engine.live_sessions += 1
+        self._engine.live_sessions += 1
         _live_sessions += 1
+        return 0
+
+    cpdef int _advance(self, object phase) except -1:
+        """Opening has come to this Phase. Nothing else writes it."""
+        self._phase = phase
         return 0
 
     cdef int use_deflate(self, object agreed) except -1:
@@ -380,16 +382,16 @@ cdef class Session(Channel):
         """One frame, unmasked; `data` is valid during the call."""
         cdef Outcome outcome
         cdef MessageReader reader = self._reader
-        self.arrived_ns = self.engine.timers.now()
-        self.engine.vitals.stamped(self.arrived_ns)
-        self.traffic.bytes_received += received_size(size)
+        self.arrived_ns = self._engine.timers.now()
+        self._engine.vitals.stamped(self.arrived_ns)
+        self._traffic.bytes_received += received_size(size)
         if self._state == SESSION_CLOSED:
             return 0
         outcome = reader.feed(opcode, fin, reserved, data, size)
         if outcome == MESSAGE:
             self.msgs_received += 1
-            self.traffic.msgs_received += 1
-            self.codec.feed(self, reader.kind, reader.data, reader.size, self.arrived_ns)
+            self._traffic.msgs_received += 1
+            self._codec.feed(self, reader.kind, reader.data, reader.size, self.arrived_ns)
         elif outcome == PING:
             self.write(OP_PONG, reader.data, reader.size)
         elif outcome == PONG:
@@ -426,10 +428,10 @@ cdef class Session(Channel):
         if self.link is None:
             return 0
         self.link = None
-        self.engine.live_sessions -= 1
+        self._engine.live_sessions -= 1
         _live_sessions -= 1
         if self._watchdog is not None:
-            self.engine.timers.remove(self._watchdog)
+            self._engine.timers.remove(self._watchdog)
             self._watchdog.session = None
             self._watchdog = None
         try:
@@ -490,7 +492,7 @@ cdef class Session(Channel):
             return 0
         self._state = SESSION_CLOSED
         self.error = error
-        self.closed_ns = self.engine.timers.now()
+        self.closed_ns = self._engine.timers.now()
         if error is not None and isinstance(error, TargetError) and error.age_s != error.age_s:
             error.age_s = self.age_s()
         self._deflater = None       # the zlib contexts are the largest part of a session

@@ -13,12 +13,12 @@ from ghostcore._engine import Engine
 from ghostcore.errors import (
     ClosedByPeer,
     HandshakeRejected,
+    Phase,
     TargetError,
     UsageError,
 )
-from ghostcore.opening.opening import Observer, SessionBlock
-from ghostcore.opening.options import Options
 from ghostcore.protocol.socketio_codec import ClientCodec, Event, Packet, PacketType, encode_packet
+from ghostcore.sessions.observer import Observer, SessionBlock
 from ghostcore.sessions.session import DispatchingSession, Opener, Reply
 
 __all__ = ["UNREAD_EVENTS_MAX", "Awaited", "EventfulSession", "Handler"]
@@ -60,7 +60,6 @@ class EventfulSession(SessionBlock, DispatchingSession):
         "_namespace",
         "_next_ack",
         "_observer",
-        "_options",
         "_tasks",
         "_unread",
         "joined_ns",
@@ -72,19 +71,22 @@ class EventfulSession(SessionBlock, DispatchingSession):
         auth: Any,
         namespace: str,
         engine: Engine,
-        options: Options,
         observer: Observer,
         dialed_ns: int,
+        url: str,
+        max_message_size: int,
+        send_timeout_ns: int,
     ) -> None:
         super().__init__(
             engine,
             ClientCodec(auth, namespace),
             observer.traffic,
-            options.max_message_size,
+            max_message_size,
             dialed_ns,
+            url,
+            send_timeout_ns,
         )
         self._observer = observer
-        self._options = options
         self._namespace = namespace
         self._next_ack = 0
         # Most users need few of these at a time: each is made when it is first needed.
@@ -101,9 +103,9 @@ class EventfulSession(SessionBlock, DispatchingSession):
     # ---- sending -----------------------------------------------------------------------------
 
     def _write(self, parts: list[str | bytes]) -> Any:
-        room = self.write_message(parts[0])
+        room = self._write_message(parts[0])
         for part in parts[1:]:
-            room = self.write_message(part)
+            room = self._write_message(part)
         return room
 
     def ack(self, event: Event, *args: Any) -> Any:
@@ -126,7 +128,7 @@ class EventfulSession(SessionBlock, DispatchingSession):
             key = self._ack_key(packet.namespace, packet.ack_id)
             reply = self._acks.pop(key, None) if self._acks else None
             if reply is None:
-                self.traffic.discarded += 1  # an answer to nothing, or one that came too late
+                self._traffic.discarded += 1  # an answer to nothing, or one that came too late
             else:
                 reply.set_result(packet)
         elif kind == _CONNECT:
@@ -137,7 +139,7 @@ class EventfulSession(SessionBlock, DispatchingSession):
             if packet.namespace == self._namespace:
                 self._ended_by_server("the server disconnected the client from its namespace")
         elif kind == _ENGINE_OPEN:
-            self.progress = "connect"
+            self._advance(Phase.SOCKETIO_CONNECT)
         elif kind == _ENGINE_CLOSE:
             self._ended_by_server("the server closed the Engine.IO session")
 
@@ -149,9 +151,9 @@ class EventfulSession(SessionBlock, DispatchingSession):
         if packet.namespace == self._namespace and not self.sid:
             self.sid = packet.data["sid"]
             self.joined_ns = packet.arrived_ns
-            opened_ns = self.codec.opened_ns
-            self._observer.phase("engineio_open", opened_ns - self.opened_ns)
-            self._observer.phase("socketio_connect", self.joined_ns - opened_ns)
+            opened_ns = self._codec.opened_ns
+            self._observer.phase(Phase.ENGINEIO_OPEN, opened_ns - self.opened_ns)
+            self._observer.phase(Phase.SOCKETIO_CONNECT, self.joined_ns - opened_ns)
         reply = self._joined(packet.namespace)
         if reply is not None:
             reply.set_result(packet)
@@ -170,7 +172,7 @@ class EventfulSession(SessionBlock, DispatchingSession):
         error = HandshakeRejected(
             f"the namespace {packet.namespace} refused the connection: {said}",
             kind="connect_error",
-            phase="connect",
+            phase=Phase.SOCKETIO_CONNECT,
             url=self.url,
             age_s=self.age_s(),
             data=packet.data,
@@ -179,11 +181,11 @@ class EventfulSession(SessionBlock, DispatchingSession):
         if reply is not None:
             reply.set_error(error)
         elif packet.namespace == self._namespace:
-            self.end_with(error)
+            self._end_by_server(error)
 
     def _ended_by_server(self, detail: str) -> None:
         age_s = (self.arrived_ns - self.opened_ns) / 1e9
-        self.end_with(
+        self._end_by_server(
             ClosedByPeer(
                 f"{detail} at the age of {age_s:.3f} s", url=self.url, code=1005, age_s=age_s
             )
@@ -195,7 +197,7 @@ class EventfulSession(SessionBlock, DispatchingSession):
             for handler, context in self._handlers.get((event.namespace, event.name), ()):
                 # Through the loop: a handler is the scenario's code, and must not run in the middle
                 # of the frame that brought its event, nor in the context of whoever reads sockets.
-                self.engine.loop.call_soon(self._run_handler, handler, event, context=context)
+                self._engine.loop.call_soon(self._run_handler, handler, event, context=context)
                 taken = True
         if self._awaited:
             answered = False
@@ -216,7 +218,7 @@ class EventfulSession(SessionBlock, DispatchingSession):
             self._unread = deque()
         elif len(self._unread) == UNREAD_EVENTS_MAX:
             self._unread.popleft()
-            self.traffic.discarded += 1
+            self._traffic.discarded += 1
         self._unread.append(event)
 
     def _run_handler(self, handler: Handler, event: Event) -> None:
@@ -275,7 +277,7 @@ class EventfulSession(SessionBlock, DispatchingSession):
             for task in tuple(self._tasks):
                 task.cancel()
         for reply in pending:
-            reply.set_error(self.ended_error())
+            reply.set_error(self._ended_error())
         # They know the session, mostly: it would be left to the garbage collector.
         self._handlers = None
 
@@ -287,4 +289,4 @@ class EventfulSession(SessionBlock, DispatchingSession):
     def _outlive(self) -> None:
         """Handlers under way end with the session, but not the one that ends it."""
         if self._tasks:
-            self._tasks.discard(asyncio.current_task(self.engine.loop))
+            self._tasks.discard(asyncio.current_task(self._engine.loop))

@@ -42,17 +42,17 @@ class SocketIOSession(EventfulSession):
 
     # ---- opening and closing -----------------------------------------------------------------
 
-    def begin_handshake(self, opener: Opener[Self]) -> None:
+    def _begin_handshake(self, opener: Opener[Self]) -> None:
         """Wait for the answer to the connect packet, which went out with the open packet."""
         if self.sid:  # it came in one go with the 101
             opener.set_result(None)
         elif self.is_closed:
-            opener.set_error(self.ended_error())
+            opener.set_error(self._ended_error())
         else:
             self._joining = {self._namespace: opener}
 
     @property
-    def ready_ns(self) -> int:
+    def _ready_ns(self) -> int:
         return self.joined_ns
 
     async def join(self, namespace: str, auth: Any = None, *, timeout: float | str = 10) -> None:
@@ -78,10 +78,10 @@ class SocketIOSession(EventfulSession):
         )
         joining[namespace] = reply
         self._observer.begun(reply.asked_ns)
-        self.write_message(packet)
+        self._write_message(packet)
         await reply
 
-    def goodbye(self) -> Any:
+    def _take_leave(self) -> Any:
         """Leave the namespace and close the connection: after a disconnect packet alone the server
         keeps the WebSocket open."""
         if self.is_open:
@@ -98,9 +98,9 @@ class SocketIOSession(EventfulSession):
 
     async def disconnect(self) -> None:
         """Leave the namespace, close the WebSocket and wait for its end."""
-        await self.goodbye()
+        await self._take_leave()
 
-    def was_held(self) -> bool:
+    def _got_service(self) -> bool:
         """Whether the server let the session into its namespace."""
         return bool(self.sid)
 
@@ -235,9 +235,9 @@ class SocketIOSession(EventfulSession):
                 if event.name in names and event.namespace == space:
                     self._unread.remove(event)
                     event.elapsed_ms = 0.0
-                    late_ns = self._observer.begun(self.engine.now_ns(), metric)
+                    report = self._observer.begun(self._engine.now_ns(), metric)
                     if metric is not None:
-                        self._observer.sample(metric, 0, late_ns)
+                        report.sample(metric, 0)
                     return event
         self._require_open("wait_for")
         what = " or ".join(sorted(names))
@@ -288,18 +288,18 @@ class SocketIOSession(EventfulSession):
         thousands of such circles are what the garbage collector stops the loop for.
         """
         observer = self._observer
-        late_ns = observer.begun(reply.asked_ns, metric)
+        report = observer.begun(reply.asked_ns, metric)
         try:
             packet = await reply
         except BaseException as error:
             if metric is not None:
-                elapsed_ns = self.engine.now_ns() - reply.asked_ns
+                elapsed_ns = self._engine.now_ns() - reply.asked_ns
                 if isinstance(error, Timeout) and error.kind != "ping_timeout":
-                    observer.cut_off(metric, elapsed_ns, "deadline", late_ns)
+                    report.cut_off(metric, elapsed_ns, "deadline")
                 elif isinstance(error, asyncio.CancelledError | GeneratorExit):
-                    observer.cut_off(metric, elapsed_ns, observer.cancel_cause(), late_ns)
+                    report.cut_off(metric, elapsed_ns, observer.cancel_cause())
                 else:
-                    observer.failed(metric, late_ns)
+                    report.failed(metric)
             del reply
             raise
         elapsed_ns = packet.arrived_ns - reply.asked_ns
@@ -307,7 +307,7 @@ class SocketIOSession(EventfulSession):
             packet.elapsed_ms = elapsed_ns / 1e6
             if packet.name in failures:
                 if metric is not None:
-                    observer.failed(metric, late_ns)
+                    report.failed(metric)
                 raise ErrorReply(
                     f"answered with {packet.name!r}: {str(packet.args)[:200]}",
                     url=self.url,
@@ -316,7 +316,7 @@ class SocketIOSession(EventfulSession):
                     event=packet,
                 )
         if metric is not None:
-            observer.sample(metric, elapsed_ns, late_ns)
+            report.sample(metric, elapsed_ns)
         return packet
 
 

@@ -85,11 +85,11 @@ def _opening(name: str, does: str, kind: str, phase: str, script: Script) -> Bad
 
 
 def _breaks_open(name: str, does: str, *packets: str) -> BadServer:
-    return _opening(name, does, "protocol_violation", "open", _opens_with(*packets))
+    return _opening(name, does, "protocol_violation", "engineio_open", _opens_with(*packets))
 
 
 def _breaks_connect(name: str, does: str, *packets: str) -> BadServer:
-    return _opening(name, does, "protocol_violation", "connect", _admits_with(*packets))
+    return _opening(name, does, "protocol_violation", "socketio_connect", _admits_with(*packets))
 
 
 def _session(
@@ -116,49 +116,49 @@ SERVERS: tuple[BadServer, ...] = (
         "silent_before_open",
         "sends no Engine.IO open packet",
         "open_timeout",
-        "open",
+        "engineio_open",
         _silent_after_101,
     ),
     _opening(
         "silent_after_open",
         "never answers the connect packet",
         "open_timeout",
-        "connect",
+        "socketio_connect",
         _silent_after_open,
     ),
     _opening(
         "reset_before_open",
         "resets instead of sending the open packet",
         "connection_lost",
-        "open",
+        "engineio_open",
         _reset_after_101,
     ),
     _opening(
         "reset_after_open",
         "resets instead of answering the connect packet",
         "connection_lost",
-        "connect",
+        "socketio_connect",
         _reset_after_open,
     ),
     _opening(
         "connect_error",
         "refuses the namespace with a message",
         "connect_error",
-        "connect",
+        "socketio_connect",
         _admits_with('44{"message":"not authorized","data":{"code":7}}'),
     ),
     _opening(
         "connect_error_bare",
         "refuses the namespace without a word",
         "connect_error",
-        "connect",
+        "socketio_connect",
         _admits_with("44"),
     ),
     _opening(
         "engine_closed_early",
         "sends an Engine.IO close packet before it lets the client in",
         "closed",
-        "connect",
+        "socketio_connect",
         _admits_with("1"),
     ),
     _breaks_open("open_not_json", "sends an open packet that is not JSON", "0{sid"),

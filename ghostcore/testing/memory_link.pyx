@@ -63,7 +63,7 @@ cdef class MemoryLink(Link):
             raise ClosedByPeer("sending failed", kind="connection_lost", url=self._session.url)
         if opcode == OP_TEXT or opcode == OP_BINARY:
             message = payload.decode() if opcode == OP_TEXT else payload
-            self.sent.append((self._session.engine.timers.now(), message))
+            self.sent.append((self._session._engine.timers.now(), message))
             if self._corked:
                 self.pieces.append(self.pieces.pop() + 1)
             else:
@@ -86,7 +86,7 @@ cdef class MemoryLink(Link):
         return 0
 
     cdef int send_close(self, int code, str reason) except -1:
-        self.sent.append((self._session.engine.timers.now(), code))
+        self.sent.append((self._session._engine.timers.now(), code))
         return <int>frame_size(2 + len(reason.encode()))
 
     cdef int close(self) except -1:
@@ -94,5 +94,5 @@ cdef class MemoryLink(Link):
 
     cdef int abort(self) except -1:
         self.is_aborted = True
-        self._session.engine.loop.call_soon(self.lose)
+        self._session._engine.loop.call_soon(self.lose)
         return 0

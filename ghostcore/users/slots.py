@@ -16,7 +16,9 @@ from ghostcore._units import seconds_to_ns
 from ghostcore.errors import ScriptAborted, UsageError
 from ghostcore.loop.timers import Stepper
 from ghostcore.sessions.session import Session
-from ghostcore.users.vu import SESSIONS_KEPT, START_SHIFT, VU, Recorder, Scope, UserObserver
+from ghostcore.users.observer import SESSIONS_KEPT, UserObserver
+from ghostcore.users.recorder import Recorder
+from ghostcore.users.vu import START_SHIFT, VU, Scope
 
 __all__ = ["DueStart", "User", "UserPool"]
 
@@ -116,13 +118,9 @@ class User(UserObserver):
         # well would go round without ever waiting again, and hang the process.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))
         self._task = None
-        # Its operations and its response are cut off now. Of one that was due at no time of its own
-        # nobody asks how long it took.
-        budget = self._budget
-        waited_ns = 0
-        if isinstance(budget, DueStart):
-            waited_ns = self._pool.engine.now_ns() - budget.due_ns
-        self.recorder.iteration_interrupted(waited_ns, 0 if waited_ns else -1)
+        # Its operations and its response are cut off now.
+        budget, now_ns = self._budget, self._pool.engine.now_ns()
+        self._interrupted(budget.due_ns if isinstance(budget, DueStart) else now_ns)
         self._finish("dropped")
         self._pool.ended(self)
 
@@ -164,9 +162,7 @@ class User(UserObserver):
             except asyncio.CancelledError as error:
                 if self.interrupting:
                     self._finish(self.cancel_cause())
-                    recorder.iteration_interrupted(
-                        pool.engine.now_ns() - started_ns, self._late_ns(started_ns)
-                    )
+                    self._interrupted(started_ns)
                     raise
                 # The script's own cancellation, which it let escape.
                 failed = True
@@ -175,9 +171,7 @@ class User(UserObserver):
             except ScriptAborted as abort:
                 recorder.aborted(abort.reason)
                 self._wanted = False
-                recorder.iteration_interrupted(
-                    pool.engine.now_ns() - started_ns, self._late_ns(started_ns)
-                )
+                self._interrupted(started_ns)
                 self._finish("interrupted")
                 return
             except (KeyboardInterrupt, GeneratorExit):
@@ -193,8 +187,10 @@ class User(UserObserver):
             elapsed_ns = pool.engine.now_ns() - started_ns
             # One whose connection was lost unseen has not been answered either.
             failed |= self._finish("dropped" if failed else "")
-            recorder.iteration_ended(elapsed_ns, failed, self._late_ns(started_ns))
-            if type(self._budget) is DueStart:
+            recorder.iteration_ended(elapsed_ns, failed)
+            budget = self._budget
+            if type(budget) is DueStart:
+                recorder.response_ended(started_ns + elapsed_ns - budget.due_ns, failed)
                 return
             if self._failures and self._wanted and pool.back_off:
                 await self._wait_after_failure()
@@ -231,18 +227,20 @@ class User(UserObserver):
         self._vu.iteration = self.iterations_done
         self.failed_attempts = 0
         self.held_any = False
-        budget, late_ns = self._budget, -1
+        budget = self._budget
+        self.recorder.iteration_started()
         if type(budget) is DueStart:
             self.due = budget.due_ns
-            late_ns = now_ns - budget.due_ns
-        self.recorder.iteration_started(late_ns)
+            self.recorder.iteration_late(now_ns - budget.due_ns)
         assert self._task is not None
         return self._task.cancelling()
 
-    def _late_ns(self, started_ns: int) -> int:
-        """By how much the iteration began later than it was due; -1 where none is due."""
-        budget = self._budget
-        return started_ns - budget.due_ns if isinstance(budget, DueStart) else -1
+    def _interrupted(self, started_ns: int) -> None:
+        """The iteration that began then was cut off."""
+        now_ns, budget = self._pool.engine.now_ns(), self._budget
+        self.recorder.iteration_interrupted(now_ns - started_ns)
+        if isinstance(budget, DueStart):
+            self.recorder.response_cut_off(now_ns - budget.due_ns)
 
     def _uncancel(self, before: int) -> None:
         """The task goes on in spite of its cancellation."""
@@ -334,12 +332,12 @@ class UserPool:
         """Sessions of iterations that are over, whose connections are still being closed."""
         self._closing += sessions
         if len(self._closing) >= self._closing_trim_at:
-            self._closing = [one for one in self._closing if one.is_linked]
+            self._closing = [one for one in self._closing if one._is_linked]
             self._closing_trim_at = max(SESSIONS_KEPT, 2 * len(self._closing))
 
     def closing(self) -> list[Session]:
         """Those of them that still are."""
-        self._closing = [one for one in self._closing if one.is_linked]
+        self._closing = [one for one in self._closing if one._is_linked]
         return self._closing
 
     @property

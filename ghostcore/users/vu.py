@@ -1,4 +1,4 @@
-"""The virtual user: what a scenario is given, and the slot that runs iterations of it."""
+"""The virtual user: what a scenario is given."""
 
 from __future__ import annotations
 
@@ -6,241 +6,28 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, Unpack
+from typing import Any, Unpack
 
-from ghostcore._engine import Engine, Traffic
+from ghostcore._engine import Engine
 from ghostcore._random import Random
 from ghostcore._units import parse_duration, seconds_to_ns
-from ghostcore.errors import DataExhausted, ScriptAborted, TargetError, UsageError
-from ghostcore.metrics.recorders import TrendRecorder
-from ghostcore.opening import connect as sessions
-from ghostcore.opening.opening import Observer, Opening
+from ghostcore.errors import ScriptAborted, UsageError
+from ghostcore.opening.connect import Connector
+from ghostcore.opening.opening import Opening
 from ghostcore.opening.options import OpeningOptions
-from ghostcore.opening.route import route_of
-from ghostcore.sessions.session import Session
+from ghostcore.opening.route import Routes
+from ghostcore.sessions.observer import Report
+from ghostcore.sessions.socketio_session import SocketIOSession
+from ghostcore.sessions.websocket_session import WebSocketSession
 from ghostcore.users.feeder import Feed, Feeder
-from ghostcore.users.ticks import Pace, Ticks
+from ghostcore.users.observer import UserObserver
+from ghostcore.users.ticks import Ticks
 
-__all__ = ["SESSIONS_KEPT", "START_SHIFT", "VU", "Recorder", "Scope", "UserObserver"]
-
-SESSIONS_KEPT = 16
-"""Sessions of an iteration that are remembered before those that have ended are sorted out."""
+__all__ = ["START_SHIFT", "VU", "Scope"]
 
 START_SHIFT = 32
 """In a closed model a start is keyed by slot and iteration: ``(slot << START_SHIFT) + iteration``.
 Elsewhere the key is the number of the start."""
-
-
-class Recorder(Observer, Protocol):
-    """The metrics of one scenario, as its users see them.
-
-    :ivar scenario: its name.
-    """
-
-    scenario: str
-
-    def record(self, metric: Any, value: float, tags: Mapping[str, str]) -> None:
-        """A value of a metric, in the metric's unit."""
-
-    def check(self, name: str, passed: bool) -> None:
-        """A check of the scenario's."""
-
-    def iteration_started(self, late_ns: int = -1) -> None:
-        """A user begins an iteration, so much later than it was due; -1: it was not due at a time
-        of its own."""
-
-    def iteration_ended(self, elapsed_ns: int, failed: bool, late_ns: int = -1) -> None:
-        """An iteration ended, by itself or by an error."""
-
-    def iteration_interrupted(self, elapsed_ns: int, late_ns: int = -1) -> None:
-        """An iteration was cut off."""
-
-    def first_step(self, metrics: tuple[Any, ...]) -> None:
-        """An iteration that was due began with an operation that is measured by these metrics."""
-
-    def start_cut_off(self, elapsed_ns: int) -> None:
-        """A start that was due and is not made would have waited at least so long."""
-
-    def ticks_cut_off(
-        self, metrics: tuple[Any, ...], elapsed_ns: int, step_ns: int, count: int, cause: str
-    ) -> None:
-        """Operations that were due and never began: the first so long ago, each of the others
-        `step_ns` later."""
-
-    def dropped(self, count: int) -> None:
-        """Starts that were due and will not be made."""
-
-    def users(self, change: int) -> None:
-        """That many more users are running."""
-
-    def aborted(self, reason: str) -> None:
-        """The scenario asked for the end of the run."""
-
-    def data_exhausted(self, error: DataExhausted) -> None:
-        """A start found no row left."""
-
-
-class UserObserver:
-    """What the sessions of one user report to: the scenario's recorder, and what the user itself
-    must know of its sessions."""
-
-    __slots__ = (
-        "_others",
-        "_reported",
-        "_session",
-        "_trim_at",
-        "due",
-        "failed_attempts",
-        "held_any",
-        "index",
-        "interrupting",
-        "recorder",
-    )
-
-    def __init__(self, recorder: Recorder, index: int = 0) -> None:
-        self.recorder = recorder
-        self.index = index
-        # Most users have one session: a list is made for those that have more.
-        self._session: Session | None = None
-        self._others: list[Session] | None = None
-        # By identity, and the errors themselves: an id alone could be that of one that is gone.
-        self._reported: dict[int, TargetError] | None = None
-        self._trim_at = SESSIONS_KEPT
-        # Of what the iteration, or a tick of a loop in it, is to begin with: a time in ns, or the
-        # loop. None where nothing is due.
-        self.due: int | Pace | None = None
-        self.failed_attempts = 0
-        self.held_any = False
-        self.interrupting = False
-
-    @property
-    def traffic(self) -> Traffic:
-        return self.recorder.traffic
-
-    @property
-    def sessions(self) -> list[Session]:
-        """Those of the iteration so far, but for many that have ended."""
-        first = [] if self._session is None else [self._session]
-        return first + self._others if self._others else first
-
-    def cancel_cause(self) -> str:
-        return self.recorder.cancel_cause() if self.interrupting else "deadline"
-
-    def begun(self, at_ns: int, *metrics: Any) -> int:
-        due = self.due
-        if due is None:
-            return -1
-        if isinstance(due, int):
-            self.due = None
-            self.recorder.first_step(metrics)
-            return at_ns - due
-        while due is not None and due.left_ns:  # loops that the script left for other things
-            due = due.outer
-        self.due = due
-        return -1 if due is None else due.claim(at_ns, metrics)
-
-    def opened(self, session: Session, tcp_ns: int, late_ns: int = -1) -> None:
-        if self._session is None:
-            self._session = session
-        elif self._others is None:
-            self._others = [session]
-        else:
-            if len(self._others) >= self._trim_at:
-                # A user that reconnects for ever keeps those that live or have something to tell.
-                others = self._others
-                self.held_any = self.held_any or any(one.was_held() for one in others)
-                self._others = [one for one in others if one.is_linked or one.has_unseen_error]
-                self._trim_at = max(SESSIONS_KEPT, 2 * len(self._others))
-            self._others.append(session)
-        self.recorder.opened(session, tcp_ns, late_ns)
-
-    def not_opened(self, elapsed_ns: int, cause: str | None, late_ns: int = -1) -> None:
-        self.failed_attempts += 1
-        self.recorder.not_opened(elapsed_ns, cause, late_ns)
-
-    def sample(self, metric: Any, elapsed_ns: int, late_ns: int = -1) -> None:
-        self.recorder.sample(metric, elapsed_ns, late_ns)
-
-    def trend(self, metric: Any) -> TrendRecorder | None:
-        return self.recorder.trend(metric)
-
-    def failed(self, metric: Any, late_ns: int = -1) -> None:
-        self.recorder.failed(metric, late_ns)
-
-    def cut_off(self, metric: Any, elapsed_ns: int, cause: str, late_ns: int = -1) -> None:
-        self.recorder.cut_off(metric, elapsed_ns, cause, late_ns)
-
-    def phase(self, name: str, elapsed_ns: int) -> None:
-        self.recorder.phase(name, elapsed_ns)
-
-    def dialing(self) -> None:
-        self.recorder.dialing()
-
-    def ended(self, session: Session) -> None:
-        self.recorder.ended(session)
-
-    def target_error(self, error: TargetError) -> None:
-        # The end of a session fails every operation of it with one and the same error.
-        if self._reported is None:
-            self._reported = {}
-        if id(error) not in self._reported:
-            self._reported[id(error)] = error
-            self.recorder.target_error(error)
-
-    def script_error(self, error: BaseException) -> None:
-        if isinstance(error, ScriptAborted):
-            self.recorder.aborted(error.reason)
-        else:
-            self.recorder.script_error(error)
-
-    def failed_with(self, error: BaseException) -> bool:
-        """An error left the iteration: count it, or each of a group of errors, as what it is.
-
-        :returns: whether it was for want of data.
-        """
-        exhausted = False
-        if isinstance(error, BaseExceptionGroup):
-            for one in error.exceptions:
-                exhausted |= self.failed_with(one)
-        elif isinstance(error, TargetError):
-            self.target_error(error)
-        elif isinstance(error, DataExhausted):
-            exhausted = True
-            self.recorder.data_exhausted(error)
-        else:
-            self.script_error(error)
-            # A script that breaks before it has opened anything would be a hot loop as well.
-            self.failed_attempts += 1
-        return exhausted
-
-    def owe(self, now_ns: int, cause: str) -> None:
-        """The iteration was ended from within its loops: ticks that were due are cut off."""
-        due, self.due = self.due, None
-        while isinstance(due, Pace):
-            waited_ns, count = due.owed(now_ns)
-            if count:
-                self.recorder.ticks_cut_off(due.metrics, waited_ns, due.period_ns, count, cause)
-            due = due.outer
-
-    def settle(self) -> tuple[list[Session], bool]:
-        """The iteration is over: close what it left open, count what it never learned of.
-
-        :returns: the sessions whose connections have not ended yet; whether one of the others had
-            ended by an error that the iteration did not learn of.
-        """
-        sessions, lost_any = self.sessions, False
-        for session in sessions:
-            if not session.is_closed:
-                session.goodbye()
-            lost = session.take_unseen_error()
-            if lost is not None:
-                self.failed_with(lost)
-                lost_any = True
-            self.held_any = self.held_any or session.was_held()
-        if sessions and not self.held_any:
-            self.failed_attempts += 1
-        self._session = self._others = self._reported = None
-        return [one for one in sessions if one.is_linked], lost_any
 
 
 _CUT_OFF = (TimeoutError, asyncio.CancelledError, GeneratorExit, ScriptAborted)
@@ -249,19 +36,19 @@ _CUT_OFF = (TimeoutError, asyncio.CancelledError, GeneratorExit, ScriptAborted)
 class _Timer:
     """What ``vu.timer()`` returns."""
 
-    __slots__ = ("_late_ns", "_metric", "_since_ns", "_start_ns", "_vu")
+    __slots__ = ("_metric", "_report", "_since_ns", "_start_ns", "_vu")
 
     def __init__(self, vu: VU, metric: Any, since_ns: int | None) -> None:
         self._vu = vu
         self._metric = metric
         self._since_ns = since_ns
         self._start_ns = 0
-        self._late_ns = -1
+        self._report: Report = vu._observer
 
     def __enter__(self) -> None:
         since_ns = self._since_ns
         self._start_ns = self._vu._engine.now_ns() if since_ns is None else since_ns
-        self._late_ns = self._vu._observer.begun(self._start_ns, self._metric)
+        self._report = self._vu._observer.begun(self._start_ns, self._metric)
 
     def __exit__(
         self,
@@ -274,15 +61,15 @@ class _Timer:
         if error is None:
             arrived = [one.arrived_ns for one in observer.sessions]
             last_ns = max((ns for ns in arrived if ns >= self._start_ns), default=now_ns)
-            observer.sample(self._metric, last_ns - self._start_ns, self._late_ns)
+            self._report.sample(self._metric, last_ns - self._start_ns)
         elif isinstance(error, _CUT_OFF):
             # A deadline of ghostcore's, or of asyncio.timeout() in the block.
             cause = "deadline" if isinstance(error, TimeoutError) else observer.cancel_cause()
             if isinstance(error, ScriptAborted):
                 cause = "interrupted"
-            observer.cut_off(self._metric, now_ns - self._start_ns, cause, self._late_ns)
+            self._report.cut_off(self._metric, now_ns - self._start_ns, cause)
         else:
-            observer.failed(self._metric, self._late_ns)
+            self._report.failed(self._metric)
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +80,7 @@ class Scope:
     :ivar feeds: rows by the feeder that gives them.
     :ivar stride: in a closed model its most users: iteration n of slot k is start k + n * stride.
         0 where a start's key is its number.
+    :ivar connector: opens the sessions of its users.
     """
 
     scenario: str
@@ -300,6 +88,7 @@ class Scope:
     data: Any = None
     feeds: Mapping[Feeder, Feed] = field(default_factory=dict)
     stride: int = 0
+    connector: Connector = field(default_factory=lambda: Connector(Routes()))
 
     def start_of(self, key: int) -> int:
         """The number of a start in its scenario, from 0."""
@@ -369,11 +158,9 @@ class VU:
 
     def connect(
         self, url: str, *, metric: Any = None, **options: Unpack[OpeningOptions]
-    ) -> Opening[sessions.WebSocketSession]:
+    ) -> Opening[WebSocketSession]:
         """Open a plain WebSocket session: see :func:`ghostcore.connect`."""
-        return Opening(
-            route_of(url, None, options), self._observer, sessions.WebSocketSession, metric
-        )
+        return self._scope.connector.connect(url, metric, self._observer, options)
 
     def socketio(
         self,
@@ -384,16 +171,10 @@ class VU:
         path: str = "/socket.io/",
         metric: Any = None,
         **options: Unpack[OpeningOptions],
-    ) -> Opening[sessions.SocketIOSession]:
+    ) -> Opening[SocketIOSession]:
         """Open a Socket.IO session: see :func:`ghostcore.socketio`."""
-        return sessions.socketio(
-            url,
-            auth=auth,
-            namespace=namespace,
-            path=path,
-            metric=metric,
-            observer=self._observer,
-            **options,
+        return self._scope.connector.socketio(
+            url, auth, namespace, path, metric, self._observer, options
         )
 
     def sleep(self, duration: float | str) -> Any:

@@ -230,7 +230,7 @@ class LinkBench:
             self._turn()
             assert task.done()
             task.result()
-            if session.is_linked:
+            if session._is_linked:
                 raise Differs("the session outlives its connection")
         return outcome
 

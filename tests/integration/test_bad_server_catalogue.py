@@ -137,7 +137,7 @@ def test_each_bad_server_is_one_kind_of_error_counted_once(
         assert sample.text
         assert sample.at_s >= 0
     assert [error.kind for error in seen] == [bad.kind] * USERS
-    upgraded = bad.phase in ("open", "connect", "session")
+    upgraded = bad.phase in ("engineio_open", "socketio_connect", "session")
     for one in (*samples, *seen):
         # Of what was never upgraded, the age is NaN.
         assert 0 <= one.age_s < elapsed_s if upgraded else one.age_s != one.age_s

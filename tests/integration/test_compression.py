@@ -69,7 +69,7 @@ def test_echoes_of_node(
                 assert (await session.recv(timeout=10)).data == payload
             await session.send("déjà vu" * 100)
             assert (await session.recv(timeout=10)).text == "déjà vu" * 100
-            return agreed, session.traffic.bytes_sent
+            return agreed, session._traffic.bytes_sent
 
     agreed, bytes_sent = uvloop.run(main())
     assert agreed == "permessage-deflate"
@@ -81,7 +81,7 @@ def test_a_server_without_compression(node: NodeServers, link: LinkName) -> None
         async with connect(node.url("ws", "/echo"), link=link, compression=True) as session:
             await session.send("x" * 1000)
             assert (await session.recv(timeout=10)).text == "x" * 1000
-            assert session.traffic.bytes_sent > 1000
+            assert session._traffic.bytes_sent > 1000
 
     uvloop.run(main())
 

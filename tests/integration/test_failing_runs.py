@@ -254,9 +254,9 @@ def test_unknown_host() -> None:
 @pytest.mark.parametrize(
     ("parts", "phase", "word"),
     [
-        ([], "open", "no Engine.IO open packet"),
-        ([OPEN[:-10]], "open", "no Engine.IO open packet"),
-        ([OPEN], "connect", "namespace was not joined"),
+        ([], "engineio_open", "no Engine.IO open packet"),
+        ([OPEN[:-10]], "engineio_open", "no Engine.IO open packet"),
+        ([OPEN], "socketio_connect", "namespace was not joined"),
     ],
 )
 def test_silence_while_socketio_opens(parts: list[bytes], phase: str, word: str) -> None:
@@ -267,14 +267,19 @@ def test_silence_while_socketio_opens(parts: list[bytes], phase: str, word: str)
 
 
 SOCKETIO_PARTS: dict[str, tuple[list[bytes], str, str, str]] = {
-    "close frame after OPEN": ([OPEN, frame(b"\x03\xf3", opcode=8)], "closed", "connect", "1011"),
-    "Engine.IO close": ([OPEN, frame("1")], "closed", "connect", "Engine.IO"),
+    "close frame after OPEN": (
+        [OPEN, frame(b"\x03\xf3", opcode=8)],
+        "closed",
+        "socketio_connect",
+        "1011",
+    ),
+    "Engine.IO close": ([OPEN, frame("1")], "closed", "socketio_connect", "Engine.IO"),
     "disconnected": ([OPEN, JOINED, frame("41")], "closed", "session", "namespace"),
-    "no Engine.IO": ([frame("hello")], "protocol_violation", "open", "Engine.IO"),
-    "bad OPEN": ([frame('0{"sid":""}')], "protocol_violation", "open", "sid"),
-    "Socket.IO 2": ([OPEN, frame("40")], "protocol_violation", "connect", "sid"),
+    "no Engine.IO": ([frame("hello")], "protocol_violation", "engineio_open", "Engine.IO"),
+    "bad OPEN": ([frame('0{"sid":""}')], "protocol_violation", "engineio_open", "sid"),
+    "Socket.IO 2": ([OPEN, frame("40")], "protocol_violation", "socketio_connect", "sid"),
     "bad event": ([OPEN, JOINED, frame('42{"no":"array"}')], "protocol_violation", "session", ""),
-    "refused": ([OPEN, frame('44{"message":"full"}')], "connect_error", "connect", "full"),
+    "refused": ([OPEN, frame('44{"message":"full"}')], "connect_error", "socketio_connect", "full"),
 }
 
 
@@ -292,13 +297,13 @@ def test_what_socketio_servers_say(name: str, ending: str) -> None:
 @pytest.mark.parametrize(
     ("ending", "parts", "frames", "phase"),
     [
-        ("close", [], 0, "open"),
-        ("close", [OPEN[:20]], 0, "open"),
+        ("close", [], 0, "engineio_open"),
+        ("close", [OPEN[:20]], 0, "engineio_open"),
         *(
             (ending, parts, frames, phase)
             for ending in ("close", "reset")
             for parts, frames, phase in (
-                ([OPEN], 1, "connect"),
+                ([OPEN], 1, "socketio_connect"),
                 ([OPEN, JOINED], 2, "session"),
                 ([OPEN, JOINED, frame('42["hello"]')[:5]], 2, "session"),
                 (
@@ -449,7 +454,7 @@ def test_the_end_in_the_segment_of_the_101() -> None:
         connection.send(connection.response_101() + frame(b"\x03\xe8", opcode=8))
         connection.idle()
 
-    for play, phase in ((echo, "session"), (visit, "open")):
+    for play, phase in ((echo, "session"), (visit, "engineio_open")):
         with ScriptedServer(hasty) as server:
             result = ghostcore.run(play, load=LOAD, env={"URL": server.url}, seed=1)
         check_failed(result, "closed", phase, "1000")

@@ -58,7 +58,7 @@ def test_paced_messages_arrive_whole_and_in_order(run: Any, link: Link) -> None:
                         message = await session.recv(timeout=30)
                         assert (message.text if isinstance(frame, str) else message.data) == frame
                     assert await pacer == 3 and pacer.missed == 0
-            assert session.traffic.take()[:2] == (6 * len(sizes), 6 * len(sizes))
+            assert session._traffic.take()[:2] == (6 * len(sizes), 6 * len(sizes))
 
     run(main())
 
@@ -99,10 +99,10 @@ def test_a_server_that_does_not_read(link: Link, end: str) -> None:
         if end == "close":
             session.close()  # type: ignore[unused-awaitable]
         missed = pacer.missed
-        assert session.traffic.take_missed() == (missed if end != "abort" else 0)
+        assert session._traffic.take_missed() == (missed if end != "abort" else 0)
         session.abort()
         assert pacer.missed >= missed
-        await wait_until(lambda: not session.is_linked)
+        await wait_until(lambda: not session._is_linked)
         assert session.msgs_sent == sent and pacer.done()
 
     with ServerThread(MisbehavingServer("window_zero")) as bad:
@@ -146,8 +146,8 @@ def test_the_end_of_a_session_ends_its_pace(link: Link) -> None:
             await pacer
         assert caught.value is session.error and caught.value.code in (1006, 4000)
         assert pacer.sent >= 20
-        await wait_until(lambda: not session.is_linked)
-        assert len(session.engine.timers) == 0
+        await wait_until(lambda: not session._is_linked)
+        assert len(session._engine.timers) == 0
 
     async def take(wire: Wire) -> None:
         await wire.answer()
@@ -224,7 +224,7 @@ def test_round_trips_are_counted(run: Any, link: Link, in_flight: int, size: int
             for frame in ("x" * size, b"y" * size):
                 loop = session.echo_loop(frame, count=count, in_flight=in_flight)
                 assert await loop == loop.round_trips == count
-            assert session.traffic.take()[:2] == (2 * count, 2 * count)
+            assert session._traffic.take()[:2] == (2 * count, 2 * count)
             await session.send("own")
             assert (await session.recv(timeout=30)).text == "own"
             await session.ping(timeout=30)
@@ -310,13 +310,13 @@ def test_servers_that_are_no_echo_servers(link: Link, how: str) -> None:
 def test_a_server_that_reads_nothing_of_a_loop(link: Link) -> None:
     async def main(url: str) -> None:
         session = await ghostcore.connect(url, link=link)
-        before = session.traffic.take()[0]
+        before = session._traffic.take()[0]
         with pytest.raises(Timeout) as caught:
             await session.echo_loop(b"x" * 262144, in_flight=1000, timeout=0.3)
         assert caught.value.kind == "reply_timeout"
-        assert before == 0 < session.traffic.take()[0] < 1000  # the rest was held back
+        assert before == 0 < session._traffic.take()[0] < 1000  # the rest was held back
         session.abort()
-        await wait_until(lambda: not session.is_linked)
+        await wait_until(lambda: not session._is_linked)
 
     with ServerThread(MisbehavingServer("window_zero")) as bad:
         uvloop.run(main(bad.url))
@@ -358,7 +358,7 @@ def test_the_epoll_link_sends_the_frames_of_one_pass_in_one_piece() -> None:
         await asyncio.sleep(0.01)  # out of the pass that read the 101
         assert await session.echo_loop("hello", count=128, in_flight=64) == 128
         session.abort()
-        await wait_until(lambda: not session.is_linked)
+        await wait_until(lambda: not session._is_linked)
 
     with ScriptedServer(count) as scripted:
         uvloop.run(main(scripted.url))

@@ -16,8 +16,8 @@ import uvloop
 
 import ghostcore
 from ghostcore import WebSocketSession
+from ghostcore._engine import engine_of
 from ghostcore.errors import ClosedByPeer, EngineError
-from ghostcore.opening.opening import engine_of
 from ghostcore.testing import BadServer, MisbehavingServer, ServerThread, Wire
 
 Link = Literal["epoll", "picows"]
@@ -165,7 +165,7 @@ def test_what_a_dead_socket_did_not_take_is_not_counted_as_sent(refused_at_once:
 
     async def answers(sessions: list[WebSocketSession]) -> None:
         session = sessions[-1]
-        session.traffic.take()
+        session._traffic.take()
         await session.send("too late")
         await session.send(b"x" * 300)
         with pytest.raises(ClosedByPeer):
@@ -173,7 +173,7 @@ def test_what_a_dead_socket_did_not_take_is_not_counted_as_sent(refused_at_once:
                 await session.send(b"x" * 70_000)
             else:
                 await session.recv(timeout=10)
-        messages, _, sent_bytes, *_ = session.traffic.take()
+        messages, _, sent_bytes, *_ = session._traffic.take()
         counted.append((session.msgs_sent, messages, sent_bytes))
 
     run("epoll", [answers], resets=True)

@@ -71,7 +71,7 @@ def test_a_send_that_is_refused_is_not_counted_as_sent(link: Link) -> None:
             with pytest.raises(ClosedByPeer):
                 session.send("too late")  # type: ignore[unused-awaitable]
         assert session.msgs_sent == 1
-        assert session.traffic.take()[0] == 1
+        assert session._traffic.take()[0] == 1
 
     async def take_one(wire: Wire) -> None:
         await wire.answer()
@@ -89,7 +89,7 @@ def test_a_close_frame_that_is_refused_is_not_counted_as_sent() -> None:
         await asyncio.sleep(0)  # out of the turn that read the 101, whose sends go out at its end
         time.sleep(0.15)  # noqa: ASYNC251 - the reset arrives while the loop sees nothing
         closing = session.close()
-        assert session.traffic.take()[2] == 0
+        assert session._traffic.take()[2] == 0
         await closing
 
     with server(reset_after_101) as bad:
@@ -104,7 +104,7 @@ def test_pongs_that_nobody_reads_do_not_pile_up(link: Link) -> None:
         before = process.memory_info().rss
         received = 0
         for _ in range(400):
-            received += session.traffic.take()[3]
+            received += session._traffic.take()[3]
             if received > 4 * LIMIT_BYTES:
                 break
             await asyncio.sleep(0.02)
@@ -163,7 +163,7 @@ def test_a_full_window_ends_in_a_send_timeout_then_in_an_abort(link: Link) -> No
             await session.send(b"once more")
         session.abort()
         await asyncio.sleep(0.05)
-        assert not session.is_linked
+        assert not session._is_linked
 
     with ServerThread(MisbehavingServer("window_zero")) as bad:
         uvloop.run(main(bad.url))

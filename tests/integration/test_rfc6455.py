@@ -21,7 +21,7 @@ from ghostcore.errors import (
     ProtocolViolation,
     TargetError,
 )
-from ghostcore.opening.connect import WebSocketSession
+from ghostcore.sessions.websocket_session import WebSocketSession
 from tests.support.hostile import (
     BINARY,
     CLOSE,

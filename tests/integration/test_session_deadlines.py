@@ -40,7 +40,7 @@ def test_a_ping_that_waits_in_the_socket_is_no_ping_timeout(run: Any) -> None:
             time.sleep(0.2)  # noqa: ASYNC251 - a busy process is the point
             for _ in range(10):
                 await asyncio.sleep(0)
-        assert session.error is None and session.codec.pings > 0
+        assert session.error is None and session._codec.pings > 0
         session.abort()
         await gone(session)
 
@@ -74,7 +74,7 @@ def test_pings_in_more_sockets_than_a_pass_reads_are_no_ping_timeouts(run: Any) 
         for _ in range(2):
             time.sleep(3.2)  # noqa: ASYNC251 - over every deadline there is
             await asyncio.sleep(0.2)
-        silent = [session for session in sessions if not session.codec.pings]
+        silent = [session for session in sessions if not session._codec.pings]
         errors = {session.error for session in sessions}
         done.set()
         for session in sessions:

@@ -114,7 +114,7 @@ def test_namespaces(node: NodeServers, run: Any) -> None:
         with pytest.raises(HandshakeRejected) as caught:
             await ghostcore.socketio(url, namespace="/nowhere")
         assert caught.value.kind == "connect_error"
-        assert caught.value.phase == "connect"
+        assert caught.value.phase == "socketio_connect"
         assert caught.value.data == {"message": "Invalid namespace"}
 
     run(main())
@@ -229,15 +229,15 @@ def test_pings_keep_a_session_alive_while_it_sleeps_and_computes(
     async def main() -> None:
         before = node.seen("pinging")["pongs"]
         async with ghostcore.socketio(node.url("pinging")) as session:
-            handshake = session.codec.handshake
+            handshake = session._codec.handshake
             assert handshake is not None and handshake["pingInterval"] == 100
-            await wait_until(lambda: session.codec.pings >= 3)
-            seen = session.codec.pings
-            while session.codec.pings < seen + 3:  # computing, in slices
+            await wait_until(lambda: session._codec.pings >= 3)
+            seen = session._codec.pings
+            while session._codec.pings < seen + 3:  # computing, in slices
                 sum(range(200_000))
                 await asyncio.sleep(0)
             assert await session.call("sum", 1, 2) == 3
-            answered = session.codec.pings
+            answered = session._codec.pings
             assert node.seen("pinging")["pongs"] - before >= answered - 1
 
     run(main())
@@ -301,6 +301,6 @@ def test_unread_events_are_kept_up_to_a_limit_and_counted(node: NodeServers, run
             await session.request("flood", 300, reply="flooded")
             kept = [(await session.wait_for("drop")).args[0] for _ in range(256)]
             assert kept == list(range(44, 300))
-            assert session.traffic.discarded == 44
+            assert session._traffic.discarded == 44
 
     run(main())

@@ -127,7 +127,7 @@ def test_a_connection_that_is_broken_off(node: NodeServers, run: Any) -> None:
         with pytest.raises(ClosedByPeer) as caught:
             await session.recv()
         assert caught.value.code == 1006 and caught.value.kind == "connection_lost"
-        assert not session.is_linked
+        assert not session._is_linked
 
     run(main())
 
@@ -139,7 +139,7 @@ def test_close_codes_of_ours(node: NodeServers, run: Any) -> None:
         for code, reason in wanted:
             session = await ghostcore.connect(node.url("ws", "/lastClose"))
             await session.close(code, reason)
-            assert session.is_closed and session.error is None and not session.is_linked
+            assert session.is_closed and session.error is None and not session._is_linked
             assert session.close_code == code
         session = await ghostcore.connect(node.url("ws", "/lastClose"))
         session.abort()
@@ -290,7 +290,7 @@ def test_a_sender_that_waits_learns_of_the_end(node: NodeServers, run: Any) -> N
             task = asyncio.ensure_future(finish(room))
             done, _ = await asyncio.wait({task}, timeout=0.3)
             late = None if done else task
-        never_awaited = session.room()
+        never_awaited = session._room()
         session.abort()
         with pytest.raises(UsageError, match="closed by this side"):
             await asyncio.wait_for(late, 30)

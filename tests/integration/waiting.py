@@ -21,4 +21,4 @@ async def wait_until(condition: Callable[[], object]) -> None:
 
 async def gone(session: SocketIOSession | WebSocketSession) -> None:
     """Wait until the connection under an ended session is down too."""
-    await wait_until(lambda: not session.is_linked)
+    await wait_until(lambda: not session._is_linked)

@@ -82,7 +82,7 @@ def test_paced_senders(interval: int, steps: list[tuple[int, What, int]], last: 
             await loop.sleep_until(end_ns)
             pacer.stop()
             assert pacer.sent == len(link.sent)
-            assert session.traffic.take_missed() == pacer.missed
+            assert session._traffic.take_missed() == pacer.missed
             return [ns for ns, _ in link.sent], pacer.missed, pacer.late_ns_max
 
     assert run_fake(main) == paced(interval * UNIT_NS, plan, end_ns)
@@ -115,7 +115,7 @@ def test_echo_loops(delays: list[int], in_flight: int) -> None:
     async def main() -> list[tuple[int, int]]:
         observer = Measured()
         async with offline(observer) as (session, link):
-            timers = session.engine.timers
+            timers = session._engine.timers
             left = iter(delays)
 
             def peer(message: str | bytes) -> None:

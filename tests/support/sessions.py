@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 from ghostcore._engine import Engine
 from ghostcore.metrics.recorders import TrendRecorder, TrendState
-from ghostcore.opening.connect import WebSocketSession
-from ghostcore.opening.opening import NullObserver
 from ghostcore.opening.options import DEFAULT_OPTIONS
+from ghostcore.sessions.observer import NullObserver
 from ghostcore.sessions.session import Session
 from ghostcore.sessions.socketio_session import SocketIOSession
+from ghostcore.sessions.websocket_session import WebSocketSession
 from ghostcore.testing.fakeclock import FakeClockLoop, run_fake
 from ghostcore.testing.memory_link import MemoryLink
 
@@ -21,6 +21,8 @@ __all__ = ["MS", "Measured", "busy_until", "in_memory", "now_ns", "offline", "of
 
 T = TypeVar("T")
 MS = 1_000_000
+
+_LIMITS = ("", DEFAULT_OPTIONS.max_message_size, 30_000 * MS)
 
 
 class Measured(NullObserver):
@@ -60,7 +62,6 @@ def busy_until(when_ns: int) -> None:
 
 @asynccontextmanager
 async def _opened(engine: Engine, session: Session) -> AsyncIterator[MemoryLink]:
-    session.send_timeout_ns = 30_000 * MS
     link = MemoryLink(session)
     try:
         yield link
@@ -69,7 +70,7 @@ async def _opened(engine: Engine, session: Session) -> AsyncIterator[MemoryLink]
         await asyncio.sleep(0)
         left = len(engine.timers)
         engine.close()
-    assert left == 0 and not session.is_linked
+    assert left == 0 and not session._is_linked
 
 
 @asynccontextmanager
@@ -78,7 +79,7 @@ async def offline(
 ) -> AsyncIterator[tuple[WebSocketSession, MemoryLink]]:
     """An open plain session on a link without a network, on the running (fake) loop."""
     engine = Engine(asyncio.get_running_loop())
-    session = WebSocketSession(engine, DEFAULT_OPTIONS, observer or NullObserver(), engine.now_ns())
+    session = WebSocketSession(engine, observer or NullObserver(), engine.now_ns(), *_LIMITS)
     async with _opened(engine, session) as link:
         yield session, link
 
@@ -87,7 +88,7 @@ async def offline(
 async def offline_socketio() -> AsyncIterator[tuple[SocketIOSession, MemoryLink]]:
     """The same of Socket.IO, joined to its namespace; what opening sent is forgotten."""
     engine = Engine(asyncio.get_running_loop())
-    session = SocketIOSession(None, "/", engine, DEFAULT_OPTIONS, NullObserver(), engine.now_ns())
+    session = SocketIOSession(None, "/", engine, NullObserver(), engine.now_ns(), *_LIMITS)
     async with _opened(engine, session) as link:
         link.arrive('0{"sid":"e","upgrades":[],"pingInterval":25000000,"pingTimeout":20000}')
         link.arrive('40{"sid":"s"}')

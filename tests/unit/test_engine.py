@@ -10,8 +10,7 @@ import pytest
 
 import ghostcore
 from ghostcore import UsageError
-from ghostcore._engine import Engine, Traffic
-from ghostcore.opening.opening import engine_of
+from ghostcore._engine import Engine, Traffic, engine_of
 from ghostcore.protocol.codec import PlainCodec
 from ghostcore.sessions.plain import WebSocketBase
 from ghostcore.testing import EchoServer
@@ -41,8 +40,8 @@ def test_traffic_is_taken_once(link: Literal["epoll", "picows"]) -> None:
             await session.recv()
             await session.close()
             # Frames with their headers: 4 bytes more from us, for the mask. Those that close, too.
-            assert session.traffic.take() == (1, 1, 200 + 8 + 6 + 2, 200 + 4 + 2 + 2, 0)
-            assert session.traffic.take() == (0, 0, 0, 0, 0)
+            assert session._traffic.take() == (1, 1, 200 + 8 + 6 + 2, 200 + 4 + 2 + 2, 0)
+            assert session._traffic.take() == (0, 0, 0, 0, 0)
 
     asyncio.run(main())
 
@@ -54,7 +53,7 @@ def test_a_session_that_was_never_opened() -> None:
         for operation in (lambda: session.send("x"), session.ping, session.recv):
             with pytest.raises(UsageError, match="not connected yet"):
                 await operation()
-        assert not session.is_open and not session.is_closed and not session.is_linked
+        assert not session.is_open and not session.is_closed and not session._is_linked
         await session.close()
         session.abort()
         assert session.is_closed and session.error is None

@@ -10,7 +10,7 @@ from ghostcore.errors import KINDS, TargetError
 from ghostcore.testing import BAD_SERVERS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "errors.md"
-PHASES = ("dns", "tcp", "tls", "upgrade", "open", "connect", "session")
+PHASES = ("dns", "tcp", "tls", "upgrade", "engineio_open", "socketio_connect", "session")
 # What no server can be made to do: these come of this machine's limits, of a proxy, or of other
 # causes.
 OURS = {"no_source_port", "no_descriptors", "connect_failed", "not_connected", "proxy_failed"}

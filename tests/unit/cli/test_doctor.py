@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import pytest
 import trustme
 
+from ghostcore._engine import engine_of
 from ghostcore.cli import doctor
 from ghostcore.cli._server_check import ServerCheck, check_server
 from ghostcore.cli.doctor import Ceiling, examine, lines_of_limits, measure_ceilings, too_small
 from ghostcore.monitor.limits import Finding, Limits
-from ghostcore.opening.opening import engine_of
 from ghostcore.results.result import EXIT_THRESHOLDS
 from ghostcore.testing import EchoServer, ServerThread, SocketIOServer
 from ghostcore.testing.leaks import assert_no_leaks

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from ghostcore import VU, ConstantVUs, GhostError, run, scenario
+from ghostcore._engine import engine_of
 from ghostcore.execution import calibration
 from ghostcore.execution.calibration import calibrate
-from ghostcore.opening.opening import engine_of
 from ghostcore.report import summary_text
 from ghostcore.testing.leaks import assert_no_leaks
 

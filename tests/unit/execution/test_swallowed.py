@@ -69,7 +69,9 @@ def test_a_program_that_left_one_behind_comes_to_its_end() -> None:
         timeout=100,
         check=False,
     )
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "107", "")
+    # In asyncio's debug mode a step that a busy machine makes slow is told; that is no complaint.
+    told = [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]
+    assert (done.returncode, done.stdout.strip(), told) == (0, "107", [])
 
 
 def test_a_slow_clean_up_is_given_its_time() -> None:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 import ghostcore
+from ghostcore._engine import engine_of
 from ghostcore.loop.vitals import Vitals
-from ghostcore.opening.opening import engine_of
 from ghostcore.testing import EchoServer, FaultProxy, ServerThread
 from ghostcore.testing.leaks import assert_no_leaks
 

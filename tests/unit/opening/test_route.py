@@ -1,13 +1,54 @@
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from ghostcore.errors import UsageError
-from ghostcore.opening.route import route_of
+from ghostcore.opening.options import DEFAULT_OPTIONS, Options
+from ghostcore.opening.route import Routes
 
 URL = "ws://127.0.0.1:5000/x"
+
+route_of = Routes().route
+
+
+def test_options_are_made_once_for_different_urls() -> None:
+    given = {"timeout": "5s", "subprotocols": ("a",), "link": "epoll"}
+    one = route_of(URL + "?token=1", None, given).options
+    assert one is route_of(URL + "?token=2", None, dict(given)).options
+    assert one == Options.build(timeout=5, subprotocols=["a"], link="epoll")
+    assert route_of(URL, None, {}).options is DEFAULT_OPTIONS
+    assert Routes().route(URL, None, given).options is not one
+
+
+def test_a_renewed_file_of_certificates_is_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(file))
+    given = {"ssl": str(file)}
+    routes = Routes()
+    first = routes.route("wss://h/a", None, given).tls_context()
+    # Another URL of the same choice shares it.
+    assert first is routes.route("wss://h/b", None, given).tls_context()
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(file))
+    renewed = routes.route("wss://h/a", None, given).tls_context()
+    assert renewed is not first and renewed is not None
+    (known,) = renewed.get_ca_certs(binary_form=True)
+    assert ssl.DER_cert_to_PEM_cert(known).encode() == authority.cert_pem.bytes()
+    file.unlink()
+    with pytest.raises(UsageError, match="no such file"):
+        routes.route("wss://h/a", None, given).tls_context()
+
+
+def test_there_is_no_tls_context_without_tls() -> None:
+    assert route_of("ws://h", None, {"insecure": True}).tls_context() is None
+    with pytest.raises(UsageError, match="contradicts"):
+        given = {"insecure": True, "ssl": ssl.create_default_context()}
+        route_of("wss://h", None, given).tls_context()
 
 
 def test_the_same_arguments_share_a_route() -> None:

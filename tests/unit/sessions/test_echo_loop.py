@@ -11,11 +11,11 @@ import pytest
 from ghostcore import ClosedByPeer, ProtocolViolation, Timeout, UsageError
 from ghostcore._engine import Engine, Traffic
 from ghostcore.loop.timers import live_waiters
-from ghostcore.opening.connect import WebSocketSession
-from ghostcore.opening.opening import NullObserver
 from ghostcore.protocol.codec import PlainCodec
 from ghostcore.sessions.flood import EchoLoop
+from ghostcore.sessions.observer import NullObserver
 from ghostcore.sessions.plain import WebSocketBase
+from ghostcore.sessions.websocket_session import WebSocketSession
 from ghostcore.testing.fakeclock import run_fake
 from ghostcore.testing.memory_link import MemoryLink
 from tests.support.sessions import MS, Measured, now_ns, offline
@@ -42,7 +42,7 @@ def echo_after(link: MemoryLink, delay_s: float, limit: int = 1 << 30) -> None:
 
 def is_itself(session: WebSocketSession) -> bool:
     """The session is as it was before the loop."""
-    return type(session.codec) is PlainCodec and len(session.engine.timers) == 0
+    return type(session._codec) is PlainCodec and len(session._engine.timers) == 0
 
 
 # ---- round trips --------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ def test_every_round_trip_is_measured(frame: Any) -> None:
             assert (state.count, state.hist.count, state.failed, state.cut_off) == (40, 40, 0, {})
             assert state.hist.min <= 250 * MS <= state.hist.max < 251 * MS
             assert is_itself(session)
-            assert session.traffic.take()[:2] == (40, 40)
+            assert session._traffic.take()[:2] == (40, 40)
 
     run_fake(main)
 
@@ -137,7 +137,7 @@ def test_after_its_duration_what_is_in_flight_is_cut_off() -> None:
             assert list(state.cut_off) == ["deadline"]
             cut = state.cut_off["deadline"]
             assert cut.count == 1 and cut.min <= 100 * MS <= cut.max < 101 * MS
-            assert session.is_open and len(session.engine.timers) == 0
+            assert session.is_open and len(session._engine.timers) == 0
 
     run_fake(main)
 
@@ -164,7 +164,7 @@ def test_answers_that_come_too_late_are_for_nobody(verify: bool) -> None:
                 assert await loop == 0
             echo_after(link, 2)
             assert await session.echo_loop("c", count=3, verify=verify) == 3
-            assert session.traffic.take()[4] == 2 * len(frames)
+            assert session._traffic.take()[4] == 2 * len(frames)
             assert is_itself(session)
             link.arrive("a")
             assert (await session.recv()).text == "a"
@@ -180,7 +180,7 @@ def test_what_is_no_late_answer_is_received() -> None:
                 link.arrive(message)
             received = [(await session.recv()).data for _ in range(3)]
             assert received == [b"news", b"echo", b"echo"]
-            assert session.traffic.take()[4] == 3
+            assert session._traffic.take()[4] == 3
 
     run_fake(main)
 
@@ -198,7 +198,7 @@ def test_a_server_that_stops_returning_frames() -> None:
             assert loop.round_trips == 7
             state = observer.drain()
             assert (state.hist.count, state.failed, state.cut_off["deadline"].count) == (7, 0, 2)
-            assert session.is_open and len(session.engine.timers) == 0
+            assert session.is_open and len(session._engine.timers) == 0
 
     run_fake(main)
 
@@ -228,7 +228,7 @@ def test_an_answer_that_is_not_what_was_sent_ends_the_session(answer: str | byte
             ) as caught:
                 await task
             assert caught.value.kind == "protocol_violation"
-            assert session.error is caught.value and not session.has_unseen_error
+            assert session.error is caught.value and not session._has_unseen_error
             state = observer.drain()
             assert (state.hist.count, state.failed, state.cut_off) == (1, 3, {})
             assert link.sent[-1][1] == 1002
@@ -270,7 +270,7 @@ def test_a_session_that_is_lost_fails_what_is_in_flight() -> None:
             asyncio.get_running_loop().call_later(1, link.lose)
             with pytest.raises(ClosedByPeer):
                 await session.echo_loop("x", in_flight=3, metric="rtt")
-            assert not session.has_unseen_error
+            assert not session._has_unseen_error
             state = observer.drain()
             assert (state.hist.count, state.failed, state.cut_off) == (5, 3, {})
             assert is_itself(session)
@@ -309,7 +309,7 @@ def test_a_loss_that_the_first_send_finds() -> None:
             link.broken = True
             with pytest.raises(ClosedByPeer, match="sending failed"):
                 await session.echo_loop("x", metric="rtt")
-            assert not session.has_unseen_error
+            assert not session._has_unseen_error
             assert observer.drain().count == 0 and session.msgs_sent == 0
             assert is_itself(session)
 
@@ -358,7 +358,7 @@ def test_nothing_is_sent_while_the_socket_is_full() -> None:
             for _ in range(11):
                 link.arrive("x")
             assert await task == 20
-            assert session.traffic.take()[4] == 0
+            assert session._traffic.take()[4] == 0
 
     run_fake(main)
 
@@ -367,7 +367,7 @@ def test_a_socket_that_stays_full() -> None:
     async def main() -> None:
         observer = Measured()
         async with offline(observer) as (session, link):
-            session.send_timeout_ns = 3000 * MS
+            session._send_timeout_ns = 3000 * MS
             link.fill()
             with pytest.raises(Timeout) as caught:
                 await session.echo_loop("x", metric="rtt")
@@ -382,7 +382,7 @@ def test_a_socket_that_stays_full() -> None:
             with pytest.raises(Timeout) as caught:
                 await task
             assert (caught.value.kind, caught.value.elapsed_ms) == ("send_timeout", 3000)
-            session.send_timeout_ns = 0
+            session._send_timeout_ns = 0
             assert await session.echo_loop("x", duration=3600, timeout=1) == 0
 
     run_fake(main)
@@ -395,7 +395,7 @@ def test_a_message_out_of_the_blue_answers_nothing() -> None:
             task = asyncio.create_task(finish(session.echo_loop("x", count=1, verify=False)))
             await asyncio.sleep(0)
             link.arrive("too early")
-            assert session.traffic.take()[4] == 1
+            assert session._traffic.take()[4] == 1
             link.drain()
             link.arrive("x")
             assert await task == 1
@@ -421,7 +421,7 @@ def test_cancelling_who_waits_cuts_it_off(cause: str) -> None:
             state = observer.drain()
             assert (state.hist.count, state.failed) == (4, 0)
             assert list(state.cut_off) == [cause] and state.cut_off[cause].count == 2
-            assert len(session.engine.timers) == 0 and live_waiters() == before
+            assert len(session._engine.timers) == 0 and live_waiters() == before
             await asyncio.sleep(1)
             assert is_itself(session) and session.is_open
 

@@ -46,9 +46,9 @@ def test_the_nth_is_sent_at_start_plus_n_intervals(interval_ns: int) -> None:
             expected = [(start_ns + n * interval_ns, "tick") for n in range(1000)]
             assert link.sent == expected
             assert (pacer.late_ns_max, pacer.missed) == (0, 0)
-            assert len(session.engine.timers) == 0
+            assert len(session._engine.timers) == 0
             assert session.msgs_sent == 1000
-            assert session.traffic.take()[:3] == (1000, 0, 1000 * 10)
+            assert session._traffic.take()[:3] == (1000, 0, 1000 * 10)
 
     run_fake(main)
 
@@ -84,7 +84,7 @@ def test_it_goes_on_until_it_is_stopped() -> None:
             assert await waiting == 2001
             await asyncio.sleep(10)
             assert len(link.sent) == pacer.sent == 2001
-            assert len(session.engine.timers) == 0
+            assert len(session._engine.timers) == 0
 
     run_fake(main)
 
@@ -151,7 +151,7 @@ def test_catching_up_leaves_the_loop_its_turns() -> None:
     async def main() -> None:
         async with offline() as (session, link):
             pacers = [session.every(0.001, str(number)) for number in range(3)]
-            timers = session.engine.timers
+            timers = session._engine.timers
             far = [timers.call_at(now_ns() + 3_600_000 * MS, gc.collect) for _ in range(50)]
             busy_until(now_ns() + 1000 * MS)
             sent = [1, 1, 1]
@@ -174,7 +174,7 @@ def test_catching_up_leaves_the_loop_its_turns() -> None:
 def test_what_is_due_while_the_socket_is_full_is_counted() -> None:
     async def main() -> None:
         async with offline() as (session, link):
-            assert session.traffic.take_missed() is None
+            assert session._traffic.take_missed() is None
             start_ns = now_ns()
             pacer = session.every(0.1, "x", count=15)
             waiting = asyncio.create_task(wait_for(pacer))
@@ -192,7 +192,7 @@ def test_what_is_due_while_the_socket_is_full_is_counted() -> None:
             assert await waiting == 15
             assert now_ns() == start_ns + 1700 * MS
             assert (pacer.sent, pacer.missed, pacer.late_ns_max) == (15, 3, 0)
-            assert (session.traffic.take_missed(), session.traffic.take_missed()) == (3, 0)
+            assert (session._traffic.take_missed(), session._traffic.take_missed()) == (3, 0)
 
     run_fake(main)
 
@@ -208,7 +208,7 @@ def test_what_was_missed_is_counted_at_the_end(end: str) -> None:
                 link.lose()
             else:
                 getattr(pacer if end in ("stop", "cancel") else session, end)()
-            assert pacer.missed == session.traffic.take_missed() == 10
+            assert pacer.missed == session._traffic.take_missed() == 10
             await asyncio.sleep(1)
             assert pacer.missed == 10
 
@@ -218,7 +218,7 @@ def test_what_was_missed_is_counted_at_the_end(end: str) -> None:
 def test_awaiting_it_is_awaiting_a_send() -> None:
     async def main() -> None:
         async with offline() as (session, link):
-            session.send_timeout_ns = 2000 * MS
+            session._send_timeout_ns = 2000 * MS
             pacer = session.every(0.1, "x", count=10)
             link.fill()
             with pytest.raises(Timeout) as caught:
@@ -226,7 +226,7 @@ def test_awaiting_it_is_awaiting_a_send() -> None:
             assert (caught.value.kind, caught.value.limit_s) == ("send_timeout", 2.0)
             assert caught.value.elapsed_ms == 2000
             assert (pacer.sent, pacer.missed) == (1, 21)
-            assert session.is_open and len(session.engine.timers) == 0
+            assert session.is_open and len(session._engine.timers) == 0
             link.drain()
             await asyncio.sleep(1)
             assert pacer.sent == 1
@@ -237,7 +237,7 @@ def test_awaiting_it_is_awaiting_a_send() -> None:
 def test_standing_still_is_no_error_where_nobody_waits() -> None:
     async def main() -> None:
         async with offline() as (session, link):
-            session.send_timeout_ns = 2000 * MS
+            session._send_timeout_ns = 2000 * MS
             pacer = session.every(0.1, "x")
             link.fill()
             await asyncio.sleep(59.95)
@@ -245,7 +245,7 @@ def test_standing_still_is_no_error_where_nobody_waits() -> None:
             link.drain()
             await asyncio.sleep(0.05)
             assert (pacer.sent, pacer.missed) == (2, 599)
-            session.send_timeout_ns = 0  # for ever
+            session._send_timeout_ns = 0  # for ever
             waiting = asyncio.create_task(wait_for(pacer))
             link.fill()
             await asyncio.sleep(3600)
@@ -266,7 +266,7 @@ def test_a_session_that_is_lost_ends_it() -> None:
             waiting = asyncio.create_task(wait_for(pacers[0]))
             await asyncio.sleep(1)
             link.lose()
-            assert len(session.engine.timers) == 0
+            assert len(session._engine.timers) == 0
             with pytest.raises(ClosedByPeer) as caught:
                 await waiting
             assert caught.value is session.error
@@ -283,14 +283,14 @@ def test_a_loss_that_nobody_waited_for_is_still_to_be_told() -> None:
         async with offline() as (session, link):
             pacer = session.every(0.1, "x")
             link.lose()
-            assert session.has_unseen_error
+            assert session._has_unseen_error
             with pytest.raises(ClosedByPeer):
                 await pacer
-            assert not session.has_unseen_error
+            assert not session._has_unseen_error
         async with offline() as (session, link):
             session.ping()  # type: ignore[unused-awaitable]
             link.lose()
-            assert session.has_unseen_error
+            assert session._has_unseen_error
 
     run_fake(main)
 
@@ -321,15 +321,15 @@ def test_a_loss_that_a_send_finds() -> None:
             await asyncio.sleep(0.05)
             link.broken = True
             await asyncio.sleep(1)
-            assert session.has_unseen_error and pacer.sent == 1 == session.msgs_sent
+            assert session._has_unseen_error and pacer.sent == 1 == session.msgs_sent
             with pytest.raises(ClosedByPeer, match="sending failed"):
                 await pacer
-            assert not session.has_unseen_error
+            assert not session._has_unseen_error
         async with offline() as (session, link):
             link.broken = True
             with pytest.raises(ClosedByPeer, match="sending failed"):
                 session.every(0.1, "x")
-            assert not session.has_unseen_error and session.msgs_sent == 0
+            assert not session._has_unseen_error and session.msgs_sent == 0
 
     run_fake(main)
 
@@ -346,7 +346,7 @@ def test_cancelling_who_waits_stops_it() -> None:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            assert len(session.engine.timers) == 0 and live_waiters() == before
+            assert len(session._engine.timers) == 0 and live_waiters() == before
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(10.5):
                     await session.every(1, "y")
@@ -450,7 +450,7 @@ def test_events_at_a_fixed_rate() -> None:
             assert await pacer == pacer.sent == 2
             header = '452-/x,["blob",{"_placeholder":true,"num":0},[{"_placeholder":true,"num":1}]]'
             assert [message for _, message in link.sent] == [header, b"\1", b"\2\3"] * 2
-            assert session.traffic.take()[0] == 1 + 3 + 2 * 3  # with that of joining
+            assert session._traffic.take()[0] == 1 + 3 + 2 * 3  # with that of joining
 
     run_fake(main)
 

@@ -8,8 +8,7 @@ import pytest
 
 from ghostcore._engine import Engine
 from ghostcore.errors import Timeout
-from ghostcore.opening.opening import NullObserver
-from ghostcore.opening.options import DEFAULT_OPTIONS
+from ghostcore.sessions.observer import NullObserver
 from ghostcore.sessions.socketio_session import SocketIOSession
 from ghostcore.testing.fakeclock import run_fake
 from ghostcore.testing.memory_link import MemoryLink
@@ -23,7 +22,9 @@ ROUNDS = 12
 
 
 def joined(engine: Engine) -> tuple[SocketIOSession, MemoryLink]:
-    session = SocketIOSession(None, "/", engine, DEFAULT_OPTIONS, NullObserver(), engine.now_ns())
+    session = SocketIOSession(
+        None, "/", engine, NullObserver(), engine.now_ns(), "", 1 << 20, 30_000 * MS
+    )
     link = MemoryLink(session)
     times = f'"pingInterval":{INTERVAL_MS},"pingTimeout":{TIMEOUT_MS}'
     link.arrive('0{"sid":"e","upgrades":[],' + times + "}")
@@ -60,7 +61,7 @@ def test_many_are_looked_after_together_and_each_ends_at_its_deadline() -> None:
             # A few passes of the loop are granted in which a ping may still be found.
             late_ns = now_ns() - last_ping_ns[number] - limit_ns
             assert 0 <= late_ns < MS
-            assert session.take_unseen_error() is None
+            assert session._take_unseen_error() is None
         await asyncio.sleep(0)
         engine.close()
 

@@ -14,9 +14,8 @@ import pytest
 import ghostcore
 from ghostcore import ClosedByPeer, UsageError, connect
 from ghostcore.errors import EngineError
-from ghostcore.opening import dial as _dial
-from ghostcore.opening.opening import NullObserver
-from ghostcore.opening.options import DEFAULT_OPTIONS, Options, options_of
+from ghostcore.opening.names import Names
+from ghostcore.sessions.observer import NullObserver
 from ghostcore.sessions.session import live_sessions
 from ghostcore.testing import EchoServer, SocketIOServer
 
@@ -55,29 +54,6 @@ async def until(condition: Callable[[], object]) -> None:
 def test_options_that_cannot_be(options: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         ghostcore.connect("ws://127.0.0.1:1", **options)
-
-
-def test_options_become_values() -> None:
-    built = Options.build(headers={"A": "1"}, subprotocols=["x"], timeout="250ms")
-    assert built.headers == (("A", "1"),)
-    assert (built.subprotocols, built.timeout_ns) == (("x",), 250_000_000)
-
-
-def test_users_share_the_options_that_they_all_give() -> None:
-    one = options_of({"timeout": "5s", "subprotocols": ("a",), "link": "epoll"})
-    assert one is options_of({"timeout": "5s", "subprotocols": ("a",), "link": "epoll"})
-    assert one == Options.build(timeout=5, subprotocols=["a"], link="epoll")
-    assert options_of({}) is DEFAULT_OPTIONS
-    # What cannot be looked up, and what only looks the same.
-    assert options_of({"headers": {"A": "1"}}) == Options.build(headers={"A": "1"})
-    assert options_of({"timeout": 1}).timeout_ns == 10**9
-    with pytest.raises(UsageError, match="timeout"):
-        options_of({"timeout": True})
-    with pytest.raises(TypeError, match="nonsense"):
-        options_of({"nonsense": 1})
-    for _ in range(2):
-        with pytest.raises(UsageError, match="link must be"):
-            options_of({"link": "tcp"})
 
 
 # ---- receiving ----------------------------------------------------------------------------------
@@ -149,10 +125,10 @@ def test_a_cancelled_receiver_loses_no_message(run: Any) -> None:
 
 async def backlog(session: Any, amount: int) -> None:
     """Have so many numbers lie in the session's inbox."""
-    before = session.traffic.msgs_received
+    before = session._traffic.msgs_received
     for number in range(amount):
         session.send(str(number))
-    await until(lambda: session.traffic.msgs_received >= before + amount)
+    await until(lambda: session._traffic.msgs_received >= before + amount)
 
 
 def test_cancelled_between_its_message_and_its_step(run: Any) -> None:
@@ -237,12 +213,12 @@ def test_operations_before_and_after_its_life(run: Any) -> None:
     async def main() -> None:
         async with EchoServer() as server:
             session = await ghostcore.connect(server.url)
-            assert session.is_open and session.is_linked and not session.is_closed
+            assert session.is_open and session._is_linked and not session.is_closed
             assert live_sessions() == 1
             await session.close()
             await session.close()
             session.abort()
-            assert not session.is_open and session.is_closed and not session.is_linked
+            assert not session.is_open and session.is_closed and not session._is_linked
             assert live_sessions() == 0
             for operation in (lambda: session.send("x"), session.ping):
                 with pytest.raises(UsageError, match="closed by this side"):
@@ -315,7 +291,7 @@ def test_an_open_session_is_a_block(run: Any) -> None:
             with pytest.raises(ZeroDivisionError):
                 async with ghostcore.connect(server.url) as session:
                     raise ZeroDivisionError
-            assert session.is_closed and not session.is_linked
+            assert session.is_closed and not session._is_linked
 
     run(main())
 
@@ -421,7 +397,7 @@ def test_handlers_under_way_end_with_the_session(run: Any) -> None:
             session.emit("kick")
             with pytest.raises(ClosedByPeer):
                 await session.wait_for("never")
-            await until(lambda: len(state) == 2 and not session.is_linked)
+            await until(lambda: len(state) == 2 and not session._is_linked)
             assert state == ["begun", "ended"]
 
     run(main())
@@ -455,7 +431,7 @@ def test_a_source_of_another_family_leaves_out_the_addresses_that_it_cannot_reac
             v6 = (socket.AF_INET6, ("::1", port, 0, 0))
             v4 = (socket.AF_INET, ("127.0.0.1", port))
             found = [v6, v4]
-            monkeypatch.setattr(_dial, "known_addresses", lambda *_: found)
+            monkeypatch.setattr(Names, "known", lambda *_: found)
             url = f"ws://two.test:{port}"
             async with connect(url, local_address="127.0.0.9") as session:
                 assert session.is_open

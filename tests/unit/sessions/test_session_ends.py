@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import ghostcore
-from ghostcore.opening.opening import NullObserver
+from ghostcore.sessions.observer import NullObserver
 from ghostcore.sessions.session import live_sessions
 from ghostcore.testing import EchoServer, ServerThread, SocketIOServer
 from ghostcore.testing.leaks import open_descriptors

@@ -64,7 +64,7 @@ def test_a_refusal_of_any_form_is_told(payload: str, told: str) -> None:
                 HandshakeRejected, match=f"refused the connection: {told}"
             ) as caught:
                 await session.join("/admin", timeout=1)
-            assert (caught.value.kind, caught.value.phase) == ("connect_error", "connect")
+            assert (caught.value.kind, caught.value.phase) == ("connect_error", "socketio_connect")
             assert session.is_open
 
     in_memory(main)
@@ -80,7 +80,7 @@ def test_an_acknowledgement_in_another_namespace_answers_nothing() -> None:
             later(0.01, link.arrive, '431["stray"]')
             later(0.02, link.arrive, '43/admin,1["theirs"]')
             assert await session.call("ask", timeout=1, namespace="/admin") == "theirs"
-            assert session.traffic.take()[-1] == 2
+            assert session._traffic.take()[-1] == 2
 
     in_memory(main)
 

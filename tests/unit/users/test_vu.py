@@ -20,15 +20,16 @@ from ghostcore import (
     TargetError,
     UsageError,
 )
-from ghostcore._engine import Traffic
+from ghostcore._engine import Traffic, engine_of
+from ghostcore.errors import Phase
 from ghostcore.load import ConstantVUs
 from ghostcore.load.closed import run_closed
 from ghostcore.load.control import RunControl
-from ghostcore.opening.opening import engine_of
 from ghostcore.sessions.session import Session
 from ghostcore.testing import EchoServer, SocketIOServer
+from ghostcore.users.observer import UserObserver
 from ghostcore.users.slots import UserPool
-from ghostcore.users.vu import VU, Scope, UserObserver
+from ghostcore.users.vu import VU, Scope
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -58,13 +59,13 @@ class Recording:
     def check(self, name: str, passed: bool) -> None:
         self.counts[f"{name}: {passed}"] += 1
 
-    def iteration_started(self, late_ns: int = -1) -> None:
+    def iteration_started(self) -> None:
         self.counts["started"] += 1
 
-    def iteration_ended(self, elapsed_ns: int, failed: bool, late_ns: int = -1) -> None:
+    def iteration_ended(self, elapsed_ns: int, failed: bool) -> None:
         self.counts["failed" if failed else "passed"] += 1
 
-    def iteration_interrupted(self, elapsed_ns: int, late_ns: int = -1) -> None:
+    def iteration_interrupted(self, elapsed_ns: int) -> None:
         self.counts["interrupted"] += 1
 
     def first_step(self, metrics: tuple[Any, ...]) -> None:
@@ -81,8 +82,14 @@ class Recording:
     ) -> None:
         self.counts[f"ticks cut off: {cause}"] += count
 
-    def begun(self, at_ns: int, *metrics: Any) -> int:
-        return -1
+    def begun(self, at_ns: int, *metrics: Any) -> Recording:
+        return self
+
+    def _ignore(self, *_: Any) -> None:
+        pass
+
+    iteration_late = response_ended = response_cut_off = _ignore
+    sample_from_due = failed_from_due = cut_off_from_due = _ignore
 
     def users(self, change: int) -> None:
         self.active += change
@@ -91,13 +98,13 @@ class Recording:
     def aborted(self, reason: str) -> None:
         self.aborts.append(reason)
 
-    def sample(self, metric: Any, elapsed_ns: int, late_ns: int = -1) -> None:
+    def sample(self, metric: Any, elapsed_ns: int) -> None:
         self.samples.append((metric, elapsed_ns))
 
-    def failed(self, metric: Any, late_ns: int = -1) -> None:
+    def failed(self, metric: Any) -> None:
         self.samples.append((metric, float("inf")))
 
-    def cut_off(self, metric: Any, elapsed_ns: int, cause: str, late_ns: int = -1) -> None:
+    def cut_off(self, metric: Any, elapsed_ns: int, cause: str) -> None:
         self.cut.append((metric, cause))
         self.cut_ns.append(elapsed_ns)
 
@@ -107,16 +114,16 @@ class Recording:
     def cancel_cause(self) -> str:
         return "end"
 
-    def phase(self, name: str, elapsed_ns: int) -> None:
+    def phase(self, name: Phase, elapsed_ns: int) -> None:
         self.counts[f"phase {name}"] += 1
 
     def dialing(self) -> None:
         self.counts["dialed"] += 1
 
-    def opened(self, session: Session, tcp_ns: int, late_ns: int = -1) -> None:
+    def opened(self, session: Session, tcp_ns: int) -> None:
         self.counts["opened"] += 1
 
-    def not_opened(self, elapsed_ns: int, cause: str | None, late_ns: int = -1) -> None:
+    def not_opened(self, elapsed_ns: int, cause: str | None) -> None:
         self.counts["not opened"] += 1
 
     def ended(self, session: Session) -> None:
