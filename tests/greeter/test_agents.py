@@ -15,7 +15,7 @@ from greeting import ACCEPT, IGNORE, Notes, call_options, outcomes, pool_at
 
 import ghostcore
 from ghost_greeter.agents import AgentPool, AgentSettings, Identity, agents_needed, identities
-from ghost_greeter.agents.settings import Answers, longest_s, parse_mix
+from ghost_greeter.agents.agent_settings import Answers, longest_s, parse_mix
 from ghost_greeter.scenarios import SCENARIOS
 from ghost_greeter.simulator import Database, Distribution, EmbeddedSimulator, Simulator, Timings
 from ghostcore import InvalidPlan, UsageError, socketio

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-import ghost_greeter.probe
+import ghost_greeter.server.probe
 from ghost_greeter.cli import main
-from ghost_greeter.probe import probe
 from ghost_greeter.scenarios import SCENARIOS
+from ghost_greeter.server.probe import probe
 from ghost_greeter.simulator import EmbeddedSimulator, Simulator
 from ghostcore import InvalidPlan
 from ghostcore.testing import EchoServer, MisbehavingServer, ServerThread
@@ -93,7 +93,7 @@ def test_a_plain_web_server(name: str, capfd: Any) -> None:
 
 @pytest.mark.parametrize("name", sorted(SCENARIOS))
 def test_a_plain_websocket_server(name: str, capfd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ghost_greeter.probe, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(ghost_greeter.server.probe, "TIMEOUT_S", 0.5)
     with ServerThread(EchoServer()) as thread:
         said = refused(capfd, "run", name, *QUICK, "--server-url", thread.url)
     assert "it is a WebSocket server, but sends no Engine.IO open packet" in said
@@ -117,7 +117,7 @@ def test_a_server_in_trouble_is_no_mistake_of_the_plan(status: int) -> None:
      "message_before_open", "connect_without_sid", "garbage", "deep_json"],
 )  # fmt: skip
 def test_servers_that_do_not_speak_it(bad: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ghost_greeter.probe, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(ghost_greeter.server.probe, "TIMEOUT_S", 0.5)
     server = ServerThread(MisbehavingServer(bad))
     with server as thread, pytest.raises(InvalidPlan, match="is no Socket") as caught:
         probe(thread.url)
@@ -129,7 +129,7 @@ def test_servers_that_do_not_speak_it(bad: str, monkeypatch: pytest.MonkeyPatch)
     ["silent_after_accept", "reset_after_request", "closed_after_request", "close_going_away"],
 )
 def test_servers_that_may_just_have_trouble(bad: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ghost_greeter.probe, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(ghost_greeter.server.probe, "TIMEOUT_S", 0.5)
     with ServerThread(MisbehavingServer(bad)) as thread:
         assert "took no connection before the load" in probe(thread.url)
 

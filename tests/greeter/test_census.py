@@ -13,10 +13,10 @@ import pytest
 
 import ghost_greeter.scenarios.presence
 import ghostcore
-from ghost_greeter.census import Census
-from ghost_greeter.figures import Figures, FiguresError
-from ghost_greeter.hooks import hooks_of
+from ghost_greeter.cli.run_parts import hooks_of
 from ghost_greeter.scenarios import connections, widget
+from ghost_greeter.server.census import Census
+from ghost_greeter.server.figures import Figures, FiguresError
 from ghost_greeter.simulator import EmbeddedSimulator, Simulator
 from ghostcore import ConstantVUs, PerVUIterations, Result, Scenario
 from ghostcore.testing import ServerThread, SocketIOServer
@@ -208,9 +208,9 @@ def test_the_key_is_a_header_and_follows_no_redirect() -> None:
 def test_a_server_that_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
-    import ghost_greeter.figures
+    import ghost_greeter.server.figures
 
-    monkeypatch.setattr(ghost_greeter.figures, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(ghost_greeter.server.figures, "TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         figures = Figures(f"http://127.0.0.1:{listener.getsockname()[1]}")
         began_s = time.monotonic()

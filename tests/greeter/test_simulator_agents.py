@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 from stage import EPOCH_S, Stage, Told, card, names, one, served_by
 
-from ghost_greeter.simulator.clock import iso
-from ghost_greeter.simulator.packets import WIDGET_SETTINGS
+from ghost_greeter.simulator.machine.packets import WIDGET_SETTINGS
+from ghost_greeter.simulator.setup.clock import iso
 
 WIDGET = {"widgetSettings": WIDGET_SETTINGS}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from stage import Stage, Told, incoming, names, one, served_by
 
-from ghost_greeter.simulator.setup import Setup
+from ghost_greeter.simulator.setup.setup import Setup
 from ghostcore import UsageError
 
 

@@ -19,7 +19,7 @@ from ghost_greeter.cli import main
 from ghost_greeter.scenarios import SCENARIOS
 from ghost_greeter.scenarios.storm import StormPlan, storm_scenario
 from ghost_greeter.simulator import Behaviour, Distribution, Simulator
-from ghost_greeter.simulator.core import Effect, Send
+from ghost_greeter.simulator.machine.core import Effect, Send
 from ghostcore import ConstantArrivalRate, ConstantVUs, Result, Scenario
 from ghostcore.report import summary_text
 from ghostcore.testing import ServerThread, SocketIOClient

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ghost_greeter.agents import metrics
-from ghost_greeter.agents.settings import AgentSettings, Answer, Identity
+from ghost_greeter.agents.agent_settings import AgentSettings, Answer, Identity
 from ghost_greeter.payloads import payload_of
 from ghost_greeter.switchboard import (
     EVENTS_DUPLICATED,

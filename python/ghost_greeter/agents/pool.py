@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ghost_greeter.agents import metrics
 from ghost_greeter.agents.agent import Agent
-from ghost_greeter.agents.settings import AgentSettings, Answer, Answers, Identity
+from ghost_greeter.agents.agent_settings import AgentSettings, Answer, Answers, Identity
 from ghost_greeter.payloads import error_code, payload_of
 from ghost_greeter.switchboard import Switchboard
 from ghostcore import Counter, ErrorReply, InvalidPlan, TargetError

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ghost_greeter.census import census_of
-from ghost_greeter.pages import PAGES
 from ghost_greeter.payloads import payload_of
+from ghost_greeter.scenarios.pages import PAGES
+from ghost_greeter.server.census import census_of
 from ghostcore import VU, Counter, Event, SocketIOSession, TargetError, Timeout, Trend
 
 __all__ = [

@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ghost_greeter.simulator.builtin import Behaviour
-from ghost_greeter.simulator.distribution import Distribution
-from ghost_greeter.simulator.express import DEFAULT_ORIGINS, MAX_REQUESTS
-from ghost_greeter.simulator.faults import OVER_LIMIT, Faults
+from ghost_greeter.simulator.http.express import DEFAULT_ORIGINS, MAX_REQUESTS
 from ghost_greeter.simulator.server import Simulator
-from ghost_greeter.simulator.setup import Database
-from ghost_greeter.simulator.token_file import read_token_file
+from ghost_greeter.simulator.setup.behaviour import Behaviour
+from ghost_greeter.simulator.setup.distribution import Distribution
+from ghost_greeter.simulator.setup.faults import OVER_LIMIT, Faults
+from ghost_greeter.simulator.setup.setup import Database
+from ghost_greeter.simulator.setup.token_file import read_token_file
 from ghostcore import UsageError
 from ghostcore.testing import run_server, server_arguments
 

@@ -11,17 +11,17 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from ghost_greeter.simulator.builtin import Behaviour
-from ghost_greeter.simulator.clock import Clock
-from ghost_greeter.simulator.control import Control
-from ghost_greeter.simulator.core import Core, Effect, Send
-from ghost_greeter.simulator.endpoints import Endpoints
-from ghost_greeter.simulator.express import DEFAULT_ORIGINS, MAX_REQUESTS, Express
-from ghost_greeter.simulator.faults import Faults
-from ghost_greeter.simulator.machine import Machine
-from ghost_greeter.simulator.process import Process
-from ghost_greeter.simulator.setup import Database, Mode, Setup
-from ghost_greeter.simulator.timings import Timings
+from ghost_greeter.simulator.http.control import Control
+from ghost_greeter.simulator.http.endpoints import Endpoints
+from ghost_greeter.simulator.http.express import DEFAULT_ORIGINS, MAX_REQUESTS, Express
+from ghost_greeter.simulator.http.process import Process
+from ghost_greeter.simulator.machine.core import Core, Effect, Send
+from ghost_greeter.simulator.machine.machine import Machine
+from ghost_greeter.simulator.setup.behaviour import Behaviour
+from ghost_greeter.simulator.setup.clock import Clock
+from ghost_greeter.simulator.setup.faults import Faults
+from ghost_greeter.simulator.setup.setup import Database, Mode, Setup
+from ghost_greeter.simulator.setup.timings import Timings
 from ghostcore import UsageError
 from ghostcore.testing import HttpRequest, HttpResponse, Refusal, SocketIOClient, SocketIOServer
 
@@ -50,7 +50,7 @@ class Simulator:
     :param timings: other times than the protocol's, before they are scaled.
     :param database: the database behind it; None: none.
     :param faults: what goes wrong; can be changed at any time.
-    :param control: answer ``/_simulator``, see :mod:`~ghost_greeter.simulator.control`.
+    :param control: answer ``/_simulator``, see :mod:`~ghost_greeter.simulator.http.control`.
     :param metrics_key: key that GET /metrics asks for (METRICS_API_KEY of the real server).
     :param production: behave as with NODE_ENV=production: /metrics is closed without a key, every
         origin may read answers.
