@@ -17,7 +17,14 @@ import ghostcore
 from ghost_greeter.agents import AgentPool, AgentSettings, Identity, agents_needed, identities
 from ghost_greeter.agents.agent_settings import Answers, longest_s, parse_mix
 from ghost_greeter.scenarios import SCENARIOS
-from ghost_greeter.simulator import Database, Distribution, EmbeddedSimulator, Simulator, Timings
+from ghost_greeter.simulator import (
+    Database,
+    Distribution,
+    EmbeddedSimulator,
+    Setup,
+    Simulator,
+    Timings,
+)
 from ghostcore import InvalidPlan, UsageError, socketio
 from ghostcore.testing import EchoServer
 
@@ -36,14 +43,14 @@ def with_pool(
     script: Callable[[Simulator, AgentPool, Notes], Awaitable[None]],
     count: int = 2,
     mix: Any = ACCEPT,
-    simulator: dict[str, Any] | None = None,
+    timings: Timings | None = None,
     **settings: Any,
 ) -> Notes:
     """Run a script with a pool that is logged in; what the pool recorded."""
     notes = Notes()
 
     async def main() -> None:
-        async with Simulator(**(simulator or {})) as server:
+        async with Simulator(Setup(timings=timings or Timings())) as server:
             pool = pool_at(server.url, count, mix, **settings)
             pool.board.attach(notes)  # type: ignore[arg-type]
             await pool.setup()
@@ -244,7 +251,7 @@ def test_an_agent_that_was_marked_away_comes_back() -> None:
             await until(lambda: server.state.agents["load-agent-1"].status == "idle")
         assert await asks(server) == "call:accepted"
 
-    notes = with_pool(script, count=1, simulator={"time_scale": 0.01})
+    notes = with_pool(script, count=1, timings=Timings().scaled(0.01))
     assert notes.counts["agent_marked_away{reason:ring_no_answer}"] == 2
     assert notes.counts["agent_calls_ignored"] == notes.counts["agent_calls_cancelled"] == 2
     assert notes.counts["agent_calls_accepted"] == 1
@@ -261,25 +268,25 @@ def test_an_agent_that_was_marked_away_without_a_word_comes_back() -> None:
         await until(lambda: server.state.agents["load-agent-1"].status == "idle")
 
     notes = with_pool(
-        script, count=1, mix=IGNORE, simulator={"time_scale": 0.01}, unheard_back_s=0.5
+        script, count=1, mix=IGNORE, timings=Timings().scaled(0.01), unheard_back_s=0.5
     )
     assert notes.counts["agent_marked_away"] == 0
 
 
 def test_heartbeats_keep_it_from_going_stale() -> None:
-    stale = {"timings": Timings(stale_after_s=0.4, stale_poll_s=0.1)}
+    stale = Timings(stale_after_s=0.4, stale_poll_s=0.1)
 
     async def script(server: Simulator, pool: AgentPool, notes: Notes) -> None:
         await asyncio.sleep(1.2)
         assert server.state.agents["load-agent-1"].status == "idle"
 
-    notes = with_pool(script, count=1, simulator=stale, heartbeat_s=0.1)
+    notes = with_pool(script, count=1, timings=stale, heartbeat_s=0.1)
     assert notes.counts["agent_marked_away"] == 0
 
     async def waits(server: Simulator, pool: AgentPool, notes: Notes) -> None:
         await until(lambda: notes.counts["agent_marked_away{reason:idle}"] >= 2)
 
-    with_pool(waits, count=1, simulator=stale, heartbeat_s=60)
+    with_pool(waits, count=1, timings=stale, heartbeat_s=60)
 
 
 def test_agents_come_back_after_the_server_did() -> None:
@@ -384,7 +391,7 @@ def test_tokens_need_a_database() -> None:
 
     async def script() -> None:
         database = Database(agent_tokens={"secret-1": "ada"})
-        async with Simulator(database=database) as server:
+        async with Simulator(Setup(database=database)) as server:
             pool = AgentPool(AgentSettings(server.url), [Identity("ada", "secret-1")])
             await pool.setup()
             assert server.state.agents["ada"].status == "idle"

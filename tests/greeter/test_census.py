@@ -17,7 +17,7 @@ from ghost_greeter.cli.run_parts import hooks_of
 from ghost_greeter.scenarios import connections, widget
 from ghost_greeter.server.census import Census
 from ghost_greeter.server.figures import Figures, FiguresError
-from ghost_greeter.simulator import EmbeddedSimulator, Simulator
+from ghost_greeter.simulator import EmbeddedSimulator, Setup, Simulator
 from ghostcore import ConstantVUs, PerVUIterations, Result, Scenario
 from ghostcore.testing import ServerThread, SocketIOServer
 
@@ -97,7 +97,7 @@ def hold(url: str, visitors: int, ready: threading.Event, until: threading.Event
 
 
 def test_a_server_that_loses_visitors_is_found_out() -> None:
-    with ServerThread(Simulator(agents=1)) as thread:
+    with ServerThread(Simulator(Setup(agents=1))) as thread:
 
         def lose() -> None:
             def forget() -> None:
@@ -117,7 +117,7 @@ def test_a_server_that_loses_visitors_is_found_out() -> None:
 
 def test_a_server_that_counts_visitors_who_are_not_there_is_found_out() -> None:
     ready, over = threading.Event(), threading.Event()
-    with ServerThread(Simulator(agents=1)) as thread:
+    with ServerThread(Simulator(Setup(agents=1))) as thread:
         strangers = threading.Thread(target=hold, args=(thread.url, 4, ready, over))
         with meanwhile(0.7, strangers.start):
             result, findings, _ = counted(thread.url)

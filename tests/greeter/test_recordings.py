@@ -11,7 +11,7 @@ from raw_client import serving
 from replay import HandClock, Replay
 from stage import Stage, Told
 
-from ghost_greeter.simulator import Simulator
+from ghost_greeter.simulator import Setup, Simulator
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 UNAVAILABLE = "agent:unavailable"
@@ -28,7 +28,7 @@ UNAVAILABLE = "agent:unavailable"
 def test_answers_as_the_real_server_did(name: str, mode: str, frames: int) -> None:
     async def main() -> int:
         clock = HandClock()
-        async with serving(Simulator(clock=clock, mode=mode, seed=1)) as simulator:  # type: ignore[arg-type]
+        async with serving(Simulator(Setup(mode=mode), clock=clock, seed=1)) as simulator:  # type: ignore[arg-type]
             replay = Replay(VECTORS / "transcripts" / f"{name}.txt", simulator, clock)
             await replay.run()
             assert simulator.sockets.errors_total == 0
@@ -42,7 +42,7 @@ def test_a_recording_of_the_other_mode_does_not_fit() -> None:
 
     async def main() -> None:
         clock = HandClock()
-        async with serving(Simulator(clock=clock, mode="memory", seed=1)) as simulator:
+        async with serving(Simulator(Setup(mode="memory"), clock=clock, seed=1)) as simulator:
             replay = Replay(VECTORS / "transcripts" / "redis-flows.txt", simulator, clock)
             with pytest.raises(AssertionError, match=r"redis-flows.txt:\d+"):
                 await replay.run()

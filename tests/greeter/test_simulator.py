@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from raw_client import CLOSE, SOCKETIO, Closed, RawClient, get, serving
 
-from ghost_greeter.simulator import EmbeddedSimulator, Simulator
+from ghost_greeter.simulator import EmbeddedSimulator, HttpSetup, Setup, Simulator, Timings
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 LINE = re.compile(r" *[\d.]+ (\S+) +(--|->|<-) (.*)")
@@ -94,7 +94,7 @@ async def login(url: str, name: str, *, back: bool = True) -> RawClient:
 
 def test_built_in_agents_serve_25_each() -> None:
     async def main() -> None:
-        async with serving(Simulator(agents=1)) as simulator:
+        async with serving(Simulator(Setup(agents=1))) as simulator:
             events = []
             for number in range(27):
                 visitor = await RawClient.socketio(simulator.url)
@@ -127,7 +127,7 @@ def test_built_in_agents_serve_25_each() -> None:
 )
 def test_silence(frame: str) -> None:
     async def main() -> None:
-        async with serving(Simulator(agents=1)) as simulator:
+        async with serving(Simulator(Setup(agents=1))) as simulator:
             client = await RawClient.socketio(simulator.url)
             await client.quiet(frame)
             client.send(join())
@@ -154,7 +154,7 @@ def test_silence(frame: str) -> None:
 )
 def test_what_ends_the_connection_with_1005(frames: list[str | bytes]) -> None:
     async def main() -> None:
-        async with serving(Simulator(agents=1)) as simulator:
+        async with serving(Simulator(Setup(agents=1))) as simulator:
             client = await RawClient.open(simulator.url, SOCKETIO)
             for frame in frames:
                 client.send(frame)
@@ -177,7 +177,7 @@ def test_what_ends_the_connection_with_1005(frames: list[str | bytes]) -> None:
 )
 def test_what_comes_back_is_json_as_javascript_writes_it(sent: str, echoed: str) -> None:
     async def main() -> None:
-        async with serving(Simulator(agents=1)) as simulator:
+        async with serving(Simulator(Setup(agents=1))) as simulator:
             client = await RawClient.socketio(simulator.url)
             client.send('42["visitor:join",{"visitorId":%s}]' % sent)
             assert f'"visitorId":{echoed},' in str(await client.recv())
@@ -194,7 +194,7 @@ def test_what_comes_back_is_json_as_javascript_writes_it(sent: str, echoed: str)
 )
 def test_what_is_ignored(frame: str) -> None:
     async def main() -> None:
-        async with serving(Simulator(agents=1)) as simulator:
+        async with serving(Simulator(Setup(agents=1))) as simulator:
             client = await RawClient.socketio(simulator.url)
             await client.quiet(frame)
             client.send("40/admin,")
@@ -207,7 +207,7 @@ def test_what_is_ignored(frame: str) -> None:
 
 def test_the_largest_frame() -> None:
     async def main() -> None:
-        async with serving(Simulator(agents=1)) as simulator:
+        async with serving(Simulator(Setup(agents=1))) as simulator:
             client = await RawClient.socketio(simulator.url)
             await client.quiet('42["unknown","' + "x" * 999_000 + '"]')
             client.send('42["unknown","' + "x" * 1_000_000 + '"]')
@@ -277,7 +277,7 @@ def test_away_moves_the_visitor_and_41_leaves() -> None:
 
 def test_an_agent_that_stays_away_hands_over_after_the_grace() -> None:
     async def main() -> None:
-        async with serving(Simulator(grace_s=0.1)) as simulator:
+        async with serving(Simulator(Setup(timings=Timings(agent_grace_s=0.1)))) as simulator:
             first = await login(simulator.url, "a")
             visitor = await RawClient.socketio(simulator.url)
             visitor.send(join())
@@ -300,7 +300,7 @@ def test_an_agent_that_stays_away_hands_over_after_the_grace() -> None:
 
 def test_an_agent_that_returns_in_time_keeps_its_visitor() -> None:
     async def main() -> None:
-        async with serving(Simulator(grace_s=60)) as simulator:
+        async with serving(Simulator(Setup(timings=Timings(agent_grace_s=60)))) as simulator:
             agent = await login(simulator.url, "a")
             visitor = await RawClient.socketio(simulator.url)
             visitor.send(join())
@@ -316,7 +316,9 @@ def test_an_agent_that_returns_in_time_keeps_its_visitor() -> None:
 
 def test_pings_and_limits_reach_the_client() -> None:
     async def main() -> None:
-        simulator = Simulator(ping_interval=0.1, ping_timeout=0.2, max_payload=5000)
+        simulator = Simulator(
+            Setup(max_payload=5000, timings=Timings(ping_interval_s=0.1, ping_timeout_s=0.2))
+        )
         async with serving(simulator):
             client = await RawClient.open(simulator.url, SOCKETIO)
             opened = json.loads(str(await client.recv())[1:])
@@ -340,7 +342,7 @@ async def ask(simulator: Simulator, path: str, **headers: str) -> tuple[int, Any
 
 def test_http_endpoints() -> None:
     async def main() -> None:
-        async with serving(Simulator(agents=2)) as simulator:
+        async with serving(Simulator(Setup(agents=2))) as simulator:
             visitor = await RawClient.socketio(simulator.url)
             visitor.send(join())
             await visitor.event()
@@ -413,7 +415,9 @@ def test_who_may_read_metrics(
     production: bool, key: str | None, no_key: object, wrong_key: object, right_key: object
 ) -> None:
     async def main() -> None:
-        async with serving(Simulator(metrics_key=key, production=production)) as simulator:
+        async with serving(
+            Simulator(Setup(http=HttpSetup(metrics_key=key, production=production)))
+        ) as simulator:
 
             async def outcome(path: str, **headers: str) -> object:
                 answer = await ask(simulator, path, **headers)

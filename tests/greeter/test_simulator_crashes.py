@@ -11,7 +11,7 @@ import pytest
 from raw_client import SOCKETIO, Closed, RawClient, ask, serving
 from stage import Stage, names, served_by
 
-from ghost_greeter.simulator import Simulator
+from ghost_greeter.simulator import HttpSetup, Setup, Simulator
 from ghostcore import UsageError
 
 
@@ -110,7 +110,7 @@ def test_built_in_agents_come_back_with_their_replica() -> None:
 @pytest.mark.parametrize(("mode", "left_over"), [("memory", 0), ("redis", 1)])
 def test_a_crash(mode: Any, left_over: int) -> None:
     async def main() -> None:
-        async with serving(Simulator(mode=mode, agents=1)) as simulator:
+        async with serving(Simulator(Setup(mode=mode, agents=1))) as simulator:
             port, url = simulator.port, simulator.url
             visitor = await RawClient.socketio(url)
             visitor.emit("visitor:join", {"visitorId": "v"})
@@ -132,7 +132,7 @@ def test_a_crash(mode: Any, left_over: int) -> None:
 
 def test_one_replica_crashes() -> None:
     async def main() -> None:
-        async with serving(Simulator(mode="redis", replicas=2)) as simulator:
+        async with serving(Simulator(Setup(mode="redis", replicas=2))) as simulator:
             first = await RawClient.socketio(simulator.urls[0])
             second = await RawClient.socketio(simulator.urls[1])
             await simulator.crash(0)
@@ -147,7 +147,7 @@ def test_one_replica_crashes() -> None:
 
 def test_a_crash_and_a_stop_and_a_start() -> None:
     async def main() -> None:
-        simulator = Simulator(mode="redis", replicas=2)
+        simulator = Simulator(Setup(mode="redis", replicas=2))
         await simulator.start()
         await simulator.crash(0)
         await simulator.stop()
@@ -165,7 +165,7 @@ def test_a_crash_and_a_stop_and_a_start() -> None:
 
 def test_a_process_that_has_crashed_begins_anew() -> None:
     async def main() -> None:
-        simulator = Simulator(mode="redis", http_limit=1)
+        simulator = Simulator(Setup(mode="redis", http=HttpSetup(limit=1)))
         faults = {"memory_base": 100, "memory_leak": 1024, "memory_growth": 3600}
         simulator.faults.set(faults)
         at_s = simulator.clock.now_s()
@@ -193,7 +193,9 @@ def test_a_process_that_has_crashed_begins_anew() -> None:
 
 def test_a_replica_is_away_for_a_while() -> None:
     async def main() -> None:
-        async with serving(Simulator(mode="redis", replicas=2, control=True)) as simulator:
+        async with serving(
+            Simulator(Setup(mode="redis", replicas=2, http=HttpSetup(control=True)))
+        ) as simulator:
             first, second = [await RawClient.socketio(url) for url in simulator.urls]
 
             async def crash(body: object) -> tuple[int, Any]:

@@ -12,7 +12,16 @@ import pytest
 from raw_client import SOCKETIO, Closed, RawClient, ask, serving
 from stage import Stage, Told, incoming, names
 
-from ghost_greeter.simulator import Behaviour, Database, Distribution, Faults, Simulator
+from ghost_greeter.simulator import (
+    Behaviour,
+    Database,
+    Distribution,
+    Faults,
+    HttpSetup,
+    Setup,
+    Simulator,
+    Timings,
+)
 from ghostcore import UsageError
 
 # -- distributions -------------------------------------------------------------------------------
@@ -335,7 +344,9 @@ def test_connecting_takes_its_time() -> None:
 
 def test_control() -> None:
     async def main() -> None:
-        simulator = Simulator(mode="redis", replicas=2, control=True, agents=2)
+        simulator = Simulator(
+            Setup(mode="redis", replicas=2, agents=2, http=HttpSetup(control=True))
+        )
         async with serving(simulator):
 
             async def control(path: str = "", body: object = None) -> tuple[int, Any]:
@@ -391,7 +402,7 @@ def test_control() -> None:
 def test_a_kick_over_sockets() -> None:
     async def main() -> None:
         database = Database(blocked_orgs=frozenset({"closed"}))
-        async with serving(Simulator(database=database)) as simulator:
+        async with serving(Simulator(Setup(database=database))) as simulator:
             visitor = await RawClient.socketio(simulator.url)
             visitor.emit("visitor:join", {"visitorId": "v", "orgId": "closed"})
             assert await visitor.recv() == "41"
@@ -402,7 +413,9 @@ def test_a_kick_over_sockets() -> None:
 
 def test_a_call_across_replicas_over_sockets() -> None:
     async def main() -> None:
-        async with serving(Simulator(mode="redis", replicas=2, time_scale=0.1)) as simulator:
+        async with serving(
+            Simulator(Setup(mode="redis", replicas=2, timings=Timings().scaled(0.1)))
+        ) as simulator:
             agent = await RawClient.socketio(simulator.urls[0])
             agent.emit("agent:login", {"agentId": "a", "profile": {"displayName": "A"}})
             assert [(await agent.event())[0] for _ in range(2)] == ["login:success", "stats:update"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from raw_client import RawClient, ask, serving
 
-from ghost_greeter.simulator import Database, Faults, Simulator
+from ghost_greeter.simulator import Database, Faults, HttpSetup, Setup, Simulator, Timings
 
 POLLING = "/socket.io/?EIO=4&transport=polling"
 JSON = {"Content-Type": "application/json"}
@@ -102,7 +102,7 @@ def test_pages_for_errors() -> None:
 )
 def test_cors(options: dict[str, Any], origin: str, allowed: bool) -> None:
     async def main() -> None:
-        async with serving(Simulator(**options)) as simulator:
+        async with serving(Simulator(Setup(http=HttpSetup(**options)))) as simulator:
             handshake, unknown = POLLING, f"{POLLING}&sid=unknown"
             for path, expected in (("/health", 200), (handshake, 200), (unknown, 400)):
                 status, head, _ = await ask(simulator.url, path, Origin=origin)
@@ -122,7 +122,9 @@ def test_cors(options: dict[str, Any], origin: str, allowed: bool) -> None:
 
 def test_only_unknown_paths_below_api_are_limited() -> None:
     async def main() -> None:
-        async with serving(Simulator(http_limit=5, time_scale=0.05)) as simulator:
+        async with serving(
+            Simulator(Setup(timings=Timings().scaled(0.05), http=HttpSetup(limit=5)))
+        ) as simulator:
             for _ in range(8):
                 assert (await asked(simulator, "/api/stats"))[0] == 200
                 assert (await ask(simulator.url, "/nowhere"))[0] == 404
@@ -147,7 +149,7 @@ def test_only_unknown_paths_below_api_are_limited() -> None:
 
 def test_the_limit_can_be_off() -> None:
     async def main() -> None:
-        async with serving(Simulator(http_limit=0)) as simulator:
+        async with serving(Simulator(Setup(http=HttpSetup(limit=0)))) as simulator:
             for _ in range(3):
                 status, head, _ = await ask(simulator.url, "/api/unknown")
                 assert (status, "RateLimit" in head) == (404, False)
@@ -157,7 +159,7 @@ def test_the_limit_can_be_off() -> None:
 
 def test_redis_mode_and_a_redis_that_is_down() -> None:
     async def main() -> None:
-        async with serving(Simulator(mode="redis", agents=1)) as simulator:
+        async with serving(Simulator(Setup(mode="redis", agents=1))) as simulator:
             _, health = await asked(simulator, "/health")
             assert health["mode"] == "redis"
             assert health["checks"]["redis"]["status"] == "healthy"
@@ -191,7 +193,7 @@ def test_redis_mode_and_a_redis_that_is_down() -> None:
 def test_a_database_makes_it_healthy() -> None:
     async def main() -> None:
         faults = Faults(memory_base=100)
-        async with serving(Simulator(database=Database(), faults=faults)) as simulator:
+        async with serving(Simulator(Setup(database=Database()), faults=faults)) as simulator:
             _, health = await asked(simulator, "/health")
             assert health["status"] == health["checks"]["supabase"]["status"] == "healthy"
 
@@ -229,7 +231,7 @@ def test_reported_memory() -> None:
 
 def test_polling_is_served() -> None:
     async def main() -> None:
-        async with serving(Simulator(agents=1)) as simulator:
+        async with serving(Simulator(Setup(agents=1))) as simulator:
             _, _, opened = await ask(simulator.url, POLLING)
             handshake = json.loads(opened[1:])
             assert handshake["upgrades"] == ["websocket"]
@@ -246,7 +248,7 @@ def test_polling_is_served() -> None:
 
 def test_polling_needs_stickiness() -> None:
     async def main() -> None:
-        async with serving(Simulator(mode="redis", replicas=2)) as simulator:
+        async with serving(Simulator(Setup(mode="redis", replicas=2))) as simulator:
             _, _, opened = await ask(simulator.urls[0], POLLING)
             session = f"{POLLING}&sid={json.loads(opened[1:])['sid']}"
             status, _, body = await ask(simulator.urls[1], session, "POST", b"40")

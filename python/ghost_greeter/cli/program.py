@@ -8,7 +8,7 @@ import click
 
 from ghost_greeter.cli.agents_command import agents_command
 from ghost_greeter.cli.run_command import run_command
-from ghost_greeter.simulator.cli import main as simulate_main
+from ghost_greeter.simulator.cli import simulate_command
 from ghostcore.cli import invoke
 
 __all__ = ["main"]
@@ -20,18 +20,9 @@ def program() -> None:
     """Find what the Ghost Greeter signaling server can take."""
 
 
-@program.command(
-    context_settings={"ignore_unknown_options": True, "help_option_names": []},
-    add_help_option=False,
-)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def simulate(arguments: Sequence[str]) -> int:
-    """Serve the simulator alone: --port P --agents N (built-in agents; 0 = none)."""
-    return simulate_main(list(arguments))
-
-
 program.add_command(run_command)
 program.add_command(agents_command)
+program.add_command(simulate_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from ghost_greeter.simulator.server import Simulator
 from ghost_greeter.simulator.setup.behaviour import Behaviour
 from ghost_greeter.simulator.setup.distribution import Distribution
 from ghost_greeter.simulator.setup.faults import Faults
-from ghost_greeter.simulator.setup.setup import Database
+from ghost_greeter.simulator.setup.setup import Database, HttpSetup, Setup
 from ghost_greeter.simulator.setup.timings import Timings
 
 __all__ = [
@@ -21,6 +21,8 @@ __all__ = [
     "Distribution",
     "EmbeddedSimulator",
     "Faults",
+    "HttpSetup",
+    "Setup",
     "Simulator",
     "Timings",
 ]

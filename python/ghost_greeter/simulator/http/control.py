@@ -14,15 +14,13 @@ It is there only if asked for, and answers this machine only.
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ghost_greeter.simulator.http.express import Express, json_of, page
+from ghost_greeter.simulator.http.simulation import Simulation
 from ghost_greeter.simulator.setup.distribution import Distribution
 from ghostcore import UsageError
 from ghostcore.testing import HttpRequest
-
-if TYPE_CHECKING:
-    from ghost_greeter.simulator.server import Simulator
 
 __all__ = ["Control"]
 
@@ -34,8 +32,8 @@ _CRASH = """expected an object such as {"back_after":"5s","replica":0}, or no bo
 class Control:
     """The routes below ``/_simulator``."""
 
-    def __init__(self, simulator: Simulator) -> None:
-        self._simulator = simulator
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
 
     def register(self, express: Express) -> None:
         """Set the routes of a replica."""
@@ -46,43 +44,43 @@ class Control:
     def _status(self, request: HttpRequest) -> tuple[int, Any]:
         if not _is_local(request):
             return _hidden(request)
-        simulator = self._simulator
+        simulation = self._simulation
         return 200, {
-            "mode": simulator.machine.setup.mode,
-            "urls": simulator.urls,
-            "outcomes": dict(simulator.state.outcomes),
-            "connections": [len(server.connections) for server in simulator.servers],
-            "faults": simulator.faults.described(),
+            "mode": simulation.machine.setup.mode,
+            "urls": simulation.urls,
+            "outcomes": dict(simulation.state.outcomes),
+            "connections": [len(server.connections) for server in simulation.servers],
+            "faults": simulation.faults.described(),
         }
 
     def _set_faults(self, request: HttpRequest) -> tuple[int, Any]:
         if not _is_local(request):
             return _hidden(request)
         try:
-            self._simulator.faults.set(_object(request, _FAULTS))
+            self._simulation.faults.set(_object(request, _FAULTS))
         except UsageError as error:
             return 400, {"error": str(error)}
-        return 200, self._simulator.faults.described()
+        return 200, self._simulation.faults.described()
 
     def _crash(self, request: HttpRequest) -> tuple[int, Any]:
         if not _is_local(request):
             return _hidden(request)
-        simulator = self._simulator
+        simulation = self._simulation
         try:
             asked = _object(request, _CRASH) if request.body else {}
             if unknown := set(asked) - {"back_after", "replica"}:
                 raise UsageError(f"{sorted(unknown)[0]!r} is unknown: {_CRASH}")
             back_after, replica = asked.get("back_after"), asked.get("replica")
-            known = range(len(simulator.servers))
+            known = range(len(simulation.servers))
             if replica is not None and (type(replica) is not int or replica not in known):
                 raise UsageError(f"replica is {replica!r}: expected 0 to {len(known) - 1}")
             if back_after is not None:
-                seconds = Distribution.parse(str(back_after)).draw(simulator.random)
-                simulator.crash_soon(seconds, replica)
+                seconds = Distribution.parse(str(back_after)).draw(simulation.random)
+                simulation.crash_soon(seconds, replica)
             elif replica is not None:
-                simulator.crash_soon(None, replica)
+                simulation.crash_soon(None, replica)
             else:
-                simulator.on_crash()
+                simulation.on_crash()
         except UsageError as error:
             return 400, {"error": str(error)}
         return 200, {"crashed": True}

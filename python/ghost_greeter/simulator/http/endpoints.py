@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hmac
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ghost_greeter.simulator.http.express import Express, json_object
 from ghost_greeter.simulator.http.process import LIMIT_BYTES, MIB, Process
+from ghost_greeter.simulator.http.simulation import Simulation
 from ghost_greeter.simulator.machine.core import Core
 from ghost_greeter.simulator.machine.machine import Machine
+from ghost_greeter.simulator.setup.setup import HttpSetup
 from ghostcore.testing import HttpRequest, SocketIOServer
-
-if TYPE_CHECKING:
-    from ghost_greeter.simulator.server import Simulator
 
 __all__ = ["Endpoints"]
 
@@ -25,24 +24,23 @@ DEGRADED_BYTES = 410 * MIB
 class Endpoints:
     """Answers /health /ready /live /metrics and /api of one replica.
 
-    :param metrics_key: key that GET /metrics asks for.
-    :param production: it is closed without one.
+    :param sockets: the Socket.IO server of that replica.
+    :param setup: the key that GET /metrics asks for, and whether it is closed without one.
     """
 
     def __init__(
         self,
-        simulator: Simulator,
+        simulation: Simulation,
         sockets: SocketIOServer,
         process: Process,
-        metrics_key: str | None,
-        production: bool,
+        setup: HttpSetup,
     ) -> None:
-        self._simulator = simulator
+        self._simulation = simulation
         self._sockets = sockets
-        self._clock = simulator.clock
+        self._clock = simulation.clock
         self._process = process
-        self._key = metrics_key
-        self._production = production
+        self._key = setup.metrics_key
+        self._production = setup.production
 
     def register(self, express: Express) -> None:
         """Set the routes of the server."""
@@ -58,11 +56,11 @@ class Endpoints:
 
     @property
     def _machine(self) -> Machine:
-        return self._simulator.machine  # another one after a crash
+        return self._simulation.machine  # another one after a crash
 
     @property
     def _core(self) -> Core:
-        return self._simulator.state
+        return self._simulation.state
 
     @property
     def _mode(self) -> str:

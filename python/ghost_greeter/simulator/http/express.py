@@ -9,16 +9,14 @@ from typing import Any
 
 from ghost_greeter.simulator.machine.limits import Windows
 from ghost_greeter.simulator.setup.clock import Clock
-from ghostcore import UsageError
+from ghost_greeter.simulator.setup.setup import HttpSetup
 from ghostcore.testing import HttpRequest, HttpResponse, SocketIOServer
 
-__all__ = ["DEFAULT_ORIGINS", "MAX_REQUESTS", "Express", "json_object", "json_of", "page"]
+__all__ = ["Express", "json_object", "json_of", "page"]
 
 Handler = Callable[[HttpRequest], "tuple[int, object]"]
 
-DEFAULT_ORIGINS = ("http://localhost:3000", "http://localhost:5173")
 MAX_JSON_BYTES = 100 * 1024
-MAX_REQUESTS = 100
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -37,26 +35,25 @@ _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;",
 class Express:
     """Routes of one replica.
 
-    :param origins: whose pages may read answers; None: everybody's.
-    :param max_requests: requests to unknown paths below /api in a window, by address; 0: any
-        number. The limit is set behind the routes, so that these are never limited.
+    The limit of requests to unknown paths is set behind the routes, so that these are never
+    limited.
+
+    :param setup: whose pages may read answers, and how many requests an address has in a window.
+    :param window_s: how long such a window is.
     """
 
     def __init__(
         self,
         server: SocketIOServer,
         clock: Clock,
+        setup: HttpSetup,
         *,
-        origins: tuple[str, ...] | None,
         window_s: float,
-        max_requests: int = MAX_REQUESTS,
     ) -> None:
-        if max_requests < 0:
-            raise UsageError(f"http_limit is {max_requests}: expected 0 (no limit) or more")
         self._server = server
         self._clock = clock
-        self._origins = origins
-        self._max_requests = max_requests
+        self._origins = None if setup.production else setup.origins
+        self._max_requests = setup.limit
         self._windows = Windows(window_s)
         server.route(None, self._not_found)
         server.on_answer(self._cors)

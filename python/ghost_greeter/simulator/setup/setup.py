@@ -1,4 +1,4 @@
-"""What a simulated server is: its mode, its replicas, the database behind it."""
+"""What a simulated server is: its mode, its replicas, the database behind it, its HTTP side."""
 
 from __future__ import annotations
 
@@ -6,12 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ghost_greeter.simulator.setup.behaviour import Behaviour
 from ghost_greeter.simulator.setup.timings import Timings
 from ghostcore import UsageError
 
-__all__ = ["Database", "Mode", "Setup"]
+__all__ = [
+    "DEFAULT_ORIGINS",
+    "MAX_PAYLOAD_BYTES",
+    "MAX_REQUESTS",
+    "Database",
+    "HttpSetup",
+    "Mode",
+    "Setup",
+]
 
 Mode = Literal["memory", "redis"]
+
+DEFAULT_ORIGINS = ("http://localhost:3000", "http://localhost:5173")
+MAX_REQUESTS = 100
+MAX_PAYLOAD_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +53,29 @@ class Database:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpSetup:
+    """What a server answers over HTTP, and to whom.
+
+    :ivar metrics_key: key that GET /metrics asks for (METRICS_API_KEY of the real server).
+    :ivar production: behave as with NODE_ENV=production: /metrics is closed without a key, every
+        origin may read answers.
+    :ivar origins: whose pages may read answers (ALLOWED_ORIGINS); None: everybody's.
+    :ivar limit: requests to unknown paths below /api that an address has a minute; 0: any number.
+    :ivar control: answer ``/_simulator``, see :mod:`~ghost_greeter.simulator.http.control`.
+    """
+
+    metrics_key: str | None = field(default=None, repr=False)
+    production: bool = False
+    origins: tuple[str, ...] | None = DEFAULT_ORIGINS
+    limit: int = MAX_REQUESTS
+    control: bool = False
+
+    def __post_init__(self) -> None:
+        if self.limit < 0:
+            raise UsageError(f"http_limit is {self.limit}: expected 0 (no limit) or more")
+
+
+@dataclass(frozen=True, slots=True)
 class Setup:
     """A simulated server.
 
@@ -47,14 +83,24 @@ class Setup:
     :ivar replicas: processes over one state; more than one needs "redis".
     :ivar timings: every time of the protocol.
     :ivar database: None: none, as on a developer's machine.
+    :ivar agents: built-in agents, taking up to 25 visitors each.
+    :ivar behaviour: how built-in agents answer calls.
+    :ivar http: what it answers over HTTP.
+    :ivar max_payload: the longest message that it takes, in bytes.
     """
 
     mode: Mode = "memory"
     replicas: int = 1
     timings: Timings = field(default_factory=Timings)
     database: Database | None = None
+    agents: int = 0
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    http: HttpSetup = field(default_factory=HttpSetup)
+    max_payload: int = MAX_PAYLOAD_BYTES
 
     def __post_init__(self) -> None:
+        if self.agents < 0:
+            raise UsageError(f"agents is {self.agents}: expected 0 or more")
         if self.mode not in ("memory", "redis"):
             raise UsageError(f"mode is {self.mode!r}: expected 'memory' or 'redis'")
         if not 1 <= self.replicas <= 64:
