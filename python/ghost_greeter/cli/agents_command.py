@@ -13,8 +13,7 @@ from ghost_greeter.cli.pool_options import PoolOptions, agent_options, seed_of
 from ghost_greeter.settings import Settings, place_of
 from ghost_greeter.switchboard import switchboard_of
 from ghostcore import VU, ConstantVUs, InvalidPlan, PerVUIterations, UsageError, scenario
-from ghostcore.cli import run_and_report
-from ghostcore.report import Console
+from ghostcore.cli import RunArguments, run_and_report
 
 __all__ = ["agents_command"]
 
@@ -70,11 +69,9 @@ def agents_command(
     )
     return run_and_report(
         attendance,
+        arguments=RunArguments(seed=drawn, out=out, quiet=quiet),
         load=PerVUIterations(1, 1, FOR_EVER, graceful_stop=0),
         env={"DURATION": duration or FOR_EVER},
-        seed=drawn,
-        out=out,
-        console=Console(progress=not quiet),
         setup=pool.setup,
         teardown=pool.teardown,
     )

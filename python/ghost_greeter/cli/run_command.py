@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import click
@@ -25,11 +24,10 @@ from ghost_greeter.settings import Settings, place_of
 from ghost_greeter.simulator import EmbeddedSimulator
 from ghostcore import InvalidPlan, Scenario
 from ghostcore.cli import (
-    load_from_options,
+    RunArguments,
     load_options,
     run_and_report,
     run_options,
-    settings_from_options,
 )
 
 __all__ = ["run_command"]
@@ -69,27 +67,15 @@ def run_command(
     test_duration: str | None,
     call_deadline: str | None,
     agent_count: int | None,
-    vus: int | None,
-    duration: str | None,
-    iterations: int | None,
-    stages: Sequence[str],
-    settings: Sequence[str],
-    seed: int | None,
-    warmup: str,
-    out: Path | None,
-    allow_empty: bool,
-    allow_script_errors: bool,
-    allow_oversized: bool,
-    calibrate: bool,
-    quiet: bool,
+    arguments: RunArguments,
     **agents: Any,
 ) -> int:
     """Run a scenario against a server, or against the embedded simulator if none is named.
 
     -u and -d, or -s, replace the scenario's own profile.
     """
-    load = load_from_options(vus, duration, iterations, stages)
-    extra = settings_from_options(settings)
+    load = arguments.load()
+    extra = arguments.env()
     chosen = Settings.of(
         server_url=server_url,
         org_id=org_id,
@@ -104,7 +90,7 @@ def run_command(
     one = SCENARIOS[scenario]
     profile = load or _profile(one, chosen)
     stormy = Stormy.of(storm, one, profile.peak_vus, embedded=embedded)
-    drawn = seed_of(seed)
+    drawn = seed_of(arguments.seed)
     with _target(chosen) as (settings_at, simulator), stormy.over(simulator):
         url = settings_at.server_url
         assert url is not None
@@ -121,20 +107,15 @@ def run_command(
         setup, teardown = hooks_of(*([] if pool is None else [pool]), census)
         return run_and_report(
             stormy.scenario,
+            arguments=arguments,
             load=profile,
             env={**extra, **settings_at.env()},
             seed=drawn,
-            warmup=warmup,
-            out=out,
             console=SuiteConsole(
-                progress=not quiet,
+                progress=not arguments.quiet,
                 findings=[census.findings],
                 answers=[stormy.answers, census.answers],
             ),
-            allow_empty=allow_empty,
-            allow_script_errors=allow_script_errors,
-            allow_oversized=allow_oversized,
-            calibrate=calibrate,
             setup=setup,
             teardown=teardown,
         )
