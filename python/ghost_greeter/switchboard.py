@@ -11,6 +11,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from ghost_greeter import events
 from ghostcore import VU, Counter, Trend
 
 __all__ = ["CALL_METRICS", "CallLog", "Switchboard", "switchboard_of"]
@@ -204,7 +205,7 @@ class Switchboard:
         if log.accepter == agent_id:
             self.record(ACCEPT_TO_ACCEPTED, (arrived_ns - log.accept_ns) / 1e6)
         elif agent_id in self.agents:  # of ours, but it accepted another's call, or none
-            self.record(EVENTS_MISDELIVERED, event="call:accepted")
+            self.record(EVENTS_MISDELIVERED, event=events.CALL_ACCEPTED)
 
     def agent_of(self, call_id: str) -> str:
         """Whose call it is, as the visitor was told; "" if no visitor of this run has it."""

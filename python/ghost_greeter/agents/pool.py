@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from ghost_greeter.agents import metrics
 from ghost_greeter.agents.agent import Agent
 from ghost_greeter.agents.agent_settings import AgentSettings, Answer, Answers, Identity
+from ghost_greeter.events import Key
 from ghost_greeter.payloads import error_code, payload_of
 from ghost_greeter.switchboard import Switchboard
 from ghostcore import Counter, ErrorReply, InvalidPlan, TargetError
@@ -109,7 +110,7 @@ class AgentPool:
         if isinstance(error, ErrorReply):
             told = payload_of(error.event)
             if told:
-                what = f"{told.get('message', '')} ({error_code(error)})"
+                what = f"{told.get(Key.MESSAGE, '')} ({error_code(error)})"
         return f"agent {agent.agent_id}, one of {self.size}, cannot log in: {what}"
 
     # -- what agents ask -------------------------------------------------------------------------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from ghost_greeter import events
+from ghost_greeter.events import Code
 from ghost_greeter.payloads import error_code
 from ghost_greeter.scenarios.caller import ENDED_TIMEOUT_S, Caller, Outcome
 from ghost_greeter.scenarios.presence import JOIN_TIMEOUT_S
@@ -77,7 +79,7 @@ OUTCOMES: dict[Outcome, Counter] = {
     "rejected": REJECTED,
     "timed_out": TIMED_OUT,
 }
-ERRORS = {"RATE_LIMITED": RATE_LIMITED, "AGENT_NOT_FOUND": NO_AGENT}
+ERRORS = {Code.RATE_LIMITED: RATE_LIMITED, Code.AGENT_NOT_FOUND: NO_AGENT}
 
 WAIT_S = (1.0, 3.0)
 HOLD_S = (5.0, 10.0)
@@ -124,7 +126,7 @@ async def calls(vu: VU) -> None:
     hold_s, pace = _session(vu)
     async with await connect(vu) as session:
         joined = await enter(vu, session)
-        if joined.name == "org:paused":
+        if joined.name == events.ORG_PAUSED:
             return  # the widget hides: there is nobody to ask
         default = vu.env.get("AGENT_ID", DEFAULT_AGENT_ID)
         caller = Caller(vu, session, board, joined, default)

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from ghost_greeter import events
 from ghost_greeter.payloads import error_code
 from ghost_greeter.scenarios.presence import ask_to_join, visitor_id_of
 from ghost_greeter.scenarios.visit import (
@@ -282,7 +283,7 @@ async def _loss(session: SocketIOSession, storm: _Storm) -> None:
     if session.is_closed:
         return
     try:
-        await session.wait_for("disconnect", timeout=max(0.0, storm.left_s()), fresh=True)
+        await session.wait_for(events.DISCONNECT, timeout=max(0.0, storm.left_s()), fresh=True)
     except Timeout as error:
         if error.kind == "reply_timeout":
             raise Timeout(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ghost_greeter import events
 from ghost_greeter.scenarios.presence import EVENT_METRICS, ask_to_join
 from ghost_greeter.settings import parse_session
 from ghostcore import VU, Counter, Event, Rate, SocketIOSession, TargetError, Trend
@@ -31,7 +32,11 @@ UNAVAILABLE = Counter("agent_unavailable_count")
 PAUSED = Counter("org_paused_count")
 FAILURES = Counter("connection_failures")
 
-ANSWERS = {"agent:assigned": ASSIGNED, "agent:unavailable": UNAVAILABLE, "org:paused": PAUSED}
+ANSWERS = {
+    events.AGENT_ASSIGNED: ASSIGNED,
+    events.AGENT_UNAVAILABLE: UNAVAILABLE,
+    events.ORG_PAUSED: PAUSED,
+}
 
 VISITOR_METRICS = (
     *(CONNECTION_TIME, FAILURES, JOIN_TIME, JOIN_SUCCESS_RATE, ASSIGNED_RATE),
@@ -73,7 +78,7 @@ async def enter(vu: VU, session: SocketIOSession) -> Event:
         vu.record(JOIN_SUCCESS_RATE, False)
         raise
     vu.record(JOIN_SUCCESS_RATE, True)
-    vu.record(ASSIGNED_RATE, answer.name == "agent:assigned")
+    vu.record(ASSIGNED_RATE, answer.name == events.AGENT_ASSIGNED)
     for name, metric in ANSWERS.items():
         vu.record(metric, 1 if answer.name == name else 0)
     return answer

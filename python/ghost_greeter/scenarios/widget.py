@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from ghost_greeter import events
+from ghost_greeter.events import Key
 from ghost_greeter.scenarios.visit import (
     CONNECTION_TIME,
     FAILURES,
@@ -44,10 +46,10 @@ async def widget(vu: VU) -> None:
             before_s = vu.random.uniform(0, browse_s)
             await vu.sleep(before_s)
             await session.emit(
-                "visitor:interaction",
+                events.VISITOR_INTERACTION,
                 {
-                    "interactionType": vu.random.choice(INTERACTIONS),
-                    "timestamp": time.time_ns() // 1_000_000,
+                    Key.INTERACTION_TYPE: vu.random.choice(INTERACTIONS),
+                    Key.TIMESTAMP: time.time_ns() // 1_000_000,
                 },
             )
             browse_s -= before_s

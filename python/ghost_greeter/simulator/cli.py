@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from ghost_greeter import events
 from ghost_greeter.simulator.server import Simulator
 from ghost_greeter.simulator.setup.behaviour import Behaviour
 from ghost_greeter.simulator.setup.distribution import Distribution
@@ -138,8 +139,8 @@ __all__ = ["main", "simulate_command", "simulator_arguments"]
     "--fault",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Any fault, e.g. latency=5ms@90,2s@10 or drop=0.01 or rate_limits=visitor:join=3. Repeat "
-    "for more.",
+    help="Any fault, e.g. latency=5ms@90,2s@10 or drop=0.01 or "
+    f"rate_limits={events.VISITOR_JOIN}=3. Repeat for more.",
 )
 @click.option("--crash-after", type=float, metavar="SECONDS", help="End as if killed; not scaled.")
 @click.option("--back-after", type=float, metavar="SECONDS",

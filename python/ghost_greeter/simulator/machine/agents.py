@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ghost_greeter import events
+from ghost_greeter.events import Code, Key, Reason
 from ghost_greeter.simulator.machine import packets
 from ghost_greeter.simulator.machine.assignment import Assignment
 from ghost_greeter.simulator.machine.calls import Calls
@@ -13,7 +15,7 @@ from ghost_greeter.simulator.machine.model import STATUSES, Agent, Profile
 
 __all__ = ["Agents"]
 
-_NOT_LOGGED_IN = {"success": False, "status": "offline", "error": "Agent not found"}
+_NOT_LOGGED_IN = {Key.SUCCESS: False, Key.STATUS: "offline", Key.ERROR: "Agent not found"}
 
 
 class Agents:
@@ -33,15 +35,15 @@ class Agents:
     def login(self, socket_id: str, args: list[Any], _ack_id: int | None) -> None:
         """agent:login. A known agent moves to this socket; in its grace it gets its status back."""
         core = self._core
-        if not self._limits.allow(socket_id, "agent:login", socket_id):
+        if not self._limits.allow(socket_id, events.AGENT_LOGIN, socket_id):
             return
         payload = args[0] if args else None
-        if not isinstance(payload, dict) or not isinstance(payload.get("profile"), dict):
+        if not isinstance(payload, dict) or not isinstance(payload.get(Key.PROFILE), dict):
             return
-        agent_id = payload.get("agentId")
+        agent_id = payload.get(Key.AGENT_ID)
         if not isinstance(agent_id, str) or not self._may_log_in(socket_id, agent_id, payload):
             return
-        agent = self._enter(agent_id, socket_id, Profile.of(payload["profile"]))
+        agent = self._enter(agent_id, socket_id, Profile.of(payload[Key.PROFILE]))
         former = core.agent_of_socket.get(socket_id)
         if former is not None and former is not agent:
             self._go_offline(former)
@@ -76,7 +78,7 @@ class Agents:
             self._set_status(agent, "away")
         self._acknowledge(socket_id, ack_id if args else None, agent, "away")
         if agent is not None:
-            self._assignment.move_visitors(agent, "agent_away")
+            self._assignment.move_visitors(agent, Reason.AGENT_AWAY)
             self._calls.reroute_pending(agent)
 
     def status(self, socket_id: str, args: list[Any], _ack_id: int | None) -> None:
@@ -84,9 +86,9 @@ class Agents:
         agent = self._core.agent_of_socket.get(socket_id)
         if agent is None or not args or not isinstance(args[0], dict):
             return
-        if not self._limits.allow(socket_id, "agent:status", agent.agent_id):
+        if not self._limits.allow(socket_id, events.AGENT_STATUS, agent.agent_id):
             return
-        status = args[0].get("status")
+        status = args[0].get(Key.STATUS)
         if isinstance(status, str) and status in STATUSES:
             self._set_status(agent, status)
 
@@ -108,7 +110,7 @@ class Agents:
         core = self._core
         agent.socket_id = None
         if agent.call is not None:
-            self._calls.finish(agent.call, "agent_ended", ring_next=False)
+            self._calls.finish(agent.call, Reason.AGENT_ENDED, ring_next=False)
         agent.status_before_offline = agent.status
         agent.status = "offline"
         core.queue.update(agent)
@@ -123,7 +125,7 @@ class Agents:
         del self._core.agents[agent.agent_id]
         self._core.queue.remove(agent)
         self._calls.forget_queued(agent)
-        self._assignment.move_visitors(agent, "agent_offline")
+        self._assignment.move_visitors(agent, Reason.AGENT_OFFLINE)
 
     @staticmethod
     def _forget_grace(agent: Agent) -> None:
@@ -137,11 +139,11 @@ class Agents:
         database = self._core.setup.database
         if database is None or database.agent_tokens is None or self._core.is_inside(socket_id):
             return True
-        allowed = database.agent_tokens.get(str(payload.get("token")))
+        allowed = database.agent_tokens.get(str(payload.get(Key.TOKEN)))
         if allowed is None:
-            self._core.refuse(socket_id, "AUTH_INVALID_TOKEN", "Invalid or expired token")
+            self._core.refuse(socket_id, Code.AUTH_INVALID_TOKEN, "Invalid or expired token")
         elif allowed not in ("*", agent_id):
-            self._core.refuse(socket_id, "AUTH_INVALID_TOKEN", "Agent ID mismatch")
+            self._core.refuse(socket_id, Code.AUTH_INVALID_TOKEN, "Agent ID mismatch")
         else:
             return True
         return False
@@ -197,5 +199,5 @@ class Agents:
         self, socket_id: str, ack_id: int | None, agent: Agent | None, status: str
     ) -> None:
         if ack_id is not None:
-            answer = _NOT_LOGGED_IN if agent is None else {"success": True, "status": status}
+            answer = _NOT_LOGGED_IN if agent is None else {Key.SUCCESS: True, Key.STATUS: status}
             self._core.send(socket_id, packets.acknowledgement(ack_id, answer))

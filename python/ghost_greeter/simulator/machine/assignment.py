@@ -8,6 +8,7 @@ same agent again it is in there twice, and is told everything twice.
 
 from __future__ import annotations
 
+from ghost_greeter.events import Reason
 from ghost_greeter.simulator.machine import packets
 from ghost_greeter.simulator.machine.core import Core
 from ghost_greeter.simulator.machine.model import Agent, Visitor, VisitorId
@@ -114,13 +115,13 @@ class Assignment:
             self.assign(visitor, new)
             # The real server overwrites the field first unless the agent has dropped off: the
             # "previous" agent is then the new one.
-            previous = old if reason == "agent_offline" else new
+            previous = old if reason == Reason.AGENT_OFFLINE else new
             return packets.reassigned(previous, new, reason)
         self.wait(visitor)
-        if reason == "agent_offline":
+        if reason == Reason.AGENT_OFFLINE:
             return packets.unavailable(visitor)
         # Recorded: an agent that is busy with a call is called offline here.
-        said = "agent_offline" if reason == "agent_busy" else reason
+        said = Reason.AGENT_OFFLINE if reason == Reason.AGENT_BUSY else reason
         return packets.unavailable(visitor, old, said)
 
     def _drop_assignment(self, visitor: Visitor) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ghost_greeter import events
+from ghost_greeter.events import Key
 from ghost_greeter.simulator.machine.core import Core
 from ghost_greeter.simulator.machine.model import VisitorId
 from ghost_greeter.simulator.setup.behaviour import ANSWERS, Behaviour
@@ -19,6 +21,7 @@ __all__ = ["BuiltInAgents"]
 
 _BACK_AFTER_S = 1.0
 _LOOK_S = 5.0  # how often one looks whether there is still somebody in the call
+_EVENTS = {"accept": events.CALL_ACCEPT, "reject": events.CALL_REJECT}
 
 Act = Callable[[str, str, list[Any]], None]
 
@@ -64,34 +67,38 @@ class BuiltInAgents:
         self._core.attach(agent.socket_id, partial(self._received, agent))
         agent.ringing.clear()
         call_id, agent.call_id = agent.call_id, None
-        profile = {"displayName": f"Simulated agent {agent.number}"}
-        login = {"agentId": f"sim-agent-{agent.number}", "profile": profile}
-        self._act(agent.socket_id, "agent:login", [login])
+        profile = {Key.DISPLAY_NAME: f"Simulated agent {agent.number}"}
+        login = {Key.AGENT_ID: f"sim-agent-{agent.number}", Key.PROFILE: profile}
+        self._act(agent.socket_id, events.AGENT_LOGIN, [login])
         if call_id is not None:
-            self._act(agent.socket_id, "call:end", [{"callId": call_id}])
-        self._act(agent.socket_id, "agent:back", [])
+            self._act(agent.socket_id, events.CALL_END, [{Key.CALL_ID: call_id}])
+        self._act(agent.socket_id, events.AGENT_BACK, [])
 
     def _received(self, agent: _Agent, packet: str) -> None:
         name = packet[4 : packet.find('"', 4)]
-        if name == "stats:update":  # nearly all that it is sent
+        if name == events.STATS_UPDATE:  # nearly all that it is sent
             return
         scale = self._core.timings.scale
-        if name == "call:incoming":
-            request_id = json.loads(packet[2:])[1]["request"]["requestId"]
+        if name == events.CALL_INCOMING:
+            request_id = json.loads(packet[2:])[1][Key.REQUEST][Key.REQUEST_ID]
             agent.ringing[request_id] = self._next_answer()
             self._answer_later(agent, request_id)
-        elif name == "call:cancelled":
-            agent.ringing.pop(json.loads(packet[2:])[1]["requestId"], None)
-        elif name == "call:started":
-            call = json.loads(packet[2:])[1]["call"]
-            agent.call_id = call["callId"]
-            self._core.after(_LOOK_S * scale, self._look, agent, call["callId"], call["visitorId"])
-        elif name == "call:ended":
+        elif name == events.CALL_CANCELLED:
+            agent.ringing.pop(json.loads(packet[2:])[1][Key.REQUEST_ID], None)
+        elif name == events.CALL_STARTED:
+            call = json.loads(packet[2:])[1][Key.CALL]
+            agent.call_id = call[Key.CALL_ID]
+            self._core.after(
+                _LOOK_S * scale, self._look, agent, call[Key.CALL_ID], call[Key.VISITOR_ID]
+            )
+        elif name == events.CALL_ENDED:
             agent.call_id = None
             for request_id in agent.ringing:
                 self._answer_later(agent, request_id)
-        elif name == "agent:marked_away":
-            self._core.after(_BACK_AFTER_S * scale, self._act, agent.socket_id, "agent:back", [])
+        elif name == events.AGENT_MARKED_AWAY:
+            self._core.after(
+                _BACK_AFTER_S * scale, self._act, agent.socket_id, events.AGENT_BACK, []
+            )
 
     def _look(self, agent: _Agent, call_id: str, visitor_id: VisitorId) -> None:
         """Nobody tells an agent that the visitor had left before it accepted: it hangs up when it
@@ -103,7 +110,7 @@ class BuiltInAgents:
             seconds = _LOOK_S * self._core.timings.scale
             self._core.after(seconds, self._look, agent, call_id, visitor_id)
         else:
-            self._act(agent.socket_id, "call:end", [{"callId": call_id}])
+            self._act(agent.socket_id, events.CALL_END, [{Key.CALL_ID: call_id}])
 
     def _answer_later(self, agent: _Agent, request_id: str) -> None:
         delay_s = self._behaviour.answer.draw(self._core.random) * self._core.timings.scale
@@ -115,7 +122,7 @@ class BuiltInAgents:
         answer = agent.ringing[request_id]
         if answer != "ignore":
             del agent.ringing[request_id]
-            self._act(agent.socket_id, f"call:{answer}", [{"requestId": request_id}])
+            self._act(agent.socket_id, _EVENTS[answer], [{Key.REQUEST_ID: request_id}])
 
     def _next_answer(self) -> str:
         """The one that is furthest behind its share."""

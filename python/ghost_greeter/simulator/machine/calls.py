@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ghost_greeter import events
+from ghost_greeter.events import Code, Key, Reason
 from ghost_greeter.simulator.machine import packets
 from ghost_greeter.simulator.machine.assignment import Assignment
 from ghost_greeter.simulator.machine.core import Core
@@ -47,14 +49,16 @@ class Calls:
         visitor = core.visitor_of_socket.get(socket_id)
         if visitor is None:
             core.outcomes["refused"] += 1
-            core.refuse(socket_id, "VISITOR_NOT_FOUND", "Visitor session not found")
+            core.refuse(socket_id, Code.VISITOR_NOT_FOUND, "Visitor session not found")
             return
-        if not self._limits.allow(socket_id, "call:request", visitor.visitor_id):
+        if not self._limits.allow(socket_id, events.CALL_REQUEST, visitor.visitor_id):
             return
         if visitor.call is not None:
             call = visitor.call
-            self.finish(call, "visitor_ended", tell_visitor=False, ring_next=False, for_good=True)
-        named_id = args[0].get("agentId")
+            self.finish(
+                call, Reason.VISITOR_ENDED, tell_visitor=False, ring_next=False, for_good=True
+            )
+        named_id = args[0].get(Key.AGENT_ID)
         named = core.agents.get(named_id) if isinstance(named_id, str) else None
         if named is not None and named.is_free:
             self._ring(self._new_request(visitor, named, self._ring_s), timed=True)
@@ -68,7 +72,7 @@ class Calls:
             self._new_request(visitor, named, self._ring_s)
         else:
             core.outcomes["refused"] += 1
-            core.refuse(socket_id, "AGENT_NOT_FOUND", "Agent not found")
+            core.refuse(socket_id, Code.AGENT_NOT_FOUND, "Agent not found")
 
     def cancel(self, _socket_id: str, args: list[Any], _ack_id: int | None) -> None:
         """call:cancel: needs the id of the request, which visitors never see."""
@@ -85,12 +89,12 @@ class Calls:
             return
         request = self._pending(args)
         if request is None:
-            core.refuse(socket_id, "CALL_NOT_FOUND", "Call request not found or expired")
+            core.refuse(socket_id, Code.CALL_NOT_FOUND, "Call request not found or expired")
             return
         agent, visitor = request.agent, core.visitors.get(request.visitor_id)
         busy = agent.call is not None or (visitor is not None and visitor.call is not None)
         if busy or agent.socket_id is None:
-            core.refuse(socket_id, "INTERNAL_ERROR", "Failed to accept call")
+            core.refuse(socket_id, Code.INTERNAL_ERROR, "Failed to accept call")
             return
         core.outcomes["accepted"] += 1
         self._remove(request)
@@ -101,7 +105,7 @@ class Calls:
             call.timer = core.after(self._max_call_s, self._too_long, call)
         if visitor is not None:
             core.send(visitor.socket_id, packets.call_accepted(call))
-        self._assignment.move_visitors(agent, "agent_busy")
+        self._assignment.move_visitors(agent, Reason.AGENT_BUSY)
         page = request.page if visitor is None else visitor.page
         core.send(socket_id, packets.call_started(call, page, self._tokens.log_id(call)))
 
@@ -110,16 +114,18 @@ class Calls:
         request = self._pending(args)
         if request is not None:
             self._remove(request)
-            self._pass_on(request, self._core.timings.ring_s, "rejected", "agent_away")
+            self._pass_on(request, self._core.timings.ring_s, "rejected", Reason.AGENT_AWAY)
 
     def end(self, socket_id: str, args: list[Any], _ack_id: int | None) -> None:
         """call:end, by either side."""
         core = self._core
-        call_id = args[0].get("callId") if args and isinstance(args[0], dict) else None
+        call_id = args[0].get(Key.CALL_ID) if args and isinstance(args[0], dict) else None
         call = core.calls.get(call_id) if isinstance(call_id, str) else None
         if call is not None:
             by_agent = socket_id in core.agent_of_socket
-            self.finish(call, "agent_ended" if by_agent else "visitor_ended", for_good=True)
+            self.finish(
+                call, Reason.AGENT_ENDED if by_agent else Reason.VISITOR_ENDED, for_good=True
+            )
 
     # -- what others do with calls ---------------------------------------------------------------
 
@@ -219,7 +225,7 @@ class Calls:
 
     def _pending(self, args: list[Any]) -> Request | None:
         payload = args[0] if args else None
-        request_id = payload.get("requestId") if isinstance(payload, dict) else None
+        request_id = payload.get(Key.REQUEST_ID) if isinstance(payload, dict) else None
         return self._core.requests.get(request_id) if isinstance(request_id, str) else None
 
     def _new_request(
@@ -272,7 +278,7 @@ class Calls:
             agent.status = "away"
             core.queue.update(agent)
             core.send(agent.socket_id, packets.marked_away(packets.RING_NO_ANSWER))
-        self._pass_on(request, request.ring_s, "rung_out", "rna_timeout")
+        self._pass_on(request, request.ring_s, "rung_out", Reason.RING_TIMEOUT)
 
     def _pass_on(self, request: Request, ring_s: float, outcome: str, reason: str) -> None:
         """Another agent's telephone rings, or the visitor hears why nobody came."""
@@ -294,4 +300,4 @@ class Calls:
         call.timer = None
         minutes = int(self._max_call_s / self._core.timings.scale / 60)
         message = f"Call automatically ended after {minutes} minutes"
-        self.finish(call, "max_duration", message=message, for_good=True)
+        self.finish(call, Reason.MAX_DURATION, message=message, for_good=True)

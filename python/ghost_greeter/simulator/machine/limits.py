@@ -6,16 +6,18 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ghost_greeter import events
+from ghost_greeter.events import Code
 from ghost_greeter.simulator.machine.core import Core
 from ghost_greeter.simulator.setup.rates import EVENT_LIMITS
 
 __all__ = ["EventLimits", "Windows"]
 
 _MESSAGES = {
-    "visitor:join": "Too many requests. Please wait.",
-    "call:request": "Too many call requests. Please wait.",
-    "agent:login": "Too many login attempts. Please wait.",
-    "agent:status": "Too many status changes. Please wait.",
+    events.VISITOR_JOIN: "Too many requests. Please wait.",
+    events.CALL_REQUEST: "Too many call requests. Please wait.",
+    events.AGENT_LOGIN: "Too many login attempts. Please wait.",
+    events.AGENT_STATUS: "Too many status changes. Please wait.",
 }
 
 
@@ -72,5 +74,5 @@ class EventLimits:
         if self._windows.use((event, key), self._core.now_s).uses <= limit:
             return True
         self._core.outcomes["rate_limited"] += 1
-        self._core.refuse(socket_id, "RATE_LIMITED", _MESSAGES[event])
+        self._core.refuse(socket_id, Code.RATE_LIMITED, _MESSAGES[event])
         return False

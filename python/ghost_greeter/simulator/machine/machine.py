@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ghost_greeter import events
 from ghost_greeter.simulator.machine.agents import Agents
 from ghost_greeter.simulator.machine.assignment import Assignment
 from ghost_greeter.simulator.machine.builtin import BuiltInAgents
@@ -31,8 +32,6 @@ from ghost_greeter.simulator.setup.setup import Setup
 __all__ = ["Machine"]
 
 Handler = Callable[[str, list[Any], int | None], None]
-
-DISCONNECT = "disconnect"
 
 
 class Machine:
@@ -71,21 +70,21 @@ class Machine:
         self._visitors = visitors = Visitors(core, assignment, calls, self._limits)
         relay = Relay(core)
         self._handlers: dict[str, Handler] = {
-            "visitor:join": visitors.join,
-            "agent:login": agents.login,
-            "agent:back": agents.back,
-            "agent:away": agents.away,
-            "agent:status": agents.status,
-            "heartbeat": agents.heartbeat,
-            "call:request": calls.request,
-            "call:cancel": calls.cancel,
-            "call:accept": calls.accept,
-            "call:reject": calls.reject,
-            "call:end": calls.end,
-            "call:reconnect": Reconnects(core, calls, tokens, visitors).reconnect,
-            "webrtc:signal": relay.signal,
+            events.VISITOR_JOIN: visitors.join,
+            events.AGENT_LOGIN: agents.login,
+            events.AGENT_BACK: agents.back,
+            events.AGENT_AWAY: agents.away,
+            events.AGENT_STATUS: agents.status,
+            events.HEARTBEAT: agents.heartbeat,
+            events.CALL_REQUEST: calls.request,
+            events.CALL_CANCEL: calls.cancel,
+            events.CALL_ACCEPT: calls.accept,
+            events.CALL_REJECT: calls.reject,
+            events.CALL_END: calls.end,
+            events.CALL_RECONNECT: Reconnects(core, calls, tokens, visitors).reconnect,
+            events.WEBRTC_SIGNAL: relay.signal,
             **{event: partial(relay.cobrowse, event) for event in COBROWSE_EVENTS},
-            DISCONNECT: self._left,
+            events.DISCONNECT: self._left,
         }
         self._staleness, self._ring_watch = Staleness(core), calls.watch
         self._inside: BuiltInAgents | None = None
@@ -113,7 +112,7 @@ class Machine:
     @property
     def events(self) -> list[str]:
         """The events that it handles; all others are ignored."""
-        return [event for event in self._handlers if event != DISCONNECT]
+        return [event for event in self._handlers if event != events.DISCONNECT]
 
     def connected(self, now_s: float, node: int, socket_id: str) -> None:
         """A socket has connected to a replica."""
@@ -144,7 +143,7 @@ class Machine:
         """A socket has left its namespace, or is gone."""
         self._begin(now_s, node)
         self.core.leave(socket_id)
-        self._take(socket_id, DISCONNECT, [], None)
+        self._take(socket_id, events.DISCONNECT, [], None)
         return self._done()
 
     def ended(self, now_s: float, node: int) -> None:
@@ -217,7 +216,7 @@ class Machine:
         self, socket_id: str, event: str, args: list[Any], ack_id: int | None, service: float
     ) -> None:
         self.core.service_s = service
-        if self.core.redis_down and event != DISCONNECT:
+        if self.core.redis_down and event != events.DISCONNECT:
             return  # it has gone down while the event was being handled
         self._handlers[event](socket_id, args, ack_id)
 
@@ -237,4 +236,4 @@ class Machine:
         self._agents.left(socket_id)
 
 
-_WRITES_LATER = ("visitor:join", DISCONNECT)
+_WRITES_LATER = (events.VISITOR_JOIN, events.DISCONNECT)

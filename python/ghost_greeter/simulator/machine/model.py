@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ghost_greeter.events import Key
 from ghost_greeter.simulator.machine.timers import Timer
 from ghost_greeter.simulator.setup.clock import iso
 
@@ -42,23 +43,23 @@ class Profile:
     def of(cls, payload: Mapping[str, Any]) -> Profile:
         """The profile of an agent:login."""
         return cls(
-            payload.get("displayName"),
-            payload.get("avatarUrl"),
-            payload.get("waveVideoUrl"),
-            payload.get("introVideoUrl"),
-            payload.get("connectVideoUrl"),
-            payload.get("loopVideoUrl"),
+            payload.get(Key.DISPLAY_NAME),
+            payload.get(Key.AVATAR_URL),
+            payload.get(Key.WAVE_VIDEO_URL),
+            payload.get(Key.INTRO_VIDEO_URL),
+            payload.get(Key.CONNECT_VIDEO_URL),
+            payload.get(Key.LOOP_VIDEO_URL),
         )
 
     def fields(self) -> dict[str, Any]:
         """The fields after the id in every form of it; two null URLs become empty strings."""
         return {
-            "displayName": self.display_name,
-            "avatarUrl": self.avatar_url,
-            "waveVideoUrl": self.wave_video_url,
-            "introVideoUrl": _or_empty(self.intro_video_url),
-            "connectVideoUrl": self.connect_video_url,
-            "loopVideoUrl": _or_empty(self.loop_video_url),
+            Key.DISPLAY_NAME: self.display_name,
+            Key.AVATAR_URL: self.avatar_url,
+            Key.WAVE_VIDEO_URL: self.wave_video_url,
+            Key.INTRO_VIDEO_URL: _or_empty(self.intro_video_url),
+            Key.CONNECT_VIDEO_URL: self.connect_video_url,
+            Key.LOOP_VIDEO_URL: _or_empty(self.loop_video_url),
         }
 
 
@@ -130,21 +131,21 @@ class Agent:
     def state(self) -> dict[str, Any]:
         """``agentState`` of login:success."""
         return {
-            "agentId": self.agent_id,
-            "socketId": self.socket_id,
-            "profile": {
-                "id": self.agent_id,
-                "userId": self.agent_id,
+            Key.AGENT_ID: self.agent_id,
+            Key.SOCKET_ID: self.socket_id,
+            Key.PROFILE: {
+                Key.ID: self.agent_id,
+                Key.USER_ID: self.agent_id,
                 **self.profile.fields(),
-                "status": self.status,
-                "maxSimultaneousSimulations": MAX_VISITORS,
-                "createdAt": iso(self.created_at_ms),
-                "updatedAt": iso(self.created_at_ms),
+                Key.STATUS: self.status,
+                Key.MAX_SIMULTANEOUS_SIMULATIONS: MAX_VISITORS,
+                Key.CREATED_AT: iso(self.created_at_ms),
+                Key.UPDATED_AT: iso(self.created_at_ms),
             },
-            "currentSimulations": list(self.listed),
-            "currentCallVisitorId": None if self.call is None else self.call.visitor_id,
-            "connectedAt": self.connected_at_ms,
-            "lastActivityAt": self.last_activity_ms,
+            Key.CURRENT_SIMULATIONS: list(self.listed),
+            Key.CURRENT_CALL_VISITOR_ID: None if self.call is None else self.call.visitor_id,
+            Key.CONNECTED_AT: self.connected_at_ms,
+            Key.LAST_ACTIVITY_AT: self.last_activity_ms,
         }
 
 

@@ -10,10 +10,11 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from ghost_greeter.simulator.machine.model import Agent, Call, Profile, Request, Visitor
+from ghost_greeter import events
+from ghost_greeter.events import Key, Reason
+from ghost_greeter.simulator.machine.model import Agent, Call, Profile, Request, Visitor
 
 __all__ = [
     "RING_NO_ANSWER",
@@ -25,6 +26,7 @@ __all__ = [
     "call_cancelled",
     "call_ended",
     "call_incoming",
+    "call_reconnected",
     "call_started",
     "card",
     "error",
@@ -73,13 +75,36 @@ def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-_WIDGET = '"widgetSettings":' + js(WIDGET_SETTINGS)
+_WIDGET = f'"{Key.WIDGET_SETTINGS}":{js(WIDGET_SETTINGS)}'
 
 RING_NO_ANSWER = (
-    "ring_no_answer",
+    Reason.RING_NO_ANSWER,
     "You've been marked as Away because you didn't answer an incoming call.",
 )
-STALE = ("idle", "You've been marked as Away due to inactivity.")
+STALE = (Reason.IDLE, "You've been marked as Away due to inactivity.")
+
+
+def _template(name: str, *keys: str) -> str:
+    """An event whose object has these keys, to be filled in by ``%`` with as many values, each of
+    them JSON already; the object is left open: ``}]`` ends it."""
+    fields = ",".join(f'"{key}":%s' for key in keys)
+    return f'42["{name}",{{{fields}'
+
+
+_ASSIGNED = _template(events.AGENT_ASSIGNED, Key.AGENT, Key.VISITOR_ID) + f",{_WIDGET}"
+_WAITED = f',"{Key.VISITOR_CONNECTED_AT}":%d'
+_UNAVAILABLE = (
+    _template(events.AGENT_UNAVAILABLE, Key.VISITOR_ID) + f',{_WIDGET},"{Key.POOL_ID}":null'
+)
+_WHY = f',"{Key.PREVIOUS_AGENT_NAME}":%s,"{Key.REASON}":"%s"'
+_REASSIGNED = (
+    _template(events.AGENT_REASSIGNED, Key.PREVIOUS_AGENT_ID, Key.NEW_AGENT, Key.REASON) + "}]"
+)
+_STATS = _template(events.STATS_UPDATE, Key.POOL_VISITORS) + "}]"
+_INCOMING = _template(events.CALL_INCOMING, Key.REQUEST, Key.VISITOR) + "}]"
+_CANCELLED = _template(events.CALL_CANCELLED, Key.REQUEST_ID) + "}]"
+_ACCEPTED = _template(events.CALL_ACCEPTED, Key.CALL_ID, Key.AGENT_ID, Key.RECONNECT_TOKEN) + "}]"
+_RECONNECTED = _template(events.CALL_RECONNECTED, Key.CALL_ID, Key.RECONNECT_TOKEN, Key.PEER_ID)
 
 
 def event(name: str, payload: object) -> str:
@@ -94,53 +119,47 @@ def acknowledgement(ack_id: int, payload: object) -> str:
 
 def card(agent_id: str, profile: Profile) -> str:
     """AgentCard, as visitors get it; made once for an agent."""
-    return js({"id": agent_id, **profile.fields()})
+    return js({Key.ID: agent_id, **profile.fields()})
 
 
 def assigned(visitor: Visitor, agent: Agent, *, waited: bool = False) -> str:
     """agent:assigned; with the time of the visitor's join where it had to wait."""
-    since = f',"visitorConnectedAt":{visitor.connected_at_ms}' if waited else ""
-    return (
-        f'42["agent:assigned",{{"agent":{agent.card_text},'
-        f'"visitorId":{visitor.id_text},{_WIDGET}{since}}}]'
-    )
+    since = _WAITED % visitor.connected_at_ms if waited else ""
+    return _ASSIGNED % (agent.card_text, visitor.id_text) + since + "}]"
 
 
 def unavailable(visitor: Visitor, previous: Agent | None = None, reason: str = "") -> str:
     """agent:unavailable; with a reason, and the name of the agent that it is about."""
     why = ""
     if previous is not None:
-        why = f',"previousAgentName":{js(previous.profile.display_name)},"reason":"{reason}"'
-    return f'42["agent:unavailable",{{"visitorId":{visitor.id_text},{_WIDGET},"poolId":null{why}}}]'
+        why = _WHY % (js(previous.profile.display_name), reason)
+    return _UNAVAILABLE % visitor.id_text + why + "}]"
 
 
 def reassigned(previous: Agent, new: Agent, reason: str) -> str:
     """agent:reassigned."""
-    return (
-        f'42["agent:reassigned",{{"previousAgentId":{previous.id_text},'
-        f'"newAgent":{new.card_text},"reason":"{reason}"}}]'
-    )
+    return _REASSIGNED % (previous.id_text, new.card_text, f'"{reason}"')
 
 
 def login_success(agent: Agent) -> str:
     """login:success."""
-    return event("login:success", {"agentState": agent.state()})
+    return event(events.LOGIN_SUCCESS, {Key.AGENT_STATE: agent.state()})
 
 
 def stats(agent: Agent) -> str:
     """stats:update."""
-    return f'42["stats:update",{{"poolVisitors":{agent.assigned}}}]'
+    return _STATS % agent.assigned
 
 
 def marked_away(reason_and_message: tuple[str, str]) -> str:
     """agent:marked_away."""
     reason, message = reason_and_message
-    return event("agent:marked_away", {"reason": reason, "message": message})
+    return event(events.AGENT_MARKED_AWAY, {Key.REASON: reason, Key.MESSAGE: message})
 
 
 def error(code: str, message: str) -> str:
     """The event ``error``."""
-    return event("error", {"code": code, "message": message})
+    return event(events.ERROR, {Key.CODE: code, Key.MESSAGE: message})
 
 
 def request_text(
@@ -149,12 +168,12 @@ def request_text(
     """CallRequest."""
     return js(
         {
-            "requestId": request_id,
-            "visitorId": visitor.visitor_id,
-            "agentId": agent.agent_id,
+            Key.REQUEST_ID: request_id,
+            Key.VISITOR_ID: visitor.visitor_id,
+            Key.AGENT_ID: agent.agent_id,
             **visitor.org,
             **page,
-            "requestedAt": requested_at_ms,
+            Key.REQUESTED_AT: requested_at_ms,
         }
     )
 
@@ -163,47 +182,51 @@ def call_incoming(request: Request, visitor: Visitor) -> str:
     """call:incoming."""
     brief = js(
         {
-            "visitorId": visitor.visitor_id,
+            Key.VISITOR_ID: visitor.visitor_id,
             **visitor.page,
-            "connectedAt": visitor.connected_at_ms,
-            "location": None,
+            Key.CONNECTED_AT: visitor.connected_at_ms,
+            Key.LOCATION: None,
         }
     )
-    return f'42["call:incoming",{{"request":{request.text},"visitor":{brief}}}]'
+    return _INCOMING % (request.text, brief)
 
 
 def call_cancelled(request: Request) -> str:
     """call:cancelled."""
-    return f'42["call:cancelled",{{"requestId":"{request.request_id}"}}]'
+    return _CANCELLED % f'"{request.request_id}"'
 
 
 def call_accepted(call: Call) -> str:
     """call:accepted."""
-    return (
-        f'42["call:accepted",{{"callId":"{call.call_id}","agentId":{call.agent.id_text},'
-        f'"reconnectToken":"{call.token}"}}]'
-    )
+    return _ACCEPTED % (f'"{call.call_id}"', call.agent.id_text, f'"{call.token}"')
+
+
+def call_reconnected(call: Call, peer: Visitor | Agent, agent: Agent | None = None) -> str:
+    """call:reconnected, about the other side; to the visitor with the card of its agent."""
+    said = _RECONNECTED % (f'"{call.call_id}"', f'"{call.token}"', peer.id_text)
+    card_text = "" if agent is None else f',"{Key.AGENT}":{agent.card_text}'
+    return f"{said}{card_text}}}]"
 
 
 def call_started(call: Call, page: Mapping[str, Any], log_id: str | None) -> str:
     """call:started."""
     return event(
-        "call:started",
+        events.CALL_STARTED,
         {
-            "call": {
-                "callId": call.call_id,
-                "visitorId": call.visitor_id,
-                "agentId": call.agent.agent_id,
-                "startedAt": call.started_at_ms,
-                "endedAt": None,
-                "callLogId": log_id,
+            Key.CALL: {
+                Key.CALL_ID: call.call_id,
+                Key.VISITOR_ID: call.visitor_id,
+                Key.AGENT_ID: call.agent.agent_id,
+                Key.STARTED_AT: call.started_at_ms,
+                Key.ENDED_AT: None,
+                Key.CALL_LOG_ID: log_id,
             },
-            "visitor": {"visitorId": call.visitor_id, **page},
+            Key.VISITOR: {Key.VISITOR_ID: call.visitor_id, **page},
         },
     )
 
 
 def call_ended(call_id: str, reason: str, message: str | None = None) -> str:
     """call:ended."""
-    said = {} if message is None else {"message": message}
-    return event("call:ended", {"callId": call_id, "reason": reason, **said})
+    said = {} if message is None else {Key.MESSAGE: message}
+    return event(events.CALL_ENDED, {Key.CALL_ID: call_id, Key.REASON: reason, **said})

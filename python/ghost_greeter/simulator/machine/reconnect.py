@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ghost_greeter import events
+from ghost_greeter.events import Key, Reason
 from ghost_greeter.simulator.machine import packets
 from ghost_greeter.simulator.machine.calls import Calls
 from ghost_greeter.simulator.machine.core import Core
@@ -27,13 +29,13 @@ class Reconnects:
     def reconnect(self, socket_id: str, args: list[Any], _ack_id: int | None) -> None:
         """call:reconnect, by either side; without a token there is no answer."""
         payload = args[0] if args else None
-        if not isinstance(payload, dict) or not isinstance(payload.get("reconnectToken"), str):
+        if not isinstance(payload, dict) or not isinstance(payload.get(Key.RECONNECT_TOKEN), str):
             return
-        token = payload["reconnectToken"]
+        token = payload[Key.RECONNECT_TOKEN]
         record = self._tokens.find(token)
         if record is None:
-            self._fail(socket_id, "", "error", "No active call found")
-        elif payload.get("role") == "agent":
+            self._fail(socket_id, "", Reason.NO_CALL, "No active call found")
+        elif payload.get(Key.ROLE) == "agent":
             self._agent_returns(socket_id, record)
         else:
             self._visitor_returns(socket_id, record)
@@ -52,7 +54,7 @@ class Reconnects:
         agent = core.agent_of_socket.get(socket_id)
         visitor = core.visitors.get(record.visitor_id)
         if agent is None or agent.agent_id != record.agent_id:
-            self._fail(socket_id, "", "error", "No active call found")
+            self._fail(socket_id, "", Reason.NO_CALL, "No active call found")
         elif visitor is None:
             self._wait(socket_id, record)
         else:
@@ -72,15 +74,8 @@ class Reconnects:
         self._tokens.give(call, float("inf"))
         core.outcomes["reconnected"] += 1
         self._calls.start(call)
-        common = f'"callId":"{call.call_id}","reconnectToken":"{call.token}"'
-        core.send(
-            visitor.socket_id,
-            f'42["call:reconnected",{{{common},"peerId":{agent.id_text},'
-            f'"agent":{agent.card_text}}}]',
-        )
-        core.send(
-            agent.socket_id, f'42["call:reconnected",{{{common},"peerId":{visitor.id_text}}}]'
-        )
+        core.send(visitor.socket_id, packets.call_reconnected(call, agent, agent))
+        core.send(agent.socket_id, packets.call_reconnected(call, visitor))
 
     def _wait(self, socket_id: str, record: TokenRecord) -> None:
         """The other side has not come back yet."""
@@ -93,11 +88,11 @@ class Reconnects:
         core.send(
             socket_id,
             packets.event(
-                "call:reconnecting",
+                events.CALL_RECONNECTING,
                 {
-                    "callId": record.call_id,
-                    "message": "Waiting for the other party to reconnect...",
-                    "timeoutSeconds": json.loads(f"{seconds:g}"),
+                    Key.CALL_ID: record.call_id,
+                    Key.MESSAGE: "Waiting for the other party to reconnect...",
+                    Key.TIMEOUT_SECONDS: json.loads(f"{seconds:g}"),
                 },
             ),
         )
@@ -105,17 +100,17 @@ class Reconnects:
     def _timed_out(self, record: TokenRecord) -> None:
         assert record.waiting is not None
         self._tokens.revoke(record.token)
-        self._fail(record.waiting, record.call_id, "timeout", "Reconnection timed out")
+        self._fail(record.waiting, record.call_id, Reason.TIMEOUT, "Reconnection timed out")
 
     def _give_up(self, socket_id: str, record: TokenRecord) -> None:
         self._tokens.revoke(record.token)
         self._fail(
             socket_id,
             record.call_id,
-            "other_party_disconnected",
+            Reason.OTHER_PARTY_DISCONNECTED,
             "The other party is no longer in the call",
         )
 
     def _fail(self, socket_id: str, call_id: str, reason: str, message: str) -> None:
-        failure = {"callId": call_id, "reason": reason, "message": message}
-        self._core.send(socket_id, packets.event("call:reconnect_failed", failure))
+        failure = {Key.CALL_ID: call_id, Key.REASON: reason, Key.MESSAGE: message}
+        self._core.send(socket_id, packets.event(events.CALL_RECONNECT_FAILED, failure))

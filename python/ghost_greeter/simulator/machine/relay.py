@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from ghost_greeter import events
+from ghost_greeter.events import Key
 from ghost_greeter.simulator.machine import packets
 from ghost_greeter.simulator.machine.core import Core
 
 __all__ = ["COBROWSE_EVENTS", "Relay"]
 
-COBROWSE_EVENTS = ("cobrowse:snapshot", "cobrowse:mouse", "cobrowse:scroll", "cobrowse:selection")
+COBROWSE_EVENTS = (
+    events.COBROWSE_SNAPSHOT,
+    events.COBROWSE_MOUSE,
+    events.COBROWSE_SCROLL,
+    events.COBROWSE_SELECTION,
+)
 
 
 class Relay:
@@ -32,15 +39,15 @@ class Relay:
             sender_id = visitor.visitor_id
         else:
             return
-        target_id = payload.get("targetId")
+        target_id = payload.get(Key.TARGET_ID)
         if not isinstance(target_id, str | int | float):
             return
         target = core.visitors.get(target_id) or core.agents.get(str(target_id))
         if target is not None:
-            forwarded = {"targetId": sender_id}
-            if "signal" in payload:
-                forwarded["signal"] = payload["signal"]
-            core.send(target.socket_id, packets.event("webrtc:signal", forwarded))
+            forwarded = {Key.TARGET_ID: sender_id}
+            if Key.SIGNAL in payload:
+                forwarded[Key.SIGNAL] = payload[Key.SIGNAL]
+            core.send(target.socket_id, packets.event(events.WEBRTC_SIGNAL, forwarded))
 
     def cobrowse(self, event: str, socket_id: str, args: list[Any], _ack_id: int | None) -> None:
         """cobrowse:*: a visitor in a call shows it to its agent; from others it is dropped."""
@@ -49,5 +56,5 @@ class Relay:
         payload = args[0] if args else None
         if visitor is None or visitor.call is None or not isinstance(payload, dict):
             return
-        shown = {**payload, "visitorId": visitor.visitor_id}
+        shown = {**payload, Key.VISITOR_ID: visitor.visitor_id}
         core.send(visitor.call.agent.socket_id, packets.event(event, shown))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ghost_greeter import events
+from ghost_greeter.events import Key, Reason
 from ghost_greeter.simulator.machine import packets
 from ghost_greeter.simulator.machine.assignment import Assignment, Listed
 from ghost_greeter.simulator.machine.calls import Calls
@@ -32,15 +34,15 @@ class Visitors:
         """visitor:join. Joining again keeps organisation and time of the first join; one who is in
         a call is not answered."""
         core = self._core
-        if not self._limits.allow(socket_id, "visitor:join", socket_id):
+        if not self._limits.allow(socket_id, events.VISITOR_JOIN, socket_id):
             return
         payload = args[0] if args else None
         if not isinstance(payload, dict):
             return
-        visitor_id = payload.get("visitorId") or core.new_id("visitor")
+        visitor_id = payload.get(Key.VISITOR_ID) or core.new_id("visitor")
         if not isinstance(visitor_id, str | int | float) or self._is_shut_out(socket_id, payload):
             return
-        org, page = _pick(payload, "orgId"), _pick(payload, "pageUrl")
+        org, page = _pick(payload, Key.ORG_ID), _pick(payload, Key.PAGE_URL)
         visitor = self._register(socket_id, visitor_id, org, page)
         if visitor.call is not None:
             return
@@ -72,7 +74,7 @@ class Visitors:
         if visitor is None:
             return
         if visitor.call is not None:
-            self._calls.finish(visitor.call, "visitor_ended", tell_visitor=False)
+            self._calls.finish(visitor.call, Reason.VISITOR_ENDED, tell_visitor=False)
         agent = visitor.agent
         listed = () if agent is None else agent.listed
         self._forget(visitor)
@@ -103,7 +105,7 @@ class Visitors:
         core, database = self._core, self._core.setup.database
         if database is None:
             return False
-        org_id = payload.get("orgId")
+        org_id = payload.get(Key.ORG_ID)
         if not isinstance(org_id, str):
             return False
         if org_id in database.blocked_orgs:
@@ -112,7 +114,7 @@ class Visitors:
             return True
         if org_id in database.paused_orgs:
             core.outcomes["paused"] += 1
-            core.send(socket_id, packets.event("org:paused", {"message": PAUSED}))
+            core.send(socket_id, packets.event(events.ORG_PAUSED, {Key.MESSAGE: PAUSED}))
             return True
         return False
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
+from ghost_greeter import events
+
 __all__ = ["WRITE_SHARE", "round_trips", "service_s"]
 
 # Shortest and longest, as measured on loopback, and about how many round trips to Redis that is.
 _MEASURED: Mapping[str, tuple[float, float, int]] = {
-    "visitor:join": (0.004, 0.012, 6),
-    "disconnect": (0.002, 0.005, 3),
+    events.VISITOR_JOIN: (0.004, 0.012, 6),
+    events.DISCONNECT: (0.002, 0.005, 3),
 }
 _OTHERS = (0.001, 0.003, 3)
 
