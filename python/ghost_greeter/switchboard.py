@@ -12,48 +12,20 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from ghost_greeter import events
-from ghostcore import VU, Counter, Trend
-
-__all__ = ["CALL_METRICS", "CallLog", "Switchboard", "switchboard_of"]
-
-REQUEST_TO_INCOMING = Trend("call_request_to_incoming_time", unit="ms")
-"""One way: call:request sent by the visitor to call:incoming at the first agent that rings."""
-
-ACCEPT_TO_ACCEPTED = Trend("call_accept_to_accepted_time", unit="ms")
-"""One way: call:accept sent by the agent to call:accepted at the visitor."""
-
-SIGNAL_TIME = Trend("webrtc_signal_time", unit="ms")
-"""One way: webrtc:signal from either side to the other."""
-
-SIGNAL_ROUND_TRIP = Trend("webrtc_signal_round_trip_time", unit="ms")
-"""A visitor's webrtc:signal to the signal with which the agent answers it."""
-
-SIGNALS_SENT = Counter("webrtc_signals_sent")
-SIGNALS_RECEIVED = Counter("webrtc_signals_received")
-SIGNALS_LOST = Counter("webrtc_signals_lost")
-SIGNALS_DUPLICATED = Counter("webrtc_signals_duplicated")
-SIGNALS_MISDELIVERED = Counter("webrtc_signals_misdelivered")
-EVENTS_LOST = Counter("call_events_lost")
-EVENTS_DUPLICATED = Counter("call_events_duplicated")
-EVENTS_MISDELIVERED = Counter("call_events_misdelivered")
-QUEUED = Counter("calls_queued")
-"""Calls that waited for an agent who was busy or away: the visitor is told nothing of it."""
-
-CALL_METRICS = (
-    REQUEST_TO_INCOMING,
+from ghost_greeter.metrics.call import (
     ACCEPT_TO_ACCEPTED,
-    SIGNAL_TIME,
-    SIGNAL_ROUND_TRIP,
-    SIGNALS_SENT,
-    SIGNALS_RECEIVED,
-    SIGNALS_LOST,
-    SIGNALS_DUPLICATED,
-    SIGNALS_MISDELIVERED,
-    EVENTS_LOST,
-    EVENTS_DUPLICATED,
     EVENTS_MISDELIVERED,
     QUEUED,
+    REQUEST_TO_INCOMING,
+    SIGNAL_TIME,
+    SIGNALS_DUPLICATED,
+    SIGNALS_MISDELIVERED,
+    SIGNALS_RECEIVED,
+    SIGNALS_SENT,
 )
+from ghostcore import VU
+
+__all__ = ["CallLog", "Switchboard", "switchboard_of"]
 
 Direction = Literal["up", "down"]
 """Of a signal: up from the visitor to the agent, down from the agent to the visitor."""

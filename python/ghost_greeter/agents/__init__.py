@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from ghost_greeter.agents.agent_settings import AgentSettings, Identity, agents_needed, identities
-from ghost_greeter.agents.metrics import AGENT_METRICS
 from ghost_greeter.agents.pool import AgentPool
 
 __all__ = [
-    "AGENT_METRICS",
     "AgentPool",
     "AgentSettings",
     "Identity",

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ghost_greeter import events
-from ghost_greeter.agents import metrics
 from ghost_greeter.agents.agent_settings import AgentSettings, Answer, Identity
 from ghost_greeter.events import Key
-from ghost_greeter.payloads import payload_of
-from ghost_greeter.switchboard import (
+from ghost_greeter.metrics import agents as metrics
+from ghost_greeter.metrics.call import (
     EVENTS_DUPLICATED,
     EVENTS_LOST,
     EVENTS_MISDELIVERED,
     SIGNALS_MISDELIVERED,
-    Switchboard,
 )
+from ghost_greeter.payloads import payload_of
+from ghost_greeter.switchboard import Switchboard
 from ghostcore import Event, SocketIOSession, TargetError, Timeout, socketio
 
 __all__ = ["Agent", "Desk"]

@@ -6,13 +6,13 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from ghost_greeter.agents import metrics
 from ghost_greeter.agents.agent import Agent
 from ghost_greeter.agents.agent_settings import AgentSettings, Answer, Answers, Identity
 from ghost_greeter.events import Key
+from ghost_greeter.metrics import agents as metrics
 from ghost_greeter.payloads import error_code, payload_of
 from ghost_greeter.switchboard import Switchboard
-from ghostcore import Counter, ErrorReply, InvalidPlan, TargetError
+from ghostcore import ErrorReply, InvalidPlan, TargetError
 
 __all__ = ["AgentPool"]
 
@@ -27,7 +27,7 @@ class AgentPool:
         ghostcore.run(calls, setup=pool.setup, teardown=pool.teardown, seed=7, env={...})
 
     Their connections and messages are not those of the run's users: only what visitors and agents
-    record of calls, and the metrics in ``agents/metrics.py``, is in its result.
+    record of calls, and the metrics in ``metrics/agents.py``, is in its result.
 
     :param seed: of all random choices. The n-th call that rings in the pool is answered as the seed
         says, whoever of them it rings at.
@@ -58,9 +58,8 @@ class AgentPool:
         :returns: by what the visitors of the run find them (``vu.data``).
         :raises InvalidPlan: one of them cannot log in: no load is started.
         """
-        for metric in metrics.AGENT_METRICS:
-            if isinstance(metric, Counter):
-                self.board.record(metric, 0)  # none so far: that is known
+        for metric in metrics.AGENTS.counters:
+            self.board.record(metric, 0)  # none so far: that is known
         await self._log_in()
         self._tasks = [asyncio.create_task(one.serve()) for one in self._agents]
         self.board.open()

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from ghost_greeter.agents.metrics import AGENT_METRICS, LOGIN_FAILURES
 from ghost_greeter.cli.pool_options import PoolOptions, agent_options, seed_of
+from ghost_greeter.metrics.agents import AGENTS, LOGIN_FAILURES
 from ghost_greeter.settings import Settings, place_of
 from ghost_greeter.switchboard import switchboard_of
 from ghostcore import VU, ConstantVUs, InvalidPlan, PerVUIterations, UsageError, scenario
@@ -20,7 +20,7 @@ __all__ = ["agents_command"]
 FOR_EVER = "8760h"
 
 
-@scenario(name="agents", thresholds={LOGIN_FAILURES: "count<1"}, metrics=AGENT_METRICS)
+@scenario(name="agents", thresholds={LOGIN_FAILURES: "count<1"}, metrics=AGENTS.metrics)
 async def attendance(vu: VU) -> None:
     """The agents are there for that long, and this user takes down what they do."""
     switchboard_of(vu)

@@ -12,16 +12,15 @@ from typing import Any, TypeVar
 
 import click
 
-from ghost_greeter.scenarios import reconnect_storm
-from ghost_greeter.scenarios.storm import (
+from ghost_greeter.metrics.storm import (
     ATTEMPTS,
     DROPPED,
     RECONNECT_FAILURES,
     RECOVERY_TIME,
     SERVED_AGAIN,
-    StormPlan,
-    storm_scenario,
 )
+from ghost_greeter.scenarios import reconnect_storm
+from ghost_greeter.scenarios.storm import StormPlan, storm_scenario
 from ghost_greeter.simulator import EmbeddedSimulator
 from ghostcore import GhostError, Result, Scenario, UsageError
 

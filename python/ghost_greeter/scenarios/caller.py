@@ -7,17 +7,16 @@ from typing import Literal
 
 from ghost_greeter import events
 from ghost_greeter.events import Key, Reason
-from ghost_greeter.payloads import payload_of
-from ghost_greeter.switchboard import (
+from ghost_greeter.metrics.call import (
     EVENTS_DUPLICATED,
     EVENTS_LOST,
     EVENTS_MISDELIVERED,
     SIGNAL_ROUND_TRIP,
     SIGNALS_LOST,
     SIGNALS_MISDELIVERED,
-    CallLog,
-    Switchboard,
 )
+from ghost_greeter.payloads import payload_of
+from ghost_greeter.switchboard import CallLog, Switchboard
 from ghostcore import VU, ErrorReply, Event, SocketIOSession, Timeout
 
 __all__ = ["Caller", "Outcome"]

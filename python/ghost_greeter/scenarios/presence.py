@@ -6,13 +6,18 @@ from typing import Any
 
 from ghost_greeter import events
 from ghost_greeter.events import Key
+from ghost_greeter.metrics.visit import (
+    DELIVERY,
+    EVENTS_DUPLICATED,
+    EVENTS_LOST,
+    EVENTS_MISDELIVERED,
+)
 from ghost_greeter.payloads import payload_of
 from ghost_greeter.scenarios.pages import PAGES
 from ghost_greeter.server.census import census_of
-from ghostcore import VU, Counter, Event, SocketIOSession, TargetError, Timeout, Trend
+from ghostcore import VU, Event, SocketIOSession, TargetError, Timeout, Trend
 
 __all__ = [
-    "EVENT_METRICS",
     "JOIN_TIMEOUT_S",
     "Presence",
     "ask_to_join",
@@ -21,15 +26,6 @@ __all__ = [
 ]
 
 JOIN_TIMEOUT_S = 10.0
-
-EVENTS_LOST = Counter("visitor_events_lost")
-"""Joins that were not answered though the connection was there."""
-EVENTS_DUPLICATED = Counter("visitor_events_duplicated")
-"""An agent assigned that was assigned already, or unavailable when it was."""
-EVENTS_MISDELIVERED = Counter("visitor_events_misdelivered")
-"""Events for another visitor."""
-
-EVENT_METRICS = (EVENTS_LOST, EVENTS_DUPLICATED, EVENTS_MISDELIVERED)
 
 _NOBODY = ""
 
@@ -92,7 +88,7 @@ class Presence:
         self._session = session
         self._census = census_of(vu)
         news = _News(vu, visitor_id)
-        for metric in EVENT_METRICS:  # none so far is something that is known
+        for metric in DELIVERY.counters:  # none so far is something that is known
             vu.record(metric, 0)
         session.on(events.AGENT_ASSIGNED, news.assigned)
         session.on(events.AGENT_UNAVAILABLE, news.unavailable)

@@ -11,22 +11,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from ghost_greeter import events
+from ghost_greeter.metrics.storm import (
+    ATTEMPTS,
+    CONNECTING_AGAIN,
+    DROPPED,
+    JOINING_AGAIN,
+    RECONNECT_FAILURES,
+    RECONNECT_TIME,
+    RECOVERY_TIME,
+    SERVED_AGAIN,
+    STORM,
+)
+from ghost_greeter.metrics.visit import FAILURES, JOIN_SUCCESS_RATE
 from ghost_greeter.payloads import error_code
 from ghost_greeter.scenarios.presence import ask_to_join, visitor_id_of
-from ghost_greeter.scenarios.visit import (
-    FAILURES,
-    JOIN_SUCCESS_RATE,
-    VISITOR_METRICS,
-    connect,
-    enter,
-    visit_s,
-)
+from ghost_greeter.scenarios.visit import VISITOR_METRICS, connect, enter, visit_s
 from ghost_greeter.switchboard import switchboard_of
 from ghostcore import (
     VU,
-    Counter,
     PerVUIterations,
-    Rate,
     Scenario,
     SocketIOSession,
     TargetError,
@@ -37,28 +40,11 @@ from ghostcore import (
 )
 
 __all__ = [
-    "ATTEMPTS",
-    "DROPPED",
-    "RECONNECT_FAILURES",
-    "RECONNECT_TIME",
-    "RECOVERY_TIME",
-    "SERVED_AGAIN",
     "StormPlan",
     "backoff_s",
     "reconnect_storm",
     "storm_scenario",
 ]
-
-RECONNECT_TIME = Trend("reconnect_time", unit="ms")
-"""From the moment of the drop to the answer to a visitor's new join."""
-RECOVERY_TIME = Trend("storm_recovery_time", unit="ms")
-"""From the moment of the drop until 99 % of those dropped were served again; one sample a storm."""
-CONNECTING_AGAIN = Trend("reconnect_connection_time", unit="ms")
-JOINING_AGAIN = Trend("reconnect_join_time", unit="ms")
-ATTEMPTS = Counter("reconnect_attempts")
-RECONNECT_FAILURES = Counter("reconnect_failures")
-DROPPED = Counter("visitors_dropped")
-SERVED_AGAIN = Rate("served_again_rate")
 
 SHARE_SERVED = 0.99
 RECONNECT_TIMEOUT_S = 20.0
@@ -225,10 +211,7 @@ def storm_scenario(plan: StormPlan | None = None) -> Scenario:
             FAILURES: "count<20",
             JOIN_SUCCESS_RATE: "rate>0.90",
         },
-        metrics=[
-            *(RECONNECT_TIME, CONNECTING_AGAIN, JOINING_AGAIN, ATTEMPTS, RECONNECT_FAILURES),
-            *(DROPPED, SERVED_AGAIN, *VISITOR_METRICS),
-        ],
+        metrics=[*STORM.metrics, *VISITOR_METRICS],
     )
     async def reconnect_storm(vu: VU) -> None:
         """Arrive, join, lose the connection when everybody does, come back as the widget would, and

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from ghost_greeter import events
-from ghost_greeter.scenarios.presence import EVENT_METRICS, ask_to_join
+from ghost_greeter.metrics.visit import (
+    ASSIGNED,
+    ASSIGNED_RATE,
+    CONNECTION_TIME,
+    DELIVERY,
+    FAILURES,
+    JOIN_SUCCESS_RATE,
+    JOIN_TIME,
+    PAUSED,
+    UNAVAILABLE,
+    VISIT,
+)
+from ghost_greeter.scenarios.presence import ask_to_join
 from ghost_greeter.settings import parse_session
-from ghostcore import VU, Counter, Event, Rate, SocketIOSession, TargetError, Trend
+from ghostcore import VU, Event, SocketIOSession, TargetError
 
 __all__ = [
-    "CONNECTION_TIME",
     "CONNECT_TIMEOUT_S",
-    "FAILURES",
-    "JOIN_SUCCESS_RATE",
-    "JOIN_TIME",
     "VISITOR_METRICS",
     "connect",
     "enter",
@@ -21,28 +29,13 @@ __all__ = [
 
 CONNECT_TIMEOUT_S = 15.0
 
-CONNECTION_TIME = Trend("ws_connection_time", unit="ms")
-"""Dial to the Socket.IO connect answer."""
-
-JOIN_TIME = Trend("widget_join_time", unit="ms")
-JOIN_SUCCESS_RATE = Rate("join_success_rate")
-ASSIGNED_RATE = Rate("agent_assigned_rate")
-ASSIGNED = Counter("agent_assigned_count")
-UNAVAILABLE = Counter("agent_unavailable_count")
-PAUSED = Counter("org_paused_count")
-FAILURES = Counter("connection_failures")
-
 ANSWERS = {
     events.AGENT_ASSIGNED: ASSIGNED,
     events.AGENT_UNAVAILABLE: UNAVAILABLE,
     events.ORG_PAUSED: PAUSED,
 }
 
-VISITOR_METRICS = (
-    *(CONNECTION_TIME, FAILURES, JOIN_TIME, JOIN_SUCCESS_RATE, ASSIGNED_RATE),
-    *ANSWERS.values(),
-    *EVENT_METRICS,
-)
+VISITOR_METRICS = (*VISIT.metrics, *DELIVERY.metrics)
 """What connect() and enter() record."""
 
 

@@ -6,16 +6,8 @@ import time
 
 from ghost_greeter import events
 from ghost_greeter.events import Key
-from ghost_greeter.scenarios.visit import (
-    CONNECTION_TIME,
-    FAILURES,
-    JOIN_SUCCESS_RATE,
-    JOIN_TIME,
-    VISITOR_METRICS,
-    connect,
-    enter,
-    visit_s,
-)
+from ghost_greeter.metrics.visit import CONNECTION_TIME, FAILURES, JOIN_SUCCESS_RATE, JOIN_TIME
+from ghost_greeter.scenarios.visit import VISITOR_METRICS, connect, enter, visit_s
 from ghost_greeter.switchboard import switchboard_of
 from ghostcore import VU, RampingVUs, scenario
 

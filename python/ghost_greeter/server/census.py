@@ -13,21 +13,11 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
+from ghost_greeter.metrics import server as metrics
 from ghost_greeter.server.figures import Figures, FiguresError
-from ghostcore import VU, Gauge, Rate, Result, SocketIOSession, Trend
+from ghostcore import VU, Result, SocketIOSession
 
-__all__ = ["CENSUS_METRICS", "Census", "census_of"]
-
-SERVER_COUNT = Gauge("server_visitors")
-"""Visitors, or sockets where the scenario has no visitors, that the server counts."""
-SERVER_SOCKETS = Gauge("server_sockets")
-DIFFERENCE = Gauge("visitor_count_difference")
-"""What the server counts beyond what can be there (over 0), or less than what must be (under 0)."""
-SERVER_MEMORY = Gauge("server_memory", unit="bytes")
-HEALTHY = Rate("server_healthy_rate")
-HEALTH_TIME = Trend("server_health_time", unit="ms")
-
-CENSUS_METRICS = (SERVER_COUNT, SERVER_SOCKETS, DIFFERENCE, SERVER_MEMORY, HEALTHY, HEALTH_TIME)
+__all__ = ["Census", "census_of"]
 
 What = Literal["visitors", "sockets"]
 
@@ -173,8 +163,8 @@ class Census:
             beyond = max(0, beyond)
         at_s = (asked_ns - self._began_ns) / 1e9
         self._samples.append((at_s, counted, beyond))
-        self._vu.record(SERVER_COUNT, counted)
-        self._vu.record(DIFFERENCE, beyond)
+        self._vu.record(metrics.COUNTED, counted)
+        self._vu.record(metrics.DIFFERENCE, beyond)
         return True
 
     def _ours(self, asked_ns: int) -> tuple[int, int]:
@@ -232,7 +222,7 @@ class Census:
             return
         sockets, memory = connections.get("sockets"), body.get("memory")
         rss = memory.get("rss") if isinstance(memory, dict) else None
-        for metric, value in ((SERVER_SOCKETS, sockets), (SERVER_MEMORY, rss)):
+        for metric, value in ((metrics.SOCKETS, sockets), (metrics.MEMORY, rss)):
             if isinstance(value, int):
                 self._vu.record(metric, value)
 
@@ -244,9 +234,9 @@ class Census:
             status, body = 0, {}
         if self._vu is None or status == 404:
             return
-        self._vu.record(HEALTHY, status == 200 and body.get("status") != "unhealthy")
+        self._vu.record(metrics.HEALTHY, status == 200 and body.get("status") != "unhealthy")
         if status:
-            self._vu.record(HEALTH_TIME, (time.monotonic_ns() - began_ns) / 1e6)
+            self._vu.record(metrics.HEALTH_TIME, (time.monotonic_ns() - began_ns) / 1e6)
 
 
 def _lasting(samples: Iterable[tuple[float, int, int]]) -> tuple[float, int, int] | None:
