@@ -7,7 +7,6 @@ visitor has its half only: round trips.
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -23,9 +22,10 @@ from ghost_greeter.metrics.call import (
     SIGNALS_RECEIVED,
     SIGNALS_SENT,
 )
+from ghost_greeter.shared import Shared
 from ghostcore import VU
 
-__all__ = ["CallLog", "Switchboard", "switchboard_of"]
+__all__ = ["CallLog", "Switchboard", "join_switchboard"]
 
 Direction = Literal["up", "down"]
 """Of a signal: up from the visitor to the agent, down from the agent to the visitor."""
@@ -90,18 +90,13 @@ class Callee(Protocol):
         ...
 
 
-_live: dict[str, Switchboard] = {}
-
-
 class Switchboard:
     """Where visitors and agents of one run in one process meet.
 
-    :ivar key: its name, which is passed on to visitors as ``vu.data["switchboard"]``.
     :ivar agents: the agents of this run, by their ids.
     """
 
     def __init__(self) -> None:
-        self.key = secrets.token_hex(8)
         self.agents: dict[str, Callee] = {}
         self._logs: dict[str, CallLog] = {}
         self._agent_of_call: dict[str, str] = {}
@@ -110,13 +105,16 @@ class Switchboard:
 
     # -- metrics ---------------------------------------------------------------------------------
 
-    def open(self) -> None:
-        """Let visitors find it."""
-        _live[self.key] = self
+    def open(self) -> dict[str, str]:
+        """Let visitors find it.
+
+        :returns: by what they do, as the set-up of the run is to return it.
+        """
+        return _SWITCHBOARDS.offer(self)
 
     def close(self) -> None:
         """No visitor is left."""
-        _live.pop(self.key, None)
+        _SWITCHBOARDS.withdraw(self)
         self._vu = None
 
     def attach(self, vu: VU) -> None:
@@ -209,10 +207,18 @@ class Switchboard:
         return True
 
 
-def switchboard_of(vu: VU) -> Switchboard | None:
-    """That of the agents of this run, if they are in this process; it records through `vu` now."""
-    data = vu.data
-    board = _live.get(data.get("switchboard", "")) if isinstance(data, dict) else None
+_SWITCHBOARDS: Shared[Switchboard] = Shared("switchboard")
+
+
+def join_switchboard(vu: VU) -> Switchboard | None:
+    """Have the switchboard of this run record through `vu` from now on.
+
+    Every scenario whose visitors have agents begins with it: what agents go through is recorded by
+    way of a visitor, since they are no users of the run themselves.
+
+    :returns: that switchboard; None where the run has no agents in this process.
+    """
+    board = _SWITCHBOARDS.find(vu)
     if board is not None:
         board.attach(vu)
     return board

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import ghostcore
 from ghost_greeter.cli import main
-from ghost_greeter.cli.storm_options import storm_lines
+from ghost_greeter.cli.storm_answer import storm_lines
 from ghost_greeter.scenarios import reconnect_storm
 from ghost_greeter.scenarios.storm import StormPlan, backoff_s, storm_scenario
 from ghost_greeter.simulator import EmbeddedSimulator

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ghost_greeter.agents.agent_settings import AgentSettings, Identity, agents_needed, identities
+from ghost_greeter.agents.agent_settings import AgentSettings, agents_needed
+from ghost_greeter.agents.identities import Identity, identities
 from ghost_greeter.agents.pool import AgentPool
 
 __all__ = [

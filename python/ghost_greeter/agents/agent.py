@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ghost_greeter import events
-from ghost_greeter.agents.agent_settings import AgentSettings, Answer, Identity
+from ghost_greeter.agents.agent_settings import AgentSettings, Answer
+from ghost_greeter.agents.identities import Identity
 from ghost_greeter.events import Key
 from ghost_greeter.metrics import agents as metrics
 from ghost_greeter.metrics.call import (

@@ -7,7 +7,8 @@ import random
 from collections.abc import Sequence
 
 from ghost_greeter.agents.agent import Agent
-from ghost_greeter.agents.agent_settings import AgentSettings, Answer, Answers, Identity
+from ghost_greeter.agents.agent_settings import AgentSettings, Answer, Answers
+from ghost_greeter.agents.identities import Identity
 from ghost_greeter.events import Key
 from ghost_greeter.metrics import agents as metrics
 from ghost_greeter.payloads import error_code, payload_of
@@ -62,8 +63,7 @@ class AgentPool:
             self.board.record(metric, 0)  # none so far: that is known
         await self._log_in()
         self._tasks = [asyncio.create_task(one.serve()) for one in self._agents]
-        self.board.open()
-        return {"switchboard": self.board.key}
+        return self.board.open()
 
     async def teardown(self) -> None:
         """They leave."""

@@ -11,7 +11,7 @@ import click
 from ghost_greeter.cli.pool_options import PoolOptions, agent_options, seed_of
 from ghost_greeter.metrics.agents import AGENTS, LOGIN_FAILURES
 from ghost_greeter.settings import Settings, place_of
-from ghost_greeter.switchboard import switchboard_of
+from ghost_greeter.switchboard import join_switchboard
 from ghostcore import VU, ConstantVUs, InvalidPlan, PerVUIterations, UsageError, scenario
 from ghostcore.cli import RunArguments, run_and_report
 
@@ -23,7 +23,7 @@ FOR_EVER = "8760h"
 @scenario(name="agents", thresholds={LOGIN_FAILURES: "count<1"}, metrics=AGENTS.metrics)
 async def attendance(vu: VU) -> None:
     """The agents are there for that long, and this user takes down what they do."""
-    switchboard_of(vu)
+    join_switchboard(vu)
     await vu.sleep(vu.env["DURATION"])
 
 

@@ -15,10 +15,10 @@ from ghost_greeter.agents.agent_settings import (
     DEFAULT_MIX,
     LONGEST_CALL_S,
     AgentSettings,
-    identities,
     longest_s,
     parse_mix,
 )
+from ghost_greeter.agents.identities import identities
 from ghost_greeter.agents.pool import AgentPool
 from ghost_greeter.simulator import Distribution
 from ghostcore import UsageError

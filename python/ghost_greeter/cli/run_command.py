@@ -14,7 +14,8 @@ from ghost_greeter.agents.agent_settings import longest_s
 from ghost_greeter.cli.console import SuiteConsole
 from ghost_greeter.cli.pool_options import PoolOptions, agent_options, seed_of
 from ghost_greeter.cli.run_parts import hooks_of
-from ghost_greeter.cli.storm_options import StormOptions, Stormy, storm_options
+from ghost_greeter.cli.storm_options import StormOptions, storm_options
+from ghost_greeter.cli.storm_run import StormRun
 from ghost_greeter.scenarios import SCENARIOS, connections
 from ghost_greeter.scenarios.calls import HOLD_S, WAIT_S, calls, calls_load, longest_visit_s
 from ghost_greeter.server.census import Census
@@ -89,9 +90,9 @@ def run_command(
     options = PoolOptions.of(agent_count, agents, embedded=embedded)
     one = SCENARIOS[scenario]
     profile = load or _profile(one, chosen)
-    stormy = Stormy.of(storm, one, profile.peak_vus, embedded=embedded)
+    storm_run = StormRun.of(storm, one, profile.peak_vus, embedded=embedded)
     drawn = seed_of(arguments.seed)
-    with _target(chosen) as (settings_at, simulator), stormy.over(simulator):
+    with _target(chosen) as (settings_at, simulator), storm_run.over(simulator):
         url = settings_at.server_url
         assert url is not None
         default = 0
@@ -99,14 +100,14 @@ def run_command(
             default = _agents_for(one, profile, chosen, options, by_rate=load is None)
         pool = options.pool(url, default, drawn, _longest_hold_s(chosen))
         _announce(one, profile, settings_at, pool, embedded=embedded)
-        stormy.announce()
+        storm_run.announce()
         if warning := probe(url):
             click.echo(f"warning: {warning}", err=True)
         figures = Figures(url, settings_at.metrics_key)
         census = Census(figures, "sockets" if one is connections else "visitors")
         setup, teardown = hooks_of(*([] if pool is None else [pool]), census)
         return run_and_report(
-            stormy.scenario,
+            storm_run.scenario,
             arguments=arguments,
             load=profile,
             env={**extra, **settings_at.env()},
@@ -114,7 +115,7 @@ def run_command(
             console=SuiteConsole(
                 progress=not arguments.quiet,
                 findings=[census.findings],
-                answers=[stormy.answers, census.answers],
+                answers=[storm_run.answers, census.answers],
             ),
             setup=setup,
             teardown=teardown,

@@ -39,7 +39,7 @@ from ghost_greeter.settings import (
     DEFAULT_TEST_DURATION,
     parse_session,
 )
-from ghost_greeter.switchboard import Switchboard, switchboard_of
+from ghost_greeter.switchboard import Switchboard, join_switchboard
 from ghostcore import (
     VU,
     ConstantArrivalRate,
@@ -97,7 +97,7 @@ def calls_load(
 async def calls(vu: VU) -> None:
     """Connect within 15 s, join, wait 1 to 3 s, ask for a call, await its outcome for up to 35 s,
     hold an accepted call for 5 to 10 s, end it, disconnect."""
-    board = switchboard_of(vu)
+    board = join_switchboard(vu)
     if board is None:
         board = Switchboard()
         board.attach(vu)

@@ -26,7 +26,7 @@ from ghost_greeter.metrics.visit import FAILURES, JOIN_SUCCESS_RATE
 from ghost_greeter.payloads import error_code
 from ghost_greeter.scenarios.presence import ask_to_join, visitor_id_of
 from ghost_greeter.scenarios.visit import VISITOR_METRICS, connect, enter, visit_s
-from ghost_greeter.switchboard import switchboard_of
+from ghost_greeter.switchboard import join_switchboard
 from ghostcore import (
     VU,
     PerVUIterations,
@@ -216,7 +216,7 @@ def storm_scenario(plan: StormPlan | None = None) -> Scenario:
     async def reconnect_storm(vu: VU) -> None:
         """Arrive, join, lose the connection when everybody does, come back as the widget would, and
         stay until all are back or the time is up."""
-        switchboard_of(vu)  # what the agents go through is recorded too
+        join_switchboard(vu)  # what the agents go through is recorded too
         with taking_part(vu) as storm:
             await vu.sleep(plan.arrive_s * ((vu.id - 1) % plan.visitors) / plan.visitors)
             async with await connect(vu) as session:

@@ -8,13 +8,13 @@ is said to, once, and nothing fails for it.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from ghost_greeter.metrics import server as metrics
 from ghost_greeter.server.figures import Figures, FiguresError
+from ghost_greeter.shared import Shared
 from ghostcore import VU, Result, SocketIOSession
 
 __all__ = ["Census", "census_of"]
@@ -27,8 +27,6 @@ SOON_S = 0.5
 LEAVE_NS = 1_000_000_000
 """How long the server may need to notice that somebody came or left."""
 
-_live: dict[str, Census] = {}
-
 
 class Census:
     """Counts this run's own, asks the server, compares.
@@ -40,11 +38,9 @@ class Census:
 
     :param what: which of the server's figures is compared with ours.
     :param interval_s: between two looks at the server.
-    :ivar key: by what users of the run find it: ``vu.data["census"]``.
     """
 
     def __init__(self, figures: Figures, what: What, *, interval_s: float = INTERVAL_S) -> None:
-        self.key = secrets.token_hex(8)
         self._figures = figures
         self._what = what
         self._interval_s = interval_s
@@ -68,13 +64,12 @@ class Census:
         """
         self._began_ns = time.monotonic_ns()
         self._before = await self._count()
-        _live[self.key] = self
         self._task = asyncio.create_task(self._look())
-        return {"census": self.key}
+        return _CENSUSES.offer(self)
 
     async def teardown(self) -> None:
         """Look a last time: none of ours must be left."""
-        _live.pop(self.key, None)
+        _CENSUSES.withdraw(self)
         task, self._task = self._task, None
         if task is None:
             return
@@ -254,5 +249,7 @@ def _lasting(samples: Iterable[tuple[float, int, int]]) -> tuple[float, int, int
 
 def census_of(vu: VU) -> Census | None:
     """That of this run, if there is one in this process."""
-    data = vu.data
-    return _live.get(data.get("census", "")) if isinstance(data, dict) else None
+    return _CENSUSES.find(vu)
+
+
+_CENSUSES: Shared[Census] = Shared("census")

@@ -8,6 +8,7 @@ was recorded from the real server; README.md beside this file says what of it is
 from __future__ import annotations
 
 from ghost_greeter.simulator.embedded import EmbeddedSimulator
+from ghost_greeter.simulator.outage import Outage
 from ghost_greeter.simulator.server import Simulator
 from ghost_greeter.simulator.setup.behaviour import Behaviour
 from ghost_greeter.simulator.setup.distribution import Distribution
@@ -22,6 +23,7 @@ __all__ = [
     "EmbeddedSimulator",
     "Faults",
     "HttpSetup",
+    "Outage",
     "Setup",
     "Simulator",
     "Timings",
