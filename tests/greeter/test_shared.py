@@ -43,5 +43,6 @@ def test_kinds_do_not_mix() -> None:
 def test_a_run_without_one() -> None:
     boards: Shared[str] = Shared("board")
     boards.offer("another run's")
-    for data in (None, [], "board", {}, {"board": "unknown"}, {"board": 3}, {"board": []}):
+    several: list[object] = [None, [], "board", {}, {"board": "unknown"}, {"board": 3}]
+    for data in several:
         assert boards.find(user(data)) is None

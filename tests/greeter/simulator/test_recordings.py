@@ -13,7 +13,7 @@ from stage import Stage, Told
 
 from ghost_greeter.simulator import Setup, Simulator
 
-VECTORS = Path(__file__).parents[1] / "vectors"
+VECTORS = Path(__file__).parents[2] / "vectors"
 UNAVAILABLE = "agent:unavailable"
 
 

@@ -15,7 +15,7 @@ from raw_client import CLOSE, SOCKETIO, Closed, RawClient, get, serving
 
 from ghost_greeter.simulator import EmbeddedSimulator, HttpSetup, Setup, Simulator, Timings
 
-VECTORS = Path(__file__).parents[1] / "vectors"
+VECTORS = Path(__file__).parents[2] / "vectors"
 LINE = re.compile(r" *[\d.]+ (\S+) +(--|->|<-) (.*)")
 SID = re.compile(r'(?<=")[A-Za-z0-9_-]{20}(?=")')
 TIMES = [
