@@ -3,8 +3,10 @@
 =============================  =====================================================================
 :func:`main`                   the program ``ghostcore``
 :func:`load_options`           decorator: -u, -d, -i and -s
-:func:`load_from_options`      a load model from these four
 :func:`run_options`            decorator: -e, --seed, --out, --allow-..., --quiet
+:func:`saving_options`         decorator: those of them for a command without a script
+:class:`RunArguments`          what all these say, in one value that the command is handed
+:func:`load_from_options`      a load model from what -u, -d, -i and -s say
 :func:`settings_from_options`  what -e says, as a mapping
 :func:`run_and_report`         runs scenarios, prints, saves; gives the exit code
 :func:`invoke`                 runs a click command with ghostcore's exit codes
@@ -14,17 +16,20 @@
 from __future__ import annotations
 
 from ghostcore.cli.common import (
+    RunArguments,
     invoke,
     load_from_options,
     load_options,
     print_problems,
     run_and_report,
     run_options,
+    saving_options,
     settings_from_options,
 )
 from ghostcore.cli.program import main
 
 __all__ = [
+    "RunArguments",
     "invoke",
     "load_from_options",
     "load_options",
@@ -32,5 +37,6 @@ __all__ = [
     "print_problems",
     "run_and_report",
     "run_options",
+    "saving_options",
     "settings_from_options",
 ]

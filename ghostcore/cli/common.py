@@ -6,9 +6,11 @@ neither says is the script's to say, as in k6.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
@@ -28,6 +30,7 @@ from ghostcore.users.scenario import Scenario
 __all__ = [
     "EXIT_NOT_SAVED",
     "Problems",
+    "RunArguments",
     "from_environment",
     "invoke",
     "load_from_options",
@@ -70,10 +73,70 @@ class Problems:
             self.found += problems_of(error)
 
 
-def load_options(command: Function) -> Function:
-    """Options of a command that replace a load: ``vus``, ``duration``, ``iterations``, ``stages``.
+@dataclass(frozen=True, slots=True)
+class RunArguments:
+    """What the options of a command line say about a run; where one says nothing, its default.
 
-    Hand them to :func:`load_from_options`.
+    :ivar vus: ``-u``: virtual users; None: as the scenario says.
+    :ivar duration: ``-d``: for how long, as text with a unit; None: as the scenario says.
+    :ivar iterations: ``-i``: iterations that the users share; None: as the scenario says.
+    :ivar stages: ``-s``: stages of a ramp, as ``TIME:USERS``, each text one or several by commas.
+    :ivar settings: ``-e``: settings for the script, as ``KEY=VALUE``.
+    :ivar seed: ``--seed``: of everything random; None: one is drawn.
+    :ivar warmup: ``--warmup``: time at the beginning that no metric counts, as text with a unit.
+    :ivar allow_empty: ``--allow-empty``: thresholds without data pass.
+    :ivar allow_script_errors: ``--allow-script-errors``: errors of the script do not fail the run.
+    :ivar out: ``--out``: a directory for the result; None: it is not saved.
+    :ivar allow_oversized: ``--allow-oversized``: try a plan that this machine cannot carry.
+    :ivar calibrate: ``--calibrate``: measure the noise floor of the machine before the run.
+    :ivar quiet: ``--quiet``: print no progress, only the summary.
+    """
+
+    vus: int | None = None
+    duration: str | None = None
+    iterations: int | None = None
+    stages: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    seed: int | None = None
+    warmup: str = "0"
+    allow_empty: bool = False
+    allow_script_errors: bool = False
+    out: Path | None = None
+    allow_oversized: bool = False
+    calibrate: bool = False
+    quiet: bool = False
+
+    def load(self) -> LoadModel | None:
+        """The load that the options ask for, see :func:`load_from_options`.
+
+        :raises InvalidPlan: options that contradict each other or cannot be read.
+        """
+        return load_from_options(self.vus, self.duration, self.iterations, self.stages)
+
+    def env(self) -> dict[str, str]:
+        """The settings for the script as a mapping, see :func:`settings_from_options`.
+
+        :raises InvalidPlan: with every text that is no setting.
+        """
+        return settings_from_options(self.settings)
+
+    def run_options(self) -> RunOptions:
+        """What of them are options of ``ghostcore.run`` as they stand: all but load and settings,
+        and what is done with the result."""
+        return {
+            "seed": self.seed,
+            "warmup": self.warmup,
+            "allow_empty": self.allow_empty,
+            "allow_script_errors": self.allow_script_errors,
+            "allow_oversized": self.allow_oversized,
+            "calibrate": self.calibrate,
+        }
+
+
+def load_options(command: Function) -> Function:
+    """Decorator: the options that replace a load, -u, -d, -i and -s.
+
+    The command is handed them in its parameter ``arguments``, a :class:`RunArguments`.
     """
     options = (
         from_environment("-u", "--vus", type=int, metavar="N", help="Virtual users."),
@@ -90,13 +153,15 @@ def load_options(command: Function) -> Function:
             "or part them by commas.",
         ),
     )
-    return _decorated(command, options)
+    return _decorated(_gathering(command, ("vus", "duration", "iterations", "stages")), options)
 
 
 def run_options(command: Function) -> Function:
-    """Options of a command that runs scenarios: ``settings`` (see :func:`settings_from_options`),
-    ``seed``, ``warmup``, ``allow_empty``, ``allow_script_errors``, and those of
-    :func:`saving_options`."""
+    """Decorator: the options of a command that runs scenarios, -e, --seed, --warmup, --allow-empty
+    and --allow-script-errors, and those of :func:`saving_options`.
+
+    The command is handed them in its parameter ``arguments``, a :class:`RunArguments`.
+    """
     options = (
         click.option(
             "-e",
@@ -118,12 +183,16 @@ def run_options(command: Function) -> Function:
             "--allow-script-errors", is_flag=True, help="Errors of the script do not fail the run."
         ),
     )
-    return _decorated(saving_options(command), options)
+    names = ("settings", "seed", "warmup", "allow_empty", "allow_script_errors")
+    return _decorated(_gathering(saving_options(command), names), options)
 
 
 def saving_options(command: Function) -> Function:
-    """Options of a command that runs anything: ``out``, ``allow_oversized``, ``calibrate`` and
-    ``quiet``."""
+    """Decorator: the options of a command that runs anything, --out, --allow-oversized, --calibrate
+    and --quiet.
+
+    The command is handed them in its parameter ``arguments``, a :class:`RunArguments`.
+    """
     options = (
         from_environment(
             "--out",
@@ -143,7 +212,20 @@ def saving_options(command: Function) -> Function:
         ),
         from_environment("--quiet", is_flag=True, help="No progress, only the summary."),
     )
-    return _decorated(command, options)
+    names = ("out", "allow_oversized", "calibrate", "quiet")
+    return _decorated(_gathering(command, names), options)
+
+
+def _gathering(command: Function, names: Sequence[str]) -> Function:
+    """The command, handed the options of these names as fields of its ``arguments``. What an outer
+    decorator has gathered before is kept in there."""
+
+    @functools.wraps(command)
+    def gathered(*positional: Any, arguments: RunArguments = RunArguments(), **given: Any) -> Any:
+        fields = {name: given.pop(name) for name in names}
+        return command(*positional, arguments=replace(arguments, **fields), **given)
+
+    return gathered  # type: ignore[return-value]
 
 
 def _decorated(command: Function, options: Sequence[Callable[[Any], Any]]) -> Function:
@@ -252,22 +334,34 @@ def settings_from_options(pairs: Sequence[str]) -> dict[str, str]:
 
 def run_and_report(
     *scenarios: Scenario,
-    out: str | Path | None = None,
+    arguments: RunArguments = RunArguments(),
     console: Console | None = None,
     problems: Sequence[str] = (),
     **options: Unpack[RunOptions],
 ) -> int:
     """Run scenarios, print how it goes and what came of it, save the result.
 
-    Problems of the plan are printed to standard error. Other arguments as for ``ghostcore.run``.
+    Problems of the plan are printed to standard error.
 
-    :param out: a directory for the result; None saves nothing.
+    :param arguments: what the command line says; load, settings and all others are taken from
+        there, unless `options` give them.
     :param console: where to print; standard output unless given.
     :param problems: what was found wrong before: told together with what is wrong with the plan.
+    :param options: as for ``ghostcore.run``.
     :returns: the exit code: that of the result, or 104 for a plan that cannot start.
     """
-    console = console or Console()
+    console = console or Console(progress=not arguments.quiet)
+    out = arguments.out
+    options = {**arguments.run_options(), **options}
     wrong = Problems()
+    if "load" not in options:
+        options["load"] = SharedIterations()  # stands in if what is asked for cannot be
+        with wrong.collected():
+            options["load"] = arguments.load()
+    if "env" not in options:
+        options["env"] = {}
+        with wrong.collected():
+            options["env"] = arguments.env()
     wrong.found += [*problems, *_unwritable(out)]
     if wrong.found:
         with wrong.collected():

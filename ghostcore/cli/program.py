@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,19 +10,17 @@ import click
 from ghostcore import __version__
 from ghostcore.cli.common import (
     Problems,
+    RunArguments,
     from_environment,
     invoke,
-    load_from_options,
     load_options,
     run_and_report,
     run_options,
     saving_options,
-    settings_from_options,
 )
 from ghostcore.cli.scripts import Script, ScriptError, choose, load_script
 from ghostcore.errors import UsageError
 from ghostcore.load import LoadModel, SharedIterations
-from ghostcore.report import Console
 from ghostcore.results.result import EXIT_SCRIPT
 
 __all__ = ["main"]
@@ -47,19 +44,7 @@ def cli() -> None:
 def run_command(
     script: str,
     names: tuple[str, ...],
-    vus: int | None,
-    duration: str | None,
-    iterations: int | None,
-    stages: tuple[str, ...],
-    settings: tuple[str, ...],
-    seed: int | None,
-    warmup: str,
-    out: Path | None,
-    allow_empty: bool,
-    allow_script_errors: bool,
-    allow_oversized: bool,
-    calibrate: bool,
-    quiet: bool,
+    arguments: RunArguments,
     no_setup: bool,
     no_teardown: bool,
     setup_timeout: str,
@@ -92,9 +77,9 @@ def run_command(
     env: dict[str, str] = {}
     loaded, scenarios = Script([]), []
     with problems.collected():
-        load = load_from_options(vus, duration, iterations, stages)
+        load = arguments.load()
     with problems.collected():
-        env = settings_from_options(settings)
+        env = arguments.env()
     try:
         with problems.collected():
             loaded = load_script(script)
@@ -106,21 +91,14 @@ def run_command(
         problems.found.append(str(error))
     return run_and_report(
         *scenarios,
+        arguments=arguments,
         problems=problems.found,
         load=load,
         env=env,
-        seed=seed,
-        warmup=warmup,
-        out=out,
-        console=Console(progress=not quiet),
         setup=None if no_setup else loaded.setup,
         teardown=None if no_teardown else loaded.teardown,
         setup_timeout=setup_timeout,
         teardown_timeout=teardown_timeout,
-        allow_empty=allow_empty,
-        allow_script_errors=allow_script_errors,
-        allow_oversized=allow_oversized,
-        calibrate=calibrate,
     )
 
 
@@ -157,9 +135,7 @@ def run_command(
 )
 @click.option("--insecure", is_flag=True, help="Accept any certificate.")
 @saving_options
-def bench_command(
-    out: Path | None, allow_oversized: bool, calibrate: bool, quiet: bool, **options: Any
-) -> int:
+def bench_command(arguments: RunArguments, **options: Any) -> int:
     """Load URL, a server that returns what it gets, with messages at a constant rate.
 
     Each message is due at a moment that does not depend on the answers before it. response_time
@@ -178,12 +154,10 @@ def bench_command(
         scenarios = [make_bench(Bench(**options))]
     return run_and_report(
         *scenarios,
+        arguments=arguments,
         problems=problems.found,
+        load=None,  # each connection runs its own, for as long as it has messages to send
         env={"URL": options["url"]},
-        out=out,
-        console=Console(progress=not quiet),
-        allow_oversized=allow_oversized,
-        calibrate=calibrate,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ghost_greeter.events import Key
 from ghostcore import ErrorReply, Event, TargetError
 
 __all__ = ["error_code", "payload_of"]
@@ -17,5 +18,5 @@ def payload_of(event: object) -> dict[str, Any]:
 
 def error_code(error: TargetError) -> str:
     """The server's own code, where a request was answered with an error; "" without one."""
-    code = payload_of(error.event).get("code") if isinstance(error, ErrorReply) else None
+    code = payload_of(error.event).get(Key.CODE) if isinstance(error, ErrorReply) else None
     return code[:40] if isinstance(code, str) else ""

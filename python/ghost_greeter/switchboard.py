@@ -7,52 +7,25 @@ visitor has its half only: round trips.
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from ghostcore import VU, Counter, Trend
-
-__all__ = ["CALL_METRICS", "CallLog", "Switchboard", "switchboard_of"]
-
-REQUEST_TO_INCOMING = Trend("call_request_to_incoming_time", unit="ms")
-"""One way: call:request sent by the visitor to call:incoming at the first agent that rings."""
-
-ACCEPT_TO_ACCEPTED = Trend("call_accept_to_accepted_time", unit="ms")
-"""One way: call:accept sent by the agent to call:accepted at the visitor."""
-
-SIGNAL_TIME = Trend("webrtc_signal_time", unit="ms")
-"""One way: webrtc:signal from either side to the other."""
-
-SIGNAL_ROUND_TRIP = Trend("webrtc_signal_round_trip_time", unit="ms")
-"""A visitor's webrtc:signal to the signal with which the agent answers it."""
-
-SIGNALS_SENT = Counter("webrtc_signals_sent")
-SIGNALS_RECEIVED = Counter("webrtc_signals_received")
-SIGNALS_LOST = Counter("webrtc_signals_lost")
-SIGNALS_DUPLICATED = Counter("webrtc_signals_duplicated")
-SIGNALS_MISDELIVERED = Counter("webrtc_signals_misdelivered")
-EVENTS_LOST = Counter("call_events_lost")
-EVENTS_DUPLICATED = Counter("call_events_duplicated")
-EVENTS_MISDELIVERED = Counter("call_events_misdelivered")
-QUEUED = Counter("calls_queued")
-"""Calls that waited for an agent who was busy or away: the visitor is told nothing of it."""
-
-CALL_METRICS = (
-    REQUEST_TO_INCOMING,
+from ghost_greeter import events
+from ghost_greeter.metrics.call import (
     ACCEPT_TO_ACCEPTED,
-    SIGNAL_TIME,
-    SIGNAL_ROUND_TRIP,
-    SIGNALS_SENT,
-    SIGNALS_RECEIVED,
-    SIGNALS_LOST,
-    SIGNALS_DUPLICATED,
-    SIGNALS_MISDELIVERED,
-    EVENTS_LOST,
-    EVENTS_DUPLICATED,
     EVENTS_MISDELIVERED,
     QUEUED,
+    REQUEST_TO_INCOMING,
+    SIGNAL_TIME,
+    SIGNALS_DUPLICATED,
+    SIGNALS_MISDELIVERED,
+    SIGNALS_RECEIVED,
+    SIGNALS_SENT,
 )
+from ghost_greeter.shared import Shared
+from ghostcore import VU
+
+__all__ = ["CallLog", "Switchboard", "join_switchboard"]
 
 Direction = Literal["up", "down"]
 """Of a signal: up from the visitor to the agent, down from the agent to the visitor."""
@@ -117,18 +90,13 @@ class Callee(Protocol):
         ...
 
 
-_live: dict[str, Switchboard] = {}
-
-
 class Switchboard:
     """Where visitors and agents of one run in one process meet.
 
-    :ivar key: its name, which is passed on to visitors as ``vu.data["switchboard"]``.
     :ivar agents: the agents of this run, by their ids.
     """
 
     def __init__(self) -> None:
-        self.key = secrets.token_hex(8)
         self.agents: dict[str, Callee] = {}
         self._logs: dict[str, CallLog] = {}
         self._agent_of_call: dict[str, str] = {}
@@ -137,13 +105,16 @@ class Switchboard:
 
     # -- metrics ---------------------------------------------------------------------------------
 
-    def open(self) -> None:
-        """Let visitors find it."""
-        _live[self.key] = self
+    def open(self) -> dict[str, str]:
+        """Let visitors find it.
+
+        :returns: by what they do, as the set-up of the run is to return it.
+        """
+        return _SWITCHBOARDS.offer(self)
 
     def close(self) -> None:
         """No visitor is left."""
-        _live.pop(self.key, None)
+        _SWITCHBOARDS.withdraw(self)
         self._vu = None
 
     def attach(self, vu: VU) -> None:
@@ -204,7 +175,7 @@ class Switchboard:
         if log.accepter == agent_id:
             self.record(ACCEPT_TO_ACCEPTED, (arrived_ns - log.accept_ns) / 1e6)
         elif agent_id in self.agents:  # of ours, but it accepted another's call, or none
-            self.record(EVENTS_MISDELIVERED, event="call:accepted")
+            self.record(EVENTS_MISDELIVERED, event=events.CALL_ACCEPTED)
 
     def agent_of(self, call_id: str) -> str:
         """Whose call it is, as the visitor was told; "" if no visitor of this run has it."""
@@ -236,10 +207,18 @@ class Switchboard:
         return True
 
 
-def switchboard_of(vu: VU) -> Switchboard | None:
-    """That of the agents of this run, if they are in this process; it records through `vu` now."""
-    data = vu.data
-    board = _live.get(data.get("switchboard", "")) if isinstance(data, dict) else None
+_SWITCHBOARDS: Shared[Switchboard] = Shared("switchboard")
+
+
+def join_switchboard(vu: VU) -> Switchboard | None:
+    """Have the switchboard of this run record through `vu` from now on.
+
+    Every scenario whose visitors have agents begins with it: what agents go through is recorded by
+    way of a visitor, since they are no users of the run themselves.
+
+    :returns: that switchboard; None where the run has no agents in this process.
+    """
+    board = _SWITCHBOARDS.find(vu)
     if board is not None:
         board.attach(vu)
     return board

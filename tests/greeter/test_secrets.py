@@ -189,7 +189,7 @@ def test_a_token_file_that_cannot_be_is_not_repeated(
 ) -> None:
     with token_file(tmp_path, f"# comment\n{TOKEN}\n") as path:
         spied = Spied(*arguments, str(path), environ={})
-    assert spied.code == (2 if arguments[0] == "simulate" else 104)
+    assert spied.code == 104
     assert f"{path}:2" in spied.stderr
     assert_kept(spied)
 

@@ -18,8 +18,8 @@ import ghostcore
 from ghost_greeter.cli import main
 from ghost_greeter.scenarios import SCENARIOS
 from ghost_greeter.scenarios.storm import StormPlan, storm_scenario
-from ghost_greeter.simulator import Behaviour, Distribution, Simulator
-from ghost_greeter.simulator.core import Effect, Send
+from ghost_greeter.simulator import Behaviour, Distribution, Setup, Simulator, Timings
+from ghost_greeter.simulator.machine.core import Effect, Send
 from ghostcore import ConstantArrivalRate, ConstantVUs, Result, Scenario
 from ghostcore.report import summary_text
 from ghostcore.testing import ServerThread, SocketIOClient
@@ -45,9 +45,9 @@ WAITING = {
 class Watched(Simulator):
     """A simulator that keeps count of what connects to it."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, timings: Timings | None = None) -> None:
         answer = Behaviour(answer=Distribution.parse("20ms"))
-        super().__init__(**{"agents": 10, "behaviour": answer, **settings})
+        super().__init__(Setup(timings=timings or Timings(), agents=10, behaviour=answer))
         self.entered = 0
         self.most = 0
 
@@ -132,7 +132,7 @@ def emptied(thread: ServerThread[Watched]) -> dict[str, int]:
 def test_1_sockets_are_read_while_users_wait(name: str, tmp_path: Path) -> None:
     """The scripts slept inside the socket callback: no frame was read, the namespace never entered,
     and the connection time was the time held."""
-    server = Watched(ping_interval=0.2, ping_timeout=0.3)
+    server = Watched(Timings(ping_interval_s=0.2, ping_timeout_s=0.3))
     with ServerThread(server) as thread:
         code, saved = typed(name, thread.url, tmp_path, session="1.2")
     metrics = saved["metrics"]

@@ -7,7 +7,8 @@ from typing import Any
 
 from greeting import Notes
 
-from ghost_greeter.switchboard import CallLog, Switchboard, switchboard_of
+from ghost_greeter.metrics.agents import LOGINS
+from ghost_greeter.switchboard import CallLog, Switchboard, join_switchboard
 
 
 @dataclass
@@ -120,11 +121,14 @@ def test_signals() -> None:
 def test_visitors_find_that_of_their_run() -> None:
     board = Switchboard()
     user: Any = Notes()
-    user.data = {"switchboard": board.key}
-    assert switchboard_of(user) is None
-    board.open()
-    assert switchboard_of(user) is board
+    user.data = {"switchboard": "somebody else's"}
+    assert join_switchboard(user) is None
+    board.record(LOGINS)
+    user.data = board.open()
+    assert user.counts["agent_logins"] == 0
+    assert join_switchboard(user) is board
+    assert user.counts["agent_logins"] == 1, "it records through whoever joins it"
     board.close()
-    assert switchboard_of(user) is None
+    assert join_switchboard(user) is None
     user.data = None
-    assert switchboard_of(user) is None
+    assert join_switchboard(user) is None

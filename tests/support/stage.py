@@ -7,9 +7,9 @@ import random
 from typing import Any, NamedTuple
 
 from ghost_greeter.simulator import Behaviour, Database, Faults, Timings
-from ghost_greeter.simulator.core import Core, Effect, Send
-from ghost_greeter.simulator.machine import Machine
-from ghost_greeter.simulator.setup import Setup
+from ghost_greeter.simulator.machine.core import Core, Effect, Send
+from ghost_greeter.simulator.machine.machine import Machine
+from ghost_greeter.simulator.setup.setup import Setup
 
 EPOCH_S = 1_795_363_955.0
 

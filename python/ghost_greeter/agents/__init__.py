@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from ghost_greeter.agents.metrics import AGENT_METRICS
+from ghost_greeter.agents.agent_settings import AgentSettings, agents_needed
+from ghost_greeter.agents.identities import Identity, identities
 from ghost_greeter.agents.pool import AgentPool
-from ghost_greeter.agents.settings import AgentSettings, Identity, agents_needed, identities
 
 __all__ = [
-    "AGENT_METRICS",
     "AgentPool",
     "AgentSettings",
     "Identity",

@@ -10,16 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ghost_greeter.agents import metrics
-from ghost_greeter.agents.settings import AgentSettings, Answer, Identity
-from ghost_greeter.payloads import payload_of
-from ghost_greeter.switchboard import (
+from ghost_greeter import events
+from ghost_greeter.agents.agent_settings import AgentSettings, Answer
+from ghost_greeter.agents.identities import Identity
+from ghost_greeter.events import Key
+from ghost_greeter.metrics import agents as metrics
+from ghost_greeter.metrics.call import (
     EVENTS_DUPLICATED,
     EVENTS_LOST,
     EVENTS_MISDELIVERED,
     SIGNALS_MISDELIVERED,
-    Switchboard,
 )
+from ghost_greeter.payloads import payload_of
+from ghost_greeter.switchboard import Switchboard
 from ghostcore import Event, SocketIOSession, TargetError, Timeout, socketio
 
 __all__ = ["Agent", "Desk"]
@@ -32,7 +35,7 @@ STARTED_TIMEOUT_S = 5.0
 RECENT = 256
 """Call requests whose ids an agent remembers, to know those that come twice."""
 
-NOT_HEEDED = ("login:success", "stats:update")
+NOT_HEEDED = (events.LOGIN_SUCCESS, events.STATS_UPDATE)
 """Taken and dropped: a session keeps what nobody takes, in place of what somebody will."""
 
 
@@ -95,13 +98,13 @@ class Agent:
         self._heartbeat_at_s = 0.0
         self._back_at_s = float("inf")
         self._handlers: dict[str, Callable[[Event, dict[str, Any]], None]] = {
-            "call:incoming": self._on_incoming,
-            "call:cancelled": self._on_cancelled,
-            "call:started": self._on_started,
-            "call:ended": self._on_ended,
-            "agent:marked_away": self._on_marked_away,
-            "webrtc:signal": self._on_signal,
-            "error": self._on_error,
+            events.CALL_INCOMING: self._on_incoming,
+            events.CALL_CANCELLED: self._on_cancelled,
+            events.CALL_STARTED: self._on_started,
+            events.CALL_ENDED: self._on_ended,
+            events.AGENT_MARKED_AWAY: self._on_marked_away,
+            events.WEBRTC_SIGNAL: self._on_signal,
+            events.ERROR: self._on_error,
         }
 
     @property
@@ -121,12 +124,16 @@ class Agent:
         session = await socketio(settings.url, timeout=CONNECT_TIMEOUT_S)
         try:
             login = {
-                "agentId": self.agent_id,
-                "token": self._identity.token,
-                "profile": _profile(self.agent_id),
+                Key.AGENT_ID: self.agent_id,
+                Key.TOKEN: self._identity.token,
+                Key.PROFILE: _profile(self.agent_id),
             }
             await session.request(
-                "agent:login", login, reply="login:success", error="error", timeout=REPLY_TIMEOUT_S
+                events.AGENT_LOGIN,
+                login,
+                reply=events.LOGIN_SUCCESS,
+                error=events.ERROR,
+                timeout=REPLY_TIMEOUT_S,
             )
             await self._come_back(session)
         except BaseException:
@@ -184,8 +191,8 @@ class Agent:
         # Not all of those that came at one moment at one moment again.
         self._heartbeat_at_s = time.monotonic() + self._settings.heartbeat_s * self._random.random()
         self._back_at_s = float("inf")
-        answer = await session.call("agent:back", timeout=REPLY_TIMEOUT_S)
-        if not (isinstance(answer, dict) and answer.get("success")):
+        answer = await session.call(events.AGENT_BACK, timeout=REPLY_TIMEOUT_S)
+        if not (isinstance(answer, dict) and answer.get(Key.SUCCESS)):
             self._board.record(metrics.ERRORS, code="AGENT_BACK")
 
     # -- one connection --------------------------------------------------------------------------
@@ -219,7 +226,7 @@ class Agent:
                 self._back_at_s = float("inf")  # it is at work: idle again when the call ends
         elif now_s >= self._heartbeat_at_s:
             self._heartbeat_at_s = now_s + self._settings.heartbeat_s
-            await session.emit("heartbeat", {"timestamp": time.time_ns() // 1_000_000})
+            await session.emit(events.HEARTBEAT, {Key.TIMESTAMP: time.time_ns() // 1_000_000})
 
     def _send(self, event: str, payload: dict[str, Any]) -> None:
         """From a timer: the end of a connection is noticed by who waits for events of it."""
@@ -236,15 +243,15 @@ class Agent:
     # -- calls that ring -------------------------------------------------------------------------
 
     def _on_incoming(self, event: Event, payload: dict[str, Any]) -> None:
-        request = _part(payload, "request")
-        request_id, visitor_id = request.get("requestId"), request.get("visitorId")
+        request = _part(payload, Key.REQUEST)
+        request_id, visitor_id = request.get(Key.REQUEST_ID), request.get(Key.VISITOR_ID)
         if not isinstance(request_id, str):
             return
         if request_id in self._recent:
             self._board.record(EVENTS_DUPLICATED, event=event.name)
             return
         self._recent.append(request_id)
-        if request.get("agentId") != self.agent_id:
+        if request.get(Key.AGENT_ID) != self.agent_id:
             self._board.record(EVENTS_MISDELIVERED, event=event.name)
             return
         self._board.record(metrics.INCOMING)
@@ -268,12 +275,12 @@ class Agent:
         if ring.answer == "reject":
             del self._ringing[ring.request_id]
             self._board.record(metrics.REJECTED)
-            self._send("call:reject", {"requestId": ring.request_id})
+            self._send(events.CALL_REJECT, {Key.REQUEST_ID: ring.request_id})
         elif self._call is None and self._accepting is None:
             del self._ringing[ring.request_id]
             self._accepting = ring
             self._board.accepting(self, ring.visitor_id, time.monotonic_ns())
-            self._send("call:accept", {"requestId": ring.request_id})
+            self._send(events.CALL_ACCEPT, {Key.REQUEST_ID: ring.request_id})
             ring.timer = self._later(STARTED_TIMEOUT_S, self._not_started, ring)
         # Else when it is known what has become of the other.
 
@@ -285,21 +292,21 @@ class Agent:
                 _stop(ring.timer)
                 del self._ringing[ring.request_id]
                 self._board.record(metrics.DECLINED)
-                self._send("call:reject", {"requestId": ring.request_id})
+                self._send(events.CALL_REJECT, {Key.REQUEST_ID: ring.request_id})
 
     def _not_started(self, ring: _Ring) -> None:
-        self._board.record(EVENTS_LOST, event="call:started")
+        self._board.record(EVENTS_LOST, event=events.CALL_STARTED)
         self._late = ring
         self._free()
 
     def _on_cancelled(self, event: Event, payload: dict[str, Any]) -> None:
-        ring = self._ringing.pop(_field(payload, "requestId"), None)
+        ring = self._ringing.pop(_field(payload, Key.REQUEST_ID), None)
         if ring is not None:
             _stop(ring.timer)
             self._board.record(metrics.CANCELLED)
 
     def _on_error(self, event: Event, payload: dict[str, Any]) -> None:
-        code = _field(payload, "code")
+        code = _field(payload, Key.CODE)
         self._board.record(metrics.ERRORS, code=code[:40] or "UNKNOWN")
         if self._accepting is not None:  # it was cancelled, or somebody else had it
             _stop(self._accepting.timer)
@@ -308,8 +315,8 @@ class Agent:
     # -- calls -----------------------------------------------------------------------------------
 
     def _on_started(self, event: Event, payload: dict[str, Any]) -> None:
-        call = _part(payload, "call")
-        call_id, visitor_id = _field(call, "callId"), call.get("visitorId")
+        call = _part(payload, Key.CALL)
+        call_id, visitor_id = _field(call, Key.CALL_ID), call.get(Key.VISITOR_ID)
         if self._call is not None and self._call.call_id == call_id:
             self._board.record(EVENTS_DUPLICATED, event=event.name)
             return
@@ -331,10 +338,10 @@ class Agent:
     def _end(self, call_id: str) -> None:
         """The visitor has not ended the call: it may have left before it began."""
         self._board.record(metrics.ENDED)
-        self._send("call:end", {"callId": call_id})
+        self._send(events.CALL_END, {Key.CALL_ID: call_id})
 
     def _on_ended(self, event: Event, payload: dict[str, Any]) -> None:
-        call_id = _field(payload, "callId")
+        call_id = _field(payload, Key.CALL_ID)
         call = self._call
         if call is not None and call.call_id == call_id:
             call.timer.cancel()
@@ -349,7 +356,7 @@ class Agent:
         elif self._board.agent_of(call_id) and self._accepting is not None:
             # call:started was lost, this was not.
             _stop(self._accepting.timer)
-            self._board.record(EVENTS_LOST, event="call:started")
+            self._board.record(EVENTS_LOST, event=events.CALL_STARTED)
             self._free(event.arrived_ns)
 
     def _free(self, at_ns: int = 0) -> None:
@@ -363,18 +370,18 @@ class Agent:
 
     def _on_marked_away(self, event: Event, payload: dict[str, Any]) -> None:
         self._away = True
-        self._board.record(metrics.MARKED_AWAY, reason=_field(payload, "reason")[:40])
+        self._board.record(metrics.MARKED_AWAY, reason=_field(payload, Key.REASON)[:40])
         self._back_at_s = time.monotonic() + self._random.uniform(*self._settings.back_s)
 
     # -- signals ---------------------------------------------------------------------------------
 
     def _on_signal(self, event: Event, payload: dict[str, Any]) -> None:
         """Answer a visitor's signal by one with the same number."""
-        signal = _part(payload, "signal")
-        if "to" not in signal:  # not one of ours
+        signal = _part(payload, Key.SIGNAL)
+        if Key.SIGNAL_TO not in signal:  # not one of ours
             return
-        visitor_id, number = signal.get("from"), signal.get("n")
-        if signal["to"] != self.agent_id:
+        visitor_id, number = signal.get(Key.SIGNAL_FROM), signal.get(Key.SIGNAL_NUMBER)
+        if signal[Key.SIGNAL_TO] != self.agent_id:
             self._board.record(SIGNALS_MISDELIVERED)
             return
         log = self._board.log_of(visitor_id)
@@ -384,17 +391,23 @@ class Agent:
             assert isinstance(number, int)
             self._board.signal_sent(log, "down", number, time.monotonic_ns())
         answer = {
-            "type": "answer" if signal.get("type") == "offer" else "candidate",
-            "n": number,
-            "from": self.agent_id,
-            "to": visitor_id,
+            Key.SIGNAL_TYPE: "answer" if signal.get(Key.SIGNAL_TYPE) == "offer" else "candidate",
+            Key.SIGNAL_NUMBER: number,
+            Key.SIGNAL_FROM: self.agent_id,
+            Key.SIGNAL_TO: visitor_id,
         }
-        self._send("webrtc:signal", {"targetId": visitor_id, "signal": answer})
+        self._send(events.WEBRTC_SIGNAL, {Key.TARGET_ID: visitor_id, Key.SIGNAL: answer})
 
 
 def _profile(agent_id: str) -> dict[str, Any]:
-    media = ("avatarUrl", "waveVideoUrl", "introVideoUrl", "connectVideoUrl", "loopVideoUrl")
-    return {"displayName": f"Load agent {agent_id}", **dict.fromkeys(media)}
+    media = (
+        Key.AVATAR_URL,
+        Key.WAVE_VIDEO_URL,
+        Key.INTRO_VIDEO_URL,
+        Key.CONNECT_VIDEO_URL,
+        Key.LOOP_VIDEO_URL,
+    )
+    return {Key.DISPLAY_NAME: f"Load agent {agent_id}", **dict.fromkeys(media)}
 
 
 def _part(payload: dict[str, Any], name: str) -> dict[str, Any]:

@@ -6,12 +6,14 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from ghost_greeter.agents import metrics
 from ghost_greeter.agents.agent import Agent
-from ghost_greeter.agents.settings import AgentSettings, Answer, Answers, Identity
+from ghost_greeter.agents.agent_settings import AgentSettings, Answer, Answers
+from ghost_greeter.agents.identities import Identity
+from ghost_greeter.events import Key
+from ghost_greeter.metrics import agents as metrics
 from ghost_greeter.payloads import error_code, payload_of
 from ghost_greeter.switchboard import Switchboard
-from ghostcore import Counter, ErrorReply, InvalidPlan, TargetError
+from ghostcore import ErrorReply, InvalidPlan, TargetError
 
 __all__ = ["AgentPool"]
 
@@ -26,7 +28,7 @@ class AgentPool:
         ghostcore.run(calls, setup=pool.setup, teardown=pool.teardown, seed=7, env={...})
 
     Their connections and messages are not those of the run's users: only what visitors and agents
-    record of calls, and the metrics in ``agents/metrics.py``, is in its result.
+    record of calls, and the metrics in ``metrics/agents.py``, is in its result.
 
     :param seed: of all random choices. The n-th call that rings in the pool is answered as the seed
         says, whoever of them it rings at.
@@ -57,13 +59,11 @@ class AgentPool:
         :returns: by what the visitors of the run find them (``vu.data``).
         :raises InvalidPlan: one of them cannot log in: no load is started.
         """
-        for metric in metrics.AGENT_METRICS:
-            if isinstance(metric, Counter):
-                self.board.record(metric, 0)  # none so far: that is known
+        for metric in metrics.AGENTS.counters:
+            self.board.record(metric, 0)  # none so far: that is known
         await self._log_in()
         self._tasks = [asyncio.create_task(one.serve()) for one in self._agents]
-        self.board.open()
-        return {"switchboard": self.board.key}
+        return self.board.open()
 
     async def teardown(self) -> None:
         """They leave."""
@@ -109,7 +109,7 @@ class AgentPool:
         if isinstance(error, ErrorReply):
             told = payload_of(error.event)
             if told:
-                what = f"{told.get('message', '')} ({error_code(error)})"
+                what = f"{told.get(Key.MESSAGE, '')} ({error_code(error)})"
         return f"agent {agent.agent_id}, one of {self.size}, cannot log in: {what}"
 
     # -- what agents ask -------------------------------------------------------------------------

@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from typing import Literal
 
-from ghost_greeter.payloads import payload_of
-from ghost_greeter.switchboard import (
+from ghost_greeter import events
+from ghost_greeter.events import Key, Reason
+from ghost_greeter.metrics.call import (
     EVENTS_DUPLICATED,
     EVENTS_LOST,
     EVENTS_MISDELIVERED,
     SIGNAL_ROUND_TRIP,
     SIGNALS_LOST,
     SIGNALS_MISDELIVERED,
-    CallLog,
-    Switchboard,
 )
+from ghost_greeter.payloads import payload_of
+from ghost_greeter.switchboard import CallLog, Switchboard
 from ghostcore import VU, ErrorReply, Event, SocketIOSession, Timeout
 
 __all__ = ["Caller", "Outcome"]
@@ -28,18 +29,18 @@ ENDED_TIMEOUT_S = 5.0
 SIGNALS = ("offer", "candidate", "candidate")
 """What a visitor sends in an accepted call; the agent answers each."""
 
-REASONS: dict[object, Outcome] = {"agent_away": "rejected", "rna_timeout": "timed_out"}
+REASONS: dict[object, Outcome] = {Reason.AGENT_AWAY: "rejected", Reason.RING_TIMEOUT: "timed_out"}
 """Of agent:unavailable, where it is the end of a call. Other reasons say that the agent has gone,
 or is in another call: the request lives on, and its outcome is still to come."""
 
 EVENTS = (
-    "call:accepted",
-    "call:ended",
-    "agent:assigned",
-    "agent:unavailable",
-    "agent:reassigned",
-    "webrtc:signal",
-    "error",
+    events.CALL_ACCEPTED,
+    events.CALL_ENDED,
+    events.AGENT_ASSIGNED,
+    events.AGENT_UNAVAILABLE,
+    events.AGENT_REASSIGNED,
+    events.WEBRTC_SIGNAL,
+    events.ERROR,
 )
 
 
@@ -64,7 +65,7 @@ class Caller:
         self._session = session
         self._board = board
         self._default_agent_id = default_agent_id
-        self.visitor_id = str(payload_of(joined).get("visitorId", ""))
+        self.visitor_id = str(payload_of(joined).get(Key.VISITOR_ID, ""))
         self.agent_id = default_agent_id
         self.told_unavailable = False
         self.peer_id = ""
@@ -89,13 +90,13 @@ class Caller:
     def _note(self, event: Event) -> None:
         """Who is there for this visitor, as the server says. It is in no call."""
         payload = payload_of(event)
-        if event.name in ("call:accepted", "call:ended"):
+        if event.name in (events.CALL_ACCEPTED, events.CALL_ENDED):
             self._board.record(EVENTS_MISDELIVERED, event=event.name)
-        agent = payload.get("agent" if event.name == "agent:assigned" else "newAgent")
-        if event.name == "agent:unavailable":
+        agent = payload.get(Key.AGENT if event.name == events.AGENT_ASSIGNED else Key.NEW_AGENT)
+        if event.name == events.AGENT_UNAVAILABLE:
             self.agent_id = self._default_agent_id
-        elif isinstance(agent, dict) and isinstance(agent.get("id"), str):
-            self.agent_id = agent["id"]
+        elif isinstance(agent, dict) and isinstance(agent.get(Key.ID), str):
+            self.agent_id = agent[Key.ID]
 
     async def browse(self, seconds: float) -> None:
         """Look at the page for that long; the agent may change meanwhile."""
@@ -109,7 +110,7 @@ class Caller:
         """Send call:request."""
         self.log = CallLog(self.visitor_id, self.agent_id, time.monotonic_ns())
         self._board.asked(self.log)
-        self._session.emit("call:request", {"agentId": self.agent_id})
+        self._session.emit(events.CALL_REQUEST, {Key.AGENT_ID: self.agent_id})
 
     async def outcome(self, deadline_s: float) -> tuple[Outcome, Event]:
         """Wait for what the visitor can see of its call.
@@ -122,29 +123,29 @@ class Caller:
             if event.arrived_ns < self.log.asked_ns:
                 self._note(event)
                 continue
-            if event.name == "call:accepted":
+            if event.name == events.CALL_ACCEPTED:
                 self._accepted(event)
                 return "accepted", event
-            if event.name == "error":
+            if event.name == events.ERROR:
                 raise ErrorReply(
-                    f"call:request was answered with {str(event.args)[:200]}", event=event
+                    f"{events.CALL_REQUEST} was answered with {str(event.args)[:200]}", event=event
                 )
             self._note(event)
-            if event.name == "agent:unavailable":
-                reason = REASONS.get(payload_of(event).get("reason"))
+            if event.name == events.AGENT_UNAVAILABLE:
+                reason = REASONS.get(payload_of(event).get(Key.REASON))
                 if reason is not None:
                     return reason, event
                 self.told_unavailable = True
         raise Timeout(
-            f"call:request had no outcome within {deadline_s:g} s",
+            f"{events.CALL_REQUEST} had no outcome within {deadline_s:g} s",
             kind="reply_timeout",
             limit_s=deadline_s,
         )
 
     def _accepted(self, event: Event) -> None:
         payload = payload_of(event)
-        self.peer_id = str(payload.get("agentId", ""))
-        call_id = str(payload.get("callId", ""))
+        self.peer_id = str(payload.get(Key.AGENT_ID, ""))
+        call_id = str(payload.get(Key.CALL_ID, ""))
         self._board.accepted(self.log, call_id, self.peer_id, event.arrived_ns)
 
     async def talk(self, seconds: float) -> str:
@@ -158,33 +159,33 @@ class Caller:
         reason = ""
         while not reason and (event := await self._next(until_ns)) is not None:
             if self._is_end(event):
-                reason = str(payload_of(event).get("reason", "unknown"))
+                reason = str(payload_of(event).get(Key.REASON, "unknown"))
         if not reason and self.peer_id in self._board.agents:
             self._board.record(SIGNALS_LOST, self.log.up.lost + self.log.down.lost)
         return reason
 
     async def hang_up(self) -> bool:
         """Send call:end; whether its echo came."""
-        await self._session.emit("call:end", {"callId": self.log.call_id})
+        await self._session.emit(events.CALL_END, {Key.CALL_ID: self.log.call_id})
         until_ns = _in_ns(ENDED_TIMEOUT_S)
         while (event := await self._next(until_ns)) is not None:
             if self._is_end(event):
                 self._board.record(EVENTS_LOST, 0)
                 return True
-        self._board.record(EVENTS_LOST, event="call:ended")
+        self._board.record(EVENTS_LOST, event=events.CALL_ENDED)
         return False
 
     def _is_end(self, event: Event) -> bool:
         """Deal with an event in a call; whether it is the end of it."""
-        if event.name == "webrtc:signal":
+        if event.name == events.WEBRTC_SIGNAL:
             self._on_signal(event)
-        elif event.name == "call:accepted":
-            again = payload_of(event).get("callId") == self.log.call_id
+        elif event.name == events.CALL_ACCEPTED:
+            again = payload_of(event).get(Key.CALL_ID) == self.log.call_id
             self._board.record(
                 EVENTS_DUPLICATED if again else EVENTS_MISDELIVERED, event=event.name
             )
-        elif event.name == "call:ended":
-            if payload_of(event).get("callId") == self.log.call_id:
+        elif event.name == events.CALL_ENDED:
+            if payload_of(event).get(Key.CALL_ID) == self.log.call_id:
                 return True
             self._board.record(EVENTS_MISDELIVERED, event=event.name)
         return False
@@ -196,16 +197,21 @@ class Caller:
     # -- signals ---------------------------------------------------------------------------------
 
     def _signal(self, kind: str, number: int) -> None:
-        signal = {"type": kind, "n": number, "from": self.visitor_id, "to": self.peer_id}
+        signal = {
+            Key.SIGNAL_TYPE: kind,
+            Key.SIGNAL_NUMBER: number,
+            Key.SIGNAL_FROM: self.visitor_id,
+            Key.SIGNAL_TO: self.peer_id,
+        }
         self._board.signal_sent(self.log, "up", number, time.monotonic_ns())
-        self._session.emit("webrtc:signal", {"targetId": self.peer_id, "signal": signal})
+        self._session.emit(events.WEBRTC_SIGNAL, {Key.TARGET_ID: self.peer_id, Key.SIGNAL: signal})
 
     def _on_signal(self, event: Event) -> None:
-        signal = payload_of(event).get("signal")
-        if not isinstance(signal, dict) or "to" not in signal:
+        signal = payload_of(event).get(Key.SIGNAL)
+        if not isinstance(signal, dict) or Key.SIGNAL_TO not in signal:
             return  # not from an agent of a pool
-        number = signal.get("n")
-        if signal["to"] != self.visitor_id or signal.get("from") != self.peer_id:
+        number = signal.get(Key.SIGNAL_NUMBER)
+        if signal[Key.SIGNAL_TO] != self.visitor_id or signal.get(Key.SIGNAL_FROM) != self.peer_id:
             self._board.record(SIGNALS_MISDELIVERED)
             return
         local = self.peer_id in self._board.agents

@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import math
 
+from ghost_greeter import events
+from ghost_greeter.events import Code
+from ghost_greeter.metrics.call import (
+    ACCEPT_TIME,
+    ACCEPTED,
+    BOTH_ENDS,
+    CALL,
+    CANCELLED,
+    CUT_SHORT,
+    DISCONNECTED,
+    ENDED,
+    ENDED_EARLY,
+    LOST,
+    NO_AGENT,
+    RATE_LIMITED,
+    REFUSED,
+    REJECTED,
+    REQUEST_TIME,
+    REQUESTED,
+    REROUTED,
+    SUCCESS_RATE,
+    TIMED_OUT,
+)
+from ghost_greeter.metrics.visit import FAILURES
 from ghost_greeter.payloads import error_code
 from ghost_greeter.scenarios.caller import ENDED_TIMEOUT_S, Caller, Outcome
 from ghost_greeter.scenarios.presence import JOIN_TIMEOUT_S
-from ghost_greeter.scenarios.visit import (
-    CONNECT_TIMEOUT_S,
-    FAILURES,
-    VISITOR_METRICS,
-    connect,
-    enter,
-)
+from ghost_greeter.scenarios.visit import CONNECT_TIMEOUT_S, VISITOR_METRICS, connect, enter
 from ghost_greeter.settings import (
     DEFAULT_AGENT_ID,
     DEFAULT_CALL_RATE,
@@ -21,63 +39,25 @@ from ghost_greeter.settings import (
     DEFAULT_TEST_DURATION,
     parse_session,
 )
-from ghost_greeter.switchboard import CALL_METRICS, Switchboard, switchboard_of
+from ghost_greeter.switchboard import Switchboard, join_switchboard
 from ghostcore import (
     VU,
     ConstantArrivalRate,
     Counter,
     ErrorReply,
-    Rate,
     TargetError,
     Timeout,
-    Trend,
     scenario,
 )
 
 __all__ = ["HOLD_S", "WAIT_S", "calls", "calls_load", "longest_visit_s"]
 
-REQUESTED = Counter("calls_requested")
-ACCEPTED = Counter("calls_accepted")
-REJECTED = Counter("calls_rejected")
-TIMED_OUT = Counter("calls_timed_out")
-CANCELLED = Counter("calls_cancelled")
-"""The visitor was told that its agent had gone, and nothing else until the deadline."""
-
-LOST = Counter("calls_lost")
-"""Nothing at all until the deadline; tagged with how far the call came."""
-
-RATE_LIMITED = Counter("calls_rate_limited")
-NO_AGENT = Counter("calls_no_agent")
-REFUSED = Counter("calls_refused")
-"""Answered with another error; tagged with its code."""
-
-DISCONNECTED = Counter("calls_disconnected")
-"""The connection was lost while the visitor waited."""
-
-CUT_SHORT = Counter("calls_cut_short")
-"""The run ended while the visitor waited: the call had no outcome."""
-
-REROUTED = Counter("calls_rerouted")
-"""Accepted by another agent than the one that was asked for."""
-
-ENDED = Counter("calls_ended")
-ENDED_EARLY = Counter("calls_ended_early")
-"""Ended by the other side; tagged with the reason."""
-
-REQUEST_TIME = Trend("call_request_time", unit="ms")
-ACCEPT_TIME = Trend("call_accept_time", unit="ms")
-SUCCESS_RATE = Rate("call_success_rate")
-
-COUNTERS = (
-    *(REQUESTED, ACCEPTED, REJECTED, TIMED_OUT, CANCELLED, LOST, RATE_LIMITED, NO_AGENT, REFUSED),
-    *(DISCONNECTED, CUT_SHORT, REROUTED, ENDED, ENDED_EARLY),
-)
 OUTCOMES: dict[Outcome, Counter] = {
     "accepted": ACCEPTED,
     "rejected": REJECTED,
     "timed_out": TIMED_OUT,
 }
-ERRORS = {"RATE_LIMITED": RATE_LIMITED, "AGENT_NOT_FOUND": NO_AGENT}
+ERRORS = {Code.RATE_LIMITED: RATE_LIMITED, Code.AGENT_NOT_FOUND: NO_AGENT}
 
 WAIT_S = (1.0, 3.0)
 HOLD_S = (5.0, 10.0)
@@ -112,19 +92,19 @@ def calls_load(
         REQUESTED: "count>0",
         FAILURES: "count<10",
     },
-    metrics=[*COUNTERS, ACCEPT_TIME, SUCCESS_RATE, *VISITOR_METRICS, *CALL_METRICS],
+    metrics=[*CALL.metrics, *VISITOR_METRICS, *BOTH_ENDS.metrics],
 )
 async def calls(vu: VU) -> None:
     """Connect within 15 s, join, wait 1 to 3 s, ask for a call, await its outcome for up to 35 s,
     hold an accepted call for 5 to 10 s, end it, disconnect."""
-    board = switchboard_of(vu)
+    board = join_switchboard(vu)
     if board is None:
         board = Switchboard()
         board.attach(vu)
     hold_s, pace = _session(vu)
     async with await connect(vu) as session:
         joined = await enter(vu, session)
-        if joined.name == "org:paused":
+        if joined.name == events.ORG_PAUSED:
             return  # the widget hides: there is nobody to ask
         default = vu.env.get("AGENT_ID", DEFAULT_AGENT_ID)
         caller = Caller(vu, session, board, joined, default)
@@ -151,7 +131,7 @@ async def _call(vu: VU, caller: Caller) -> bool:
     try:
         with vu.timer(REQUEST_TIME):
             caller.ask()
-            for metric in COUNTERS:  # 0 of them is something that was measured
+            for metric in CALL.counters:  # 0 of them is something that was measured
                 vu.record(metric, 1 if metric is REQUESTED else 0)
             outcome, event = await caller.outcome(deadline_s)
         decided = True

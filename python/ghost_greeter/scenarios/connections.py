@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from ghost_greeter.metrics.connections import (
+    CONNECTIONS,
+    FAILURES,
+    RECEIVED,
+    SENT,
+    SUCCESS_RATE,
+    SUCCESSES,
+)
+from ghost_greeter.metrics.visit import CONNECTION_TIME
 from ghost_greeter.scenarios.presence import present
-from ghost_greeter.scenarios.visit import CONNECTION_TIME, visit_s
-from ghostcore import VU, Counter, RampingVUs, Rate, TargetError, scenario
+from ghost_greeter.scenarios.visit import visit_s
+from ghostcore import VU, RampingVUs, TargetError, scenario
 
 __all__ = ["connections"]
-
-FAILURES = Counter("ws_connection_failures")
-SUCCESSES = Counter("ws_connection_successes")
-SUCCESS_RATE = Rate("ws_connection_success_rate")
-SENT = Counter("ws_messages_sent")
-RECEIVED = Counter("ws_messages_received")
 
 
 @scenario(
@@ -23,7 +26,7 @@ RECEIVED = Counter("ws_messages_received")
         SUCCESS_RATE: "rate>0.95",
         RECEIVED: "count>0",
     },
-    metrics=[SUCCESSES, SENT],
+    metrics=CONNECTIONS.metrics,
 )
 async def connections(vu: VU) -> None:
     """Connect within 10 s, hold for 30 to 60 s while pings are answered, disconnect, pause."""

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from ghost_greeter.census import census_of
-from ghost_greeter.pages import PAGES
+from ghost_greeter import events
+from ghost_greeter.events import Key
+from ghost_greeter.metrics.visit import (
+    DELIVERY,
+    EVENTS_DUPLICATED,
+    EVENTS_LOST,
+    EVENTS_MISDELIVERED,
+)
 from ghost_greeter.payloads import payload_of
-from ghostcore import VU, Counter, Event, SocketIOSession, TargetError, Timeout, Trend
+from ghost_greeter.scenarios.pages import PAGES
+from ghost_greeter.server.census import census_of
+from ghostcore import VU, Event, SocketIOSession, TargetError, Timeout, Trend
 
 __all__ = [
-    "EVENT_METRICS",
     "JOIN_TIMEOUT_S",
     "Presence",
     "ask_to_join",
@@ -19,15 +26,6 @@ __all__ = [
 ]
 
 JOIN_TIMEOUT_S = 10.0
-
-EVENTS_LOST = Counter("visitor_events_lost")
-"""Joins that were not answered though the connection was there."""
-EVENTS_DUPLICATED = Counter("visitor_events_duplicated")
-"""An agent assigned that was assigned already, or unavailable when it was."""
-EVENTS_MISDELIVERED = Counter("visitor_events_misdelivered")
-"""Events for another visitor."""
-
-EVENT_METRICS = (EVENTS_LOST, EVENTS_DUPLICATED, EVENTS_MISDELIVERED)
 
 _NOBODY = ""
 
@@ -46,7 +44,7 @@ class _News:
 
     def assigned(self, said: Any = None, *_: Any) -> None:
         if self._is_for_me(said):
-            self._now(_id_of(said.get("agent")))
+            self._now(_id_of(said.get(Key.AGENT)))
 
     def unavailable(self, said: Any = None, *_: Any) -> None:
         if self._is_for_me(said):
@@ -54,12 +52,12 @@ class _News:
 
     def reassigned(self, said: Any = None, *_: Any) -> None:
         if isinstance(said, dict):
-            self._now(_id_of(said.get("newAgent")))
+            self._now(_id_of(said.get(Key.NEW_AGENT)))
 
     def _is_for_me(self, said: Any) -> bool:
         if not isinstance(said, dict):
             return False
-        visitor_id = said.get("visitorId")
+        visitor_id = said.get(Key.VISITOR_ID)
         if self.visitor_id is None:
             self.visitor_id = visitor_id
         if visitor_id == self.visitor_id:
@@ -74,7 +72,7 @@ class _News:
 
 
 def _id_of(card: Any) -> str:
-    return str(card.get("id", "?")) if isinstance(card, dict) else "?"
+    return str(card.get(Key.ID, "?")) if isinstance(card, dict) else "?"
 
 
 class Presence:
@@ -90,11 +88,11 @@ class Presence:
         self._session = session
         self._census = census_of(vu)
         news = _News(vu, visitor_id)
-        for metric in EVENT_METRICS:  # none so far is something that is known
+        for metric in DELIVERY.counters:  # none so far is something that is known
             vu.record(metric, 0)
-        session.on("agent:assigned", news.assigned)
-        session.on("agent:unavailable", news.unavailable)
-        session.on("agent:reassigned", news.reassigned)
+        session.on(events.AGENT_ASSIGNED, news.assigned)
+        session.on(events.AGENT_UNAVAILABLE, news.unavailable)
+        session.on(events.AGENT_REASSIGNED, news.reassigned)
         if self._census is not None:
             self._census.enters(vu, session)
 
@@ -130,16 +128,16 @@ async def ask_to_join(
     :param visitor_id: who joins again; None: somebody new.
     :raises TargetError: an ``error`` event, no answer within 10 s, or the session ended.
     """
-    join: dict[str, object] = {"orgId": vu.env["ORG_ID"], "pageUrl": vu.random.choice(PAGES)}
+    join: dict[str, object] = {Key.ORG_ID: vu.env["ORG_ID"], Key.PAGE_URL: vu.random.choice(PAGES)}
     if visitor_id is not None:
-        join["visitorId"] = visitor_id
+        join[Key.VISITOR_ID] = visitor_id
     presence = Presence(vu, session, visitor_id)
     try:
         answer = await session.request(
-            "visitor:join",
+            events.VISITOR_JOIN,
             join,
-            reply=("agent:assigned", "agent:unavailable", "org:paused"),
-            error="error",
+            reply=(events.AGENT_ASSIGNED, events.AGENT_UNAVAILABLE, events.ORG_PAUSED),
+            error=events.ERROR,
             timeout=JOIN_TIMEOUT_S,
             metric=metric,
         )
@@ -152,4 +150,4 @@ async def ask_to_join(
 
 def visitor_id_of(answer: Event) -> Any:
     """The id under which the server knows a visitor, from the answer to a join; None without."""
-    return payload_of(answer).get("visitorId")
+    return payload_of(answer).get(Key.VISITOR_ID)

@@ -10,22 +10,26 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from ghost_greeter import events
+from ghost_greeter.metrics.storm import (
+    ATTEMPTS,
+    CONNECTING_AGAIN,
+    DROPPED,
+    JOINING_AGAIN,
+    RECONNECT_FAILURES,
+    RECONNECT_TIME,
+    RECOVERY_TIME,
+    SERVED_AGAIN,
+    STORM,
+)
+from ghost_greeter.metrics.visit import FAILURES, JOIN_SUCCESS_RATE
 from ghost_greeter.payloads import error_code
 from ghost_greeter.scenarios.presence import ask_to_join, visitor_id_of
-from ghost_greeter.scenarios.visit import (
-    FAILURES,
-    JOIN_SUCCESS_RATE,
-    VISITOR_METRICS,
-    connect,
-    enter,
-    visit_s,
-)
-from ghost_greeter.switchboard import switchboard_of
+from ghost_greeter.scenarios.visit import VISITOR_METRICS, connect, enter, visit_s
+from ghost_greeter.switchboard import join_switchboard
 from ghostcore import (
     VU,
-    Counter,
     PerVUIterations,
-    Rate,
     Scenario,
     SocketIOSession,
     TargetError,
@@ -36,28 +40,11 @@ from ghostcore import (
 )
 
 __all__ = [
-    "ATTEMPTS",
-    "DROPPED",
-    "RECONNECT_FAILURES",
-    "RECONNECT_TIME",
-    "RECOVERY_TIME",
-    "SERVED_AGAIN",
     "StormPlan",
     "backoff_s",
     "reconnect_storm",
     "storm_scenario",
 ]
-
-RECONNECT_TIME = Trend("reconnect_time", unit="ms")
-"""From the moment of the drop to the answer to a visitor's new join."""
-RECOVERY_TIME = Trend("storm_recovery_time", unit="ms")
-"""From the moment of the drop until 99 % of those dropped were served again; one sample a storm."""
-CONNECTING_AGAIN = Trend("reconnect_connection_time", unit="ms")
-JOINING_AGAIN = Trend("reconnect_join_time", unit="ms")
-ATTEMPTS = Counter("reconnect_attempts")
-RECONNECT_FAILURES = Counter("reconnect_failures")
-DROPPED = Counter("visitors_dropped")
-SERVED_AGAIN = Rate("served_again_rate")
 
 SHARE_SERVED = 0.99
 RECONNECT_TIMEOUT_S = 20.0
@@ -224,15 +211,12 @@ def storm_scenario(plan: StormPlan | None = None) -> Scenario:
             FAILURES: "count<20",
             JOIN_SUCCESS_RATE: "rate>0.90",
         },
-        metrics=[
-            *(RECONNECT_TIME, CONNECTING_AGAIN, JOINING_AGAIN, ATTEMPTS, RECONNECT_FAILURES),
-            *(DROPPED, SERVED_AGAIN, *VISITOR_METRICS),
-        ],
+        metrics=[*STORM.metrics, *VISITOR_METRICS],
     )
     async def reconnect_storm(vu: VU) -> None:
         """Arrive, join, lose the connection when everybody does, come back as the widget would, and
         stay until all are back or the time is up."""
-        switchboard_of(vu)  # what the agents go through is recorded too
+        join_switchboard(vu)  # what the agents go through is recorded too
         with taking_part(vu) as storm:
             await vu.sleep(plan.arrive_s * ((vu.id - 1) % plan.visitors) / plan.visitors)
             async with await connect(vu) as session:
@@ -282,7 +266,7 @@ async def _loss(session: SocketIOSession, storm: _Storm) -> None:
     if session.is_closed:
         return
     try:
-        await session.wait_for("disconnect", timeout=max(0.0, storm.left_s()), fresh=True)
+        await session.wait_for(events.DISCONNECT, timeout=max(0.0, storm.left_s()), fresh=True)
     except Timeout as error:
         if error.kind == "reply_timeout":
             raise Timeout(

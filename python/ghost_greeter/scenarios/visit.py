@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from ghost_greeter.scenarios.presence import EVENT_METRICS, ask_to_join
+from ghost_greeter import events
+from ghost_greeter.metrics.visit import (
+    ASSIGNED,
+    ASSIGNED_RATE,
+    CONNECTION_TIME,
+    DELIVERY,
+    FAILURES,
+    JOIN_SUCCESS_RATE,
+    JOIN_TIME,
+    PAUSED,
+    UNAVAILABLE,
+    VISIT,
+)
+from ghost_greeter.scenarios.presence import ask_to_join
 from ghost_greeter.settings import parse_session
-from ghostcore import VU, Counter, Event, Rate, SocketIOSession, TargetError, Trend
+from ghostcore import VU, Event, SocketIOSession, TargetError
 
 __all__ = [
-    "CONNECTION_TIME",
     "CONNECT_TIMEOUT_S",
-    "FAILURES",
-    "JOIN_SUCCESS_RATE",
-    "JOIN_TIME",
     "VISITOR_METRICS",
     "connect",
     "enter",
@@ -20,24 +29,13 @@ __all__ = [
 
 CONNECT_TIMEOUT_S = 15.0
 
-CONNECTION_TIME = Trend("ws_connection_time", unit="ms")
-"""Dial to the Socket.IO connect answer."""
+ANSWERS = {
+    events.AGENT_ASSIGNED: ASSIGNED,
+    events.AGENT_UNAVAILABLE: UNAVAILABLE,
+    events.ORG_PAUSED: PAUSED,
+}
 
-JOIN_TIME = Trend("widget_join_time", unit="ms")
-JOIN_SUCCESS_RATE = Rate("join_success_rate")
-ASSIGNED_RATE = Rate("agent_assigned_rate")
-ASSIGNED = Counter("agent_assigned_count")
-UNAVAILABLE = Counter("agent_unavailable_count")
-PAUSED = Counter("org_paused_count")
-FAILURES = Counter("connection_failures")
-
-ANSWERS = {"agent:assigned": ASSIGNED, "agent:unavailable": UNAVAILABLE, "org:paused": PAUSED}
-
-VISITOR_METRICS = (
-    *(CONNECTION_TIME, FAILURES, JOIN_TIME, JOIN_SUCCESS_RATE, ASSIGNED_RATE),
-    *ANSWERS.values(),
-    *EVENT_METRICS,
-)
+VISITOR_METRICS = (*VISIT.metrics, *DELIVERY.metrics)
 """What connect() and enter() record."""
 
 
@@ -73,7 +71,7 @@ async def enter(vu: VU, session: SocketIOSession) -> Event:
         vu.record(JOIN_SUCCESS_RATE, False)
         raise
     vu.record(JOIN_SUCCESS_RATE, True)
-    vu.record(ASSIGNED_RATE, answer.name == "agent:assigned")
+    vu.record(ASSIGNED_RATE, answer.name == events.AGENT_ASSIGNED)
     for name, metric in ANSWERS.items():
         vu.record(metric, 1 if answer.name == name else 0)
     return answer

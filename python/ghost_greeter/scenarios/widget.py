@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import time
 
-from ghost_greeter.scenarios.visit import (
-    CONNECTION_TIME,
-    FAILURES,
-    JOIN_SUCCESS_RATE,
-    JOIN_TIME,
-    VISITOR_METRICS,
-    connect,
-    enter,
-    visit_s,
-)
-from ghost_greeter.switchboard import switchboard_of
+from ghost_greeter import events
+from ghost_greeter.events import Key
+from ghost_greeter.metrics.visit import CONNECTION_TIME, FAILURES, JOIN_SUCCESS_RATE, JOIN_TIME
+from ghost_greeter.scenarios.visit import VISITOR_METRICS, connect, enter, visit_s
+from ghost_greeter.switchboard import join_switchboard
 from ghostcore import VU, RampingVUs, scenario
 
 __all__ = ["widget"]
@@ -36,7 +30,7 @@ INTERACTION_SHARE = 0.30
 async def widget(vu: VU) -> None:
     """Connect within 15 s, join from a random page, browse for 1 to 3 min with a 30 % chance of an
     interaction at some moment of it, disconnect."""
-    switchboard_of(vu)
+    join_switchboard(vu)
     async with await connect(vu) as session:
         await enter(vu, session)
         browse_s = visit_s(vu, 60, 180)
@@ -44,10 +38,10 @@ async def widget(vu: VU) -> None:
             before_s = vu.random.uniform(0, browse_s)
             await vu.sleep(before_s)
             await session.emit(
-                "visitor:interaction",
+                events.VISITOR_INTERACTION,
                 {
-                    "interactionType": vu.random.choice(INTERACTIONS),
-                    "timestamp": time.time_ns() // 1_000_000,
+                    Key.INTERACTION_TYPE: vu.random.choice(INTERACTIONS),
+                    Key.TIMESTAMP: time.time_ns() // 1_000_000,
                 },
             )
             browse_s -= before_s

@@ -7,13 +7,14 @@ was recorded from the real server; README.md beside this file says what of it is
 
 from __future__ import annotations
 
-from ghost_greeter.simulator.builtin import Behaviour
-from ghost_greeter.simulator.distribution import Distribution
 from ghost_greeter.simulator.embedded import EmbeddedSimulator
-from ghost_greeter.simulator.faults import Faults
+from ghost_greeter.simulator.outage import Outage
 from ghost_greeter.simulator.server import Simulator
-from ghost_greeter.simulator.setup import Database
-from ghost_greeter.simulator.timings import Timings
+from ghost_greeter.simulator.setup.behaviour import Behaviour
+from ghost_greeter.simulator.setup.distribution import Distribution
+from ghost_greeter.simulator.setup.faults import Faults
+from ghost_greeter.simulator.setup.setup import Database, HttpSetup, Setup
+from ghost_greeter.simulator.setup.timings import Timings
 
 __all__ = [
     "Behaviour",
@@ -21,6 +22,9 @@ __all__ = [
     "Distribution",
     "EmbeddedSimulator",
     "Faults",
+    "HttpSetup",
+    "Outage",
+    "Setup",
     "Simulator",
     "Timings",
 ]

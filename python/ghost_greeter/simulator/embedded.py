@@ -44,7 +44,7 @@ class EmbeddedSimulator(ServerProcess):
         return self._ask("")
 
     def set_faults(self, **faults: object) -> None:
-        """Change faults, see :class:`~ghost_greeter.simulator.faults.Faults`; None ends one."""
+        """Change faults, see :mod:`~ghost_greeter.simulator.setup.faults`; None ends one."""
         self._ask("/faults", faults)
 
     def outage(self, back_after: str, replica: int | None = None) -> None:

@@ -6,22 +6,19 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Self
 
-from ghost_greeter.simulator.builtin import Behaviour
-from ghost_greeter.simulator.clock import Clock
-from ghost_greeter.simulator.control import Control
-from ghost_greeter.simulator.core import Core, Effect, Send
-from ghost_greeter.simulator.endpoints import Endpoints
-from ghost_greeter.simulator.express import DEFAULT_ORIGINS, MAX_REQUESTS, Express
-from ghost_greeter.simulator.faults import Faults
-from ghost_greeter.simulator.machine import Machine
-from ghost_greeter.simulator.process import Process
-from ghost_greeter.simulator.setup import Database, Mode, Setup
-from ghost_greeter.simulator.timings import Timings
+from ghost_greeter.simulator.http.control import Control
+from ghost_greeter.simulator.http.endpoints import Endpoints
+from ghost_greeter.simulator.http.express import Express
+from ghost_greeter.simulator.http.process import Process
+from ghost_greeter.simulator.machine.core import Core, Effect, Send
+from ghost_greeter.simulator.machine.machine import Machine
+from ghost_greeter.simulator.setup.clock import Clock
+from ghost_greeter.simulator.setup.faults import Faults
+from ghost_greeter.simulator.setup.setup import Setup
 from ghostcore import UsageError
 from ghostcore.testing import HttpRequest, HttpResponse, Refusal, SocketIOClient, SocketIOServer
 
@@ -38,26 +35,12 @@ class Simulator:
 
     ::
 
-        async with Simulator(agents=4) as simulator:
+        async with Simulator(Setup(agents=4)) as simulator:
             ...  # simulator.url
 
+    :param setup: what kind of server it is; in-memory mode without agents unless given.
     :param port: of the first replica; the others take those that follow, or free ones if it is 0.
-    :param agents: built-in agents, taking up to 25 visitors each, and how they answer calls
-        (`behaviour`).
-    :param mode: "memory" or "redis".
-    :param replicas: servers over one state, each with a port of its own; needs "redis".
-    :param time_scale: what every time of the protocol is multiplied by: 0.1 is ten times faster.
-    :param timings: other times than the protocol's, before they are scaled.
-    :param database: the database behind it; None: none.
     :param faults: what goes wrong; can be changed at any time.
-    :param control: answer ``/_simulator``, see :mod:`~ghost_greeter.simulator.control`.
-    :param metrics_key: key that GET /metrics asks for (METRICS_API_KEY of the real server).
-    :param production: behave as with NODE_ENV=production: /metrics is closed without a key, every
-        origin may read answers.
-    :param origins: whose pages may read answers (ALLOWED_ORIGINS); None: everybody's.
-    :param http_limit: requests to unknown paths below /api that an address has a minute; 0: any.
-    :param grace_s: short for ``timings=Timings(agent_grace_s=...)``; so are `ping_interval`,
-        `ping_timeout` and `connect_timeout`. They are not scaled.
     :param clock: what all times are read from. One that does not run by itself needs
         :meth:`advance`.
     :param seed: what makes ids and chances the same every time.
@@ -69,60 +52,37 @@ class Simulator:
 
     def __init__(
         self,
+        setup: Setup | None = None,
+        *,
         host: str = "127.0.0.1",
         port: int = 0,
-        *,
-        agents: int = 0,
-        behaviour: Behaviour | None = None,
-        mode: Mode = "memory",
-        replicas: int = 1,
-        time_scale: float = 1.0,
-        timings: Timings | None = None,
-        database: Database | None = None,
         faults: Faults | None = None,
-        control: bool = False,
-        metrics_key: str | None = None,
-        production: bool = False,
-        origins: tuple[str, ...] | None = DEFAULT_ORIGINS,
-        http_limit: int = MAX_REQUESTS,
-        grace_s: float | None = None,
-        ping_interval: float | None = None,
-        ping_timeout: float | None = None,
-        connect_timeout: float | None = None,
-        max_payload: int = 1_000_000,
         clock: Clock | None = None,
         seed: int | None = None,
     ) -> None:
-        given = {
-            "agent_grace_s": grace_s,
-            "ping_interval_s": ping_interval,
-            "ping_timeout_s": ping_timeout,
-            "connect_timeout_s": connect_timeout,
-        }
-        scaled = (timings or Timings()).scaled(time_scale)
-        scaled = replace(scaled, **{k: v for k, v in given.items() if v is not None})
+        self._setup = setup = setup or Setup()
         self.clock = clock or Clock()
         self.faults = faults or Faults()
-        self._setup = Setup(mode, replicas, scaled, database)
-        self._agents = agents
-        self._behaviour = behaviour
         self.random = random.Random(seed)
         self.machine = self._new_machine()
         self.on_crash: Callable[[], object] = self.crash_soon
-        if port and port + replicas > 65536:
-            raise UsageError(f"{replicas} replicas from port {port} would need ports over 65535")
+        if port and port + setup.replicas > 65536:
+            raise UsageError(
+                f"{setup.replicas} replicas from port {port} would need ports over 65535"
+            )
+        timings = setup.timings
         self.servers = [
             SocketIOServer(
                 host,
                 port + number if port else 0,
-                ping_interval=scaled.ping_interval_s,
-                ping_timeout=scaled.ping_timeout_s,
-                max_payload=max_payload,
-                connect_timeout=scaled.connect_timeout_s,
+                ping_interval=timings.ping_interval_s,
+                ping_timeout=timings.ping_timeout_s,
+                max_payload=setup.max_payload,
+                connect_timeout=timings.connect_timeout_s,
                 polling=True,
                 clock=self.clock.now_s,
             )
-            for number in range(replicas)
+            for number in range(setup.replicas)
         ]
         self._clients: dict[str, SocketIOClient] = {}
         self._breaks: dict[str, asyncio.TimerHandle] = {}  # of connections with a lifetime
@@ -138,17 +98,11 @@ class Simulator:
             server.on_connect(partial(self._on_connect, node))
             server.on_disconnect(partial(self._on_disconnect, node))
             server.on_opening(partial(self._judge, server))
-            express = Express(
-                server,
-                self.clock,
-                origins=None if production else origins,
-                window_s=scaled.rate_window_s,
-                max_requests=http_limit,
-            )
+            express = Express(server, self.clock, setup.http, window_s=timings.rate_window_s)
             process = Process(self.faults, server, self.clock)
-            Endpoints(self, server, process, metrics_key, production).register(express)
+            Endpoints(self, server, process, setup.http).register(express)
             self._parts.append((express, process))
-            if control:
+            if setup.http.control:
                 Control(self).register(express)
 
     @property
@@ -287,7 +241,7 @@ class Simulator:
             faults=self.faults,
             source=self.random,
         )
-        machine.add_agents(self._agents, self._behaviour)
+        machine.add_agents(self._setup.agents, self._setup.behaviour)
         return machine
 
     # -- in --------------------------------------------------------------------------------------

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -20,11 +23,13 @@ from ghostcore import (
     scenario,
 )
 from ghostcore.cli import (
+    RunArguments,
     invoke,
     load_from_options,
     load_options,
     run_and_report,
     run_options,
+    saving_options,
     settings_from_options,
 )
 from ghostcore.cli.common import EXIT_NOT_SAVED
@@ -117,11 +122,9 @@ def test_the_command_line_comes_before_the_environment(
 
     @click.command()
     @load_options
-    def command(
-        vus: int | None, duration: str | None, iterations: int | None, stages: tuple[str, ...]
-    ) -> None:
+    def command(arguments: RunArguments) -> None:
         try:
-            found.append(load_from_options(vus, duration, iterations, stages))
+            found.append(arguments.load())
         except InvalidPlan as error:
             found.append(str(error))
 
@@ -172,7 +175,9 @@ def test_settings() -> None:
 def test_a_run_is_printed_and_saved(tmp_path: Path) -> None:
     stream = io.StringIO()
     out = tmp_path / "out"
-    assert run_and_report(nap, seed=5, out=out, console=Console(stream)) == 0
+    assert (
+        run_and_report(nap, arguments=RunArguments(seed=5, out=out), console=Console(stream)) == 0
+    )
     assert stream.getvalue().startswith("running nap: 1 user for 100ms\nseed 5\n")
     assert stream.getvalue().endswith(f"saved to {out / 'result.json'}\n")
     assert json.loads((out / "result.json").read_text())["seed"] == 5
@@ -199,7 +204,12 @@ def test_a_place_that_cannot_be_written_is_told_before_the_run(
 ) -> None:
     (tmp_path / "file").write_text("")
     stream = io.StringIO()
-    assert run_and_report(nap, out=tmp_path / "file" / "out", console=Console(stream)) == 104
+    assert (
+        run_and_report(
+            nap, arguments=RunArguments(out=tmp_path / "file" / "out"), console=Console(stream)
+        )
+        == 104
+    )
     assert stream.getvalue() == ""
     assert "results cannot be saved" in capsys.readouterr().err
 
@@ -209,7 +219,10 @@ def test_a_result_that_could_not_be_saved_is_no_success(
 ) -> None:
     (tmp_path / "result.json").mkdir()
     stream = io.StringIO()
-    assert run_and_report(nap, out=tmp_path, console=Console(stream)) == EXIT_NOT_SAVED
+    assert (
+        run_and_report(nap, arguments=RunArguments(out=tmp_path), console=Console(stream))
+        == EXIT_NOT_SAVED
+    )
     assert "verdict: pass" in stream.getvalue()
     assert "could not be saved" in capsys.readouterr().err
 
@@ -221,34 +234,53 @@ def test_a_command_line_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
     @click.option("--session", default="none")
     @load_options
     @run_options
-    def command(**options: object) -> int:
+    def command(session: str, **options: object) -> int:
         seen.update(options)
-        if options["session"] == "wrong":
+        if session == "wrong":
             raise UsageError("no such session")
-        if options["session"] == "stop":
+        if session == "stop":
             raise KeyboardInterrupt
         return 99
 
     assert invoke(command, ["-u", "3", "-s", "1s:2", "-s", "2s:3", "-e", "A=b"], name="own") == 99
-    assert seen == {
-        "session": "none",
-        "vus": 3,
-        "duration": None,
-        "iterations": None,
-        "stages": ("1s:2", "2s:3"),
-        "settings": ("A=b",),
-        "seed": None,
-        "warmup": "0",
-        "out": None,
-        "allow_empty": False,
-        "allow_script_errors": False,
-        "allow_oversized": False,
-        "calibrate": False,
-        "quiet": False,
-    }
+    given = RunArguments(vus=3, stages=("1s:2", "2s:3"), settings=("A=b",))
+    assert seen == {"arguments": given}
+    assert given.load() == RampingVUs([("1s", 2), ("2s", 3)], start_vus=3)
+    assert given.env() == {"A": "b"}
     assert invoke(command, ["--session", "wrong"], name="own") == 104
     assert "  - no such session" in capsys.readouterr().err
     assert invoke(command, ["--nothing"], name="own") == 104
     assert "--nothing" in capsys.readouterr().err
     assert invoke(command, ["--session", "stop"], name="own") == 105
     assert invoke(command, ["--help"], name="own") == 0
+
+
+@pytest.mark.parametrize("outer", [load_options, run_options, saving_options])
+def test_every_option_is_a_field_of_the_one_value(outer: Callable[[Any], Any]) -> None:
+    @click.command()
+    @outer
+    def command(arguments: RunArguments) -> None: ...
+
+    names = {option.name for option in command.params}
+    assert names <= {field.name for field in fields(RunArguments)}
+    values = command.make_context("own", []).params
+    assert RunArguments(**values) == RunArguments(), "what is not given has the field's default"
+
+
+def test_arguments_are_taken_where_options_say_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @scenario(load=ConstantVUs(1, 0.1), name="reader")
+    async def reader(vu: VU) -> None:
+        assert vu.env["A"] == "b"
+        await vu.sleep(0.02)
+
+    stream = io.StringIO()
+    given = RunArguments(vus=2, duration="200ms", settings=("A=b",), out=tmp_path, quiet=True)
+    assert run_and_report(reader, arguments=given, seed=7, console=Console(stream)) == 0
+    assert stream.getvalue().startswith("running reader: 2 users for 200ms\nseed 7\n")
+    wrong = RunArguments(vus=0, duration="1s", settings=("A",), seed=-1)
+    assert run_and_report(reader, arguments=wrong, console=Console(stream)) == 104
+    told = capsys.readouterr().err
+    for part in ("vus must be at least 1", "-e 'A': expected KEY=VALUE", "seed"):
+        assert part in told

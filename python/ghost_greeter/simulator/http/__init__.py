@@ -1,0 +1,1 @@
+"""What the simulated server answers over HTTP: health, metrics, configuration, its control."""

@@ -1,0 +1,1 @@
+"""What a simulated server is set to: its mode, times, faults, database and built-in agents."""
