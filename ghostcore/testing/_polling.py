@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
-from ghostcore.testing._engineio import EngineConnection
+from ghostcore.testing._engineio import EngineConnection, EngineHost
 from ghostcore.testing._front import HttpFront, Reply
 from ghostcore.testing._http import HttpRequest, HttpResponse
-
-if TYPE_CHECKING:
-    from ghostcore.testing.socketio_server import SocketIOServer
 
 __all__ = ["PollingSession", "Probe", "engineio_problem", "poll"]
 
@@ -31,13 +28,13 @@ UPGRADE_TIMEOUT_S = 10.0
 _PLAIN = {"Content-Type": "text/plain; charset=UTF-8", "Cache-Control": "no-store"}
 
 
-def engineio_problem(request: HttpRequest, server: SocketIOServer) -> dict[str, object] | None:
+def engineio_problem(request: HttpRequest, server: EngineHost) -> dict[str, object] | None:
     """Why engine.io refuses this request: its codes and texts, in its order; None: it does not."""
     code = _problem_code(request, server)
     return None if code is None else {"code": code, "message": _PROBLEMS[code]}
 
 
-def _problem_code(request: HttpRequest, server: SocketIOServer) -> int | None:
+def _problem_code(request: HttpRequest, server: EngineHost) -> int | None:
     query = request.query
     transport = query.get("transport")
     code: int | None = None
@@ -61,7 +58,7 @@ def _problem_code(request: HttpRequest, server: SocketIOServer) -> int | None:
     return code
 
 
-def poll(server: SocketIOServer, request: HttpRequest, reply: Reply, front: HttpFront) -> None:
+def poll(server: EngineHost, request: HttpRequest, reply: Reply, front: HttpFront) -> None:
     """Serve a request of the polling transport that has no problem."""
     sid = request.query.get("sid")
     if sid is None:
