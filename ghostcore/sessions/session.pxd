@@ -21,6 +21,28 @@ cdef double timeout_seconds(object timeout) except? -1
 
 
 cdef class Session(Channel):
+    """One connection. Subclasses decide how items reach the scenario.
+
+    Times are CLOCK_MONOTONIC in ns (or a fake clock of the loop); 0: it has not come to that.
+
+    :ivar engine: the engine of the loop that the session lives on.
+    :ivar codec: what turns messages into items.
+    :ivar traffic: where the session counts what it sends and receives.
+    :ivar error: why the session ended; None while it lives, or if this side closed it.
+    :ivar url: the URL that was dialled.
+    :ivar progress: how far opening has come: dns, tcp, tls, upgrade, open or connect.
+    :ivar send_timeout_ns: how long an awaited send may wait for the socket; 0: for ever.
+    :ivar subprotocol: the subprotocol that the server chose; empty for none.
+    :ivar close_reason: the reason in the peer's close frame; empty without one.
+    :ivar close_code: the code in the peer's close frame; 1006 if none came, 1005 if it had no code.
+    :ivar dialed_ns: when opening began.
+    :ivar upgrading_ns: when the upgrade request was written.
+    :ivar opened_ns: when the 101 arrived.
+    :ivar closed_ns: when the session ended.
+    :ivar arrived_ns: when the last frame arrived.
+    :ivar msgs_sent: data messages sent, those of Engine.IO included.
+    :ivar msgs_received: data messages received, those of Engine.IO included.
+    """
     cdef readonly Engine engine
     cdef Link link
     cdef readonly Codec codec
@@ -33,22 +55,21 @@ cdef class Session(Channel):
     cdef dict _postponed            # opcode -> the latest answer that waits for room
     cdef dict _pings                # payload -> PingWaiter
     cdef Watchdog _watchdog
-    cdef readonly object error      # why the session ended; None while it lives, or if we closed it
+    cdef readonly object error
     cdef public str url
-    cdef public str progress        # what an attempt to open it had come to: dns, tcp, tls, upgrade,
-                                    # open, connect
-    cdef public int64_t send_timeout_ns     # that awaiting a send may take; 0: for ever
+    cdef public str progress
+    cdef public int64_t send_timeout_ns
     cdef readonly str subprotocol
     cdef readonly str close_reason
     cdef readonly int64_t dialed_ns
-    cdef readonly int64_t upgrading_ns  # the upgrade request was written
-    cdef readonly int64_t opened_ns     # the 101 arrived
+    cdef readonly int64_t upgrading_ns
+    cdef readonly int64_t opened_ns
     cdef readonly int64_t closed_ns
-    cdef readonly int64_t arrived_ns    # arrival of the last frame
-    cdef readonly int64_t msgs_sent     # data messages of this session, those of Engine.IO included
+    cdef readonly int64_t arrived_ns
+    cdef readonly int64_t msgs_sent
     cdef readonly int64_t msgs_received
     cdef int64_t _close_sent_ns
-    cdef readonly int close_code    # of the peer's close frame; 1006: none came
+    cdef readonly int close_code
     cdef SessionState _state
     cdef bint _error_seen           # the scenario has been told of the error
 
