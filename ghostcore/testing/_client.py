@@ -71,8 +71,8 @@ class SocketIOClient:
 
     @property
     def ack_id(self) -> int | None:
-        """The id that an acknowledgement of the event being handled must bear; None: none is asked
-        for, or it has been sent. For those who answer after their handler has returned."""
+        """The id that an acknowledgement of the event being handled must bear; None if none is
+        asked for or it has been sent. A handler that answers after its return keeps it."""
         return self._ack_id if self._ack_id >= 0 else None
 
     def ack(self, *values: object) -> None:

@@ -128,7 +128,7 @@ class HttpFront(asyncio.Protocol):
             self._next_request()
 
     def close(self) -> None:
-        """End the connection, once it has been told what it was still to be told."""
+        """End the connection once what was written to it is out."""
         self._transport.close()
 
     def abort(self) -> None:

@@ -95,7 +95,7 @@ class PollingTransport:
             self._packets.append("1")
             self._ending = True
             if self._reply is None and not self._session.server.is_listening:
-                self.disconnect()  # nobody can come for it any more
+                self.disconnect()  # the server does not listen any more, so no poll can fetch it
                 return
         elif kind is _BINARY:
             self._packets.append("b" + base64.b64encode(_bytes(data)).decode())
@@ -111,7 +111,7 @@ class PollingTransport:
         self._flush()
 
     def gone(self) -> None:
-        """The poll has gone without its answer."""
+        """The waiting poll's connection has ended: there is no poll to answer."""
         self._reply = None
 
     def release(self) -> None:
@@ -121,7 +121,7 @@ class PollingTransport:
             self._flush()
 
     def take(self) -> list[str]:
-        """What nobody has polled for yet."""
+        """Take out the packets that no poll has fetched yet."""
         packets, self._packets = self._packets, []
         return packets
 
@@ -158,7 +158,7 @@ class PollingSession(EngineConnection):
         self._opened('["websocket"]')
 
     def wait(self, reply: Reply, front: HttpFront) -> None:
-        """A poll: answered as soon as there is something to be told."""
+        """Serve a poll: it is answered as soon as there is a packet to send."""
         transport = self.transport
         assert isinstance(transport, PollingTransport)
         if transport.is_polled:  # two at a time: the server gives such a client up
@@ -169,7 +169,7 @@ class PollingSession(EngineConnection):
         transport.polled(reply)
 
     def receive(self, body: bytes, reply: Reply) -> None:
-        """What the client has to say, in one request."""
+        """Take in the packets that the client sends in one request."""
         for packet in body.split(_BETWEEN_PACKETS.encode()):
             if packet == b"1":
                 self._leave_all("transport close")
