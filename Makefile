@@ -7,6 +7,7 @@
 # make instructions  what a message and a connect cost, against benches/instructions/accepted.json
 # make fuzz   ten million random frames (FRAMES=) against a reference, on the sanitized build
 # make lint   ruff and mypy
+# make stubs  docstrings of the compiled modules, copied into their .pyi
 # make wheel  the wheel, into dist/
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ SEED ?= 1
 SOURCES := setup.py pyproject.toml $(wildcard $(foreach kind,pyx pxi pxd,ghostcore/*.$(kind) ghostcore/*/*.$(kind)))
 
 .PHONY: build run test test-debug test-sanitized test-full valgrind bench demo-omission \
-	instructions fuzz lint wheel clean
+	instructions fuzz lint stubs wheel clean
 .DELETE_ON_ERROR:
 
 build: $(VENV)/built
@@ -70,6 +71,9 @@ lint: $(VENV)/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+stubs: $(VENV)/test
+	$(BIN)/python -m tests.stubs --write
 
 bench: $(VENV)/test
 	$(BIN)/python -m benches

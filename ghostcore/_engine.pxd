@@ -7,7 +7,6 @@ from ghostcore.loop.vitals cimport Vitals
 
 
 cdef class Traffic:
-    """What the sessions of one scenario did, since the last take()."""
     cdef public int64_t msgs_sent
     cdef public int64_t msgs_received
     cdef public int64_t bytes_sent
@@ -18,7 +17,6 @@ cdef class Traffic:
 
 
 cdef class Engine:
-    """What all sessions of one event loop share."""
     cdef readonly object loop
     cdef readonly TimerQueue timers
     cdef readonly Vitals vitals
@@ -42,17 +40,18 @@ cdef class Engine:
 cdef class Link:
     """The link seam: one connection that carries frames. The session drives it, and it reports to
     the session's link_* methods."""
-    cdef bint congested     # more is buffered than the peer takes: senders that ask should wait
+    cdef bint congested     # more is buffered than the peer takes: senders that await it should wait
 
     # `opcode` may have FLAG_RSV1 added.
     cdef int send(self, int opcode, const char *data, Py_ssize_t size) except -1
-    # 1005: an empty close frame. Returns the size of the frame; 0 if none was sent: the link is not
-    # open, has sent one before, or there is nobody left to take leave of.
+    # Code 1005 makes an empty close frame. Returns the size of the frame, or 0 if none was sent: the
+    # link is not open, it has sent a close frame before, or the connection is lost.
     cdef int send_close(self, int code, str reason) except -1
-    # Send what is buffered, then end the stream and throw away what still comes until the peer ends
-    # its own: closing a socket with unread bytes would destroy what the peer has not read yet.
+    # The buffer is sent, then the stream ends, and what the peer still sends is thrown away until it
+    # ends its own: closing a socket with unread bytes would destroy what the peer has not read yet.
     cdef int close(self) except -1
-    cdef int abort(self) except -1      # end it now
-    # Hold back what is sent, if the link can put frames together: 1 if the caller is to uncork().
+    cdef int abort(self) except -1      # the connection ends now
+    # Frames are held back from now on, if the link can put them together. Returns 1 if the caller is
+    # to uncork().
     cdef int cork(self) except -1
     cdef int uncork(self) except -1

@@ -28,7 +28,16 @@ cdef int lowest_port() except 0:
 cdef class Traffic:
     """Counts of what the sessions that share it have sent and received.
 
-    Bytes are those of WebSocket frames, headers included; the HTTP upgrade and TLS are not.
+    Bytes are those of WebSocket frames, headers included; the HTTP upgrade and TLS are not. All
+    figures count from the last :meth:`take` on, `missed` from the last :meth:`take_missed`.
+
+    :ivar msgs_sent: data messages handed to a link.
+    :ivar msgs_received: data messages that came.
+    :ivar bytes_sent: bytes of all frames handed to a link, control frames included.
+    :ivar bytes_received: bytes of all frames that came.
+    :ivar discarded: messages that nobody took.
+    :ivar missed: sends of paced senders that a full socket made them leave out.
+    :ivar paced: whether a session had a paced sender at any time.
     """
 
     def take(self) -> tuple:
@@ -49,7 +58,16 @@ cdef class Traffic:
 
 
 cdef class Engine:
-    """What the sessions of one event loop share: its timer queue and a buffer to frame in."""
+    """What the sessions of one event loop share: its timer queue and a buffer to frame in.
+
+    :ivar loop: the event loop.
+    :ivar timers: its queue of sleeps and deadlines.
+    :ivar vitals: what its sessions tell of the generator itself.
+    :ivar live_sessions: sessions whose connection has not ended yet.
+    :ivar hub: the hub of its epoll links; None before the first of them.
+    :ivar names: addresses of the names that were looked up; None before the first look-up.
+    :ivar closed: :meth:`close` was called.
+    """
 
     def __init__(self, loop):
         self.loop = loop
@@ -101,6 +119,7 @@ cdef class Engine:
         return self._lowest_port + (self._ranges & 1) if self._lowest_port > 0 else 0
 
     def now_ns(self) -> int:
+        """The engine's clock, in ns: CLOCK_MONOTONIC, or the loop's fake clock."""
         return self.timers.now()
 
     def close(self):

@@ -2,6 +2,11 @@ from ghostcore.metrics.recorders import CounterRecorder, TrendRecorder
 from ghostcore.sessions.session import Session
 
 class SessionAccounts:
+    """Where the figures of attempts to open a session go.
+
+    :param attempts, errors, opened: counters. :param tcp, upgrade, connecting: times.
+    """
+
     def __init__(
         self,
         attempts: CounterRecorder,
@@ -11,5 +16,10 @@ class SessionAccounts:
         upgrade: TrendRecorder,
         connecting: TrendRecorder,
     ) -> None: ...
-    def dialing(self) -> None: ...
-    def opened(self, session: Session, tcp_ns: int) -> int: ...
+    def dialing(self) -> None:
+        """A session is about to be opened."""
+    def opened(self, session: Session, tcp_ns: int) -> int:
+        """The 101 of a session arrived; `tcp_ns` is what the TCP connection took.
+
+        :returns: ns from dialling to the 101.
+        """

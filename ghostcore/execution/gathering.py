@@ -81,7 +81,8 @@ class Gathering:
             self._control.interrupt(f"threshold {names} failed")
 
     def _tell(self, listener: RunListener, report: WorkerReport) -> None:
-        """Tell the listener. One that fails ends the run: it may be all that a user sees of it."""
+        """Report progress to the listener. A listener that fails ends the run: it may be all that
+        the user sees of the run."""
         progress = Progress(
             self._plan,
             self.totals,

@@ -99,7 +99,7 @@ class Lifecycle:
             self.warnings.append("teardown was cut short: what it was to undo may still be there")
 
     def _succeeded(self, hook: Hook, task: asyncio.Future[Any], end: End) -> bool:
-        """Did it end well? What did not is told."""
+        """Whether the hook ended well; otherwise the reason is added to ``failures``."""
         if not task.done():
             task.add_done_callback(_swallow)
             self.failures.append(

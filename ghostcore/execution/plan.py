@@ -189,7 +189,7 @@ class _Draft:
         return None
 
     def texts(self, name: str, given: Any) -> Mapping[str, str]:
-        """A mapping of names to texts; an empty one for what is none."""
+        """`given` as a mapping of names to texts; empty, with a problem noted, if it is none."""
         problems = list(text_problems(name, given))
         self.problems += problems
         return {} if problems else given
@@ -386,7 +386,8 @@ def _plan_scenario(
 
 
 def _too_few_rows(name: str, load: LoadModel, feeds: Mapping[Feeder, Feed]) -> Iterator[str]:
-    """What a scenario whose starts are known would lack, told before it has used up the others."""
+    """Problems of a scenario that has more starts than unique rows, where both are known before
+    the run."""
     starts = load.known_starts
     if starts is None:
         return

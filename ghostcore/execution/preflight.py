@@ -57,7 +57,7 @@ def asked_users(plan: Plan) -> int:
             continue
         end_ns = load.start_time_ns + load.duration_ns + load.graceful_stop_ns
         changes += [(load.start_time_ns, load.peak_vus), (end_ns, -load.peak_vus)]
-    # At the same moment those who leave go first.
+    # At equal moments, users that leave are counted before users that come.
     return max(accumulate(change for _, change in sorted(changes)), default=0)
 
 

@@ -1,4 +1,4 @@
-"""Where a run stands, told once a second."""
+"""Where a run stands: the value that listeners and followers get once a second."""
 
 from __future__ import annotations
 

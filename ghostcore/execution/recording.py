@@ -127,7 +127,7 @@ class ScenarioRecorder:
         self._iteration_lateness = self._trend("iteration_lateness")
         self._iteration_response = self._trend("iteration_response_time")
         self._from_due: dict[Any, TrendRecorder] = {}
-        # What the starts of an arrival model begin with: the latest one knows.
+        # Metrics of the operation that starts of an arrival model begin with, as of the latest one.
         self._first_step: tuple[Any, ...] = ()
         self._counters = {
             name: cast(CounterRecorder, self._resolve(name))
@@ -370,14 +370,14 @@ class NetworkRecorder:
         self._vitals = vitals
         self._rtt = cast(TrendRecorder, registry.recorder("tcp_rtt", {}))
         self._retransmits = cast(CounterRecorder, registry.recorder("tcp_retransmits", {}))
-        vitals.take_tcp(TCP_PER_WINDOW)  # those of a run before on the same loop are not ours
+        vitals.take_tcp(TCP_PER_WINDOW)  # throw away the figures of an earlier run on the same loop
 
     def flush(self) -> None:
-        """Bring what the kernel told of connections that have ended into the metrics."""
+        """Record the kernel's figures of connections that have ended since the last call."""
         for rtt_us, retransmits in self._vitals.take_tcp(TCP_PER_WINDOW):
             self._rtt.record_ns(rtt_us * 1000)
             self._retransmits.add(retransmits)
 
     def close(self) -> None:
-        """Ask no more of them."""
+        """Ask the kernel about no more connections."""
         self._vitals.take_tcp(0)

@@ -149,19 +149,22 @@ class Running:
             self._followers.add(follower)
         return follower
 
-    # ---- RunListener: what the run tells ------------------------------------------------------
+    # ---- RunListener: called by the run --------------------------------------------------------
 
     def started(self, plan: Plan) -> None:
+        """The run has begun; for the run itself to call."""
         if self._listener is not None:
             self._listener.started(plan)
 
     def progressed(self, progress: Progress) -> None:
+        """A second has passed; for the run itself to call."""
         for follower in list(self._followers):
             follower.tell(progress)
         if self._listener is not None:
             self._listener.progressed(progress)
 
     def finished(self, result: Result) -> None:
+        """The run is over; for the run itself to call."""
         if self._listener is not None:
             self._listener.finished(result)
 

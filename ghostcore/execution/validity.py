@@ -93,8 +93,8 @@ class _Failure:
         return self.counted.declarations[parse_selector(self.planned.selector).name]
 
     def includes(self, spans: Sequence[Span]) -> bool:
-        """Whether it was judged on one of these seconds, to the granularity of blocks. What it was
-        not judged on, blocks cannot judge better: they may be longer than its window."""
+        """Whether the threshold was judged on one of these seconds, to the granularity of blocks.
+        Blocks may be longer than its window, so that they cannot judge seconds outside of it."""
         return self.timeline.touches(spans, self.condition.window_s, self.result.aborted_at_s)
 
     def without(self, spans: Sequence[Span]) -> tuple[View, float]:
@@ -179,7 +179,7 @@ def _error_ms(sample: GeneratorSample, condition: Condition) -> float:
     """What the generator can have added in that second to what the condition looks at."""
     if condition.aggregation != "max" and (condition.percentile or 0) < 99:
         return sample.error_ms
-    # One stretch of lag may hold a hundredth of all samples, and no more than one timer of 100.
+    # A single stretch of lag can delay 1 % of all samples, and yet show in one timer of 100 only.
     parts = (sample.loop_lag_ms, sample.stamp_error_ms)
     return sum(part for part in parts if not math.isnan(part))
 

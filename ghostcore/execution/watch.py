@@ -31,11 +31,11 @@ from ghostcore.metrics.snapshot import MAX_SERIES
 __all__ = ["BREACHES_IN_A_ROW", "SlidingWindow", "ThresholdWatch"]
 
 BREACHES_IN_A_ROW = 2
-"""A window must fail twice, a second apart, to end a run: one second's stall in a short window is
-no trend."""
+"""Times in a row, a second apart, that a window must fail to end a run: a single second's stall in
+a short window is no trend."""
 
 MAX_PARTS = 600
-"""Parts that a window is kept in; those of a window over ten minutes are longer than a second."""
+"""Parts that a window is made of; beyond ten minutes each part is longer than a second."""
 
 
 class SlidingWindow:

@@ -32,12 +32,12 @@ __all__ = ["Worker", "WorkerReport"]
 
 WINDOW_NS = 1_000_000_000
 SHORTEST_WINDOW_NS = WINDOW_NS // 2
-"""The rest of a second that the process came late to is joined to the next one if it is shorter."""
+"""If the process comes late to a second, a rest of it that is shorter joins the next second."""
 
 
 @dataclass
 class WorkerReport:
-    """What a worker tells of one window.
+    """A worker's report of one window.
 
     :ivar planned: users that each scenario plans now. :ivar active: those that are running.
     :ivar final: the load is over, this is the rest.
@@ -218,8 +218,8 @@ class Worker:
         while True:
             now_ns = engine.now_ns() - self._start_ns
             due_ns = now_ns - now_ns % WINDOW_NS + WINDOW_NS
-            # Seconds that the process slept through are one long window, not several of which all
-            # but the first are empty: what is judged once a second would be judged twice at once.
+            # Seconds that the process slept through make one long window. Several, all but the
+            # first of them empty, would be judged one right after the other.
             if due_ns - now_ns < SHORTEST_WINDOW_NS:
                 due_ns += WINDOW_NS
             # A window ends with the warm-up, so that none is cut in two.
@@ -229,7 +229,7 @@ class Worker:
             report()
 
     def _ticked(self, ticker: asyncio.Task[None]) -> None:
-        """Reports have ended. If that was by a fault, so does the run: nobody watches it."""
+        """The reports have ended. If a fault ended them, the run ends too: nothing watches it."""
         if not ticker.cancelled() and (error := ticker.exception()) is not None:
             self._broken(error)
 

@@ -70,8 +70,8 @@ cdef class EpollOpener(Opener):
                 return link._dial(address)
             except (OSError, UsageError) as error:
                 self._give_up()
-                # That the source is of another family than one of the addresses matters only if no
-                # other was refused.
+                # A source address of another family than the target's is reported only if no other
+                # target address failed by itself.
                 if failure is None or isinstance(error, OSError):
                     failure = error
             except BaseException:

@@ -1,7 +1,12 @@
 # Part of epoll_link.pyx: what the links of one loop share.
 
 cdef class Hub:
-    """The epoll links of one engine."""
+    """The epoll links of one engine.
+
+    :ivar engine: whose loop the links run on.
+    :ivar live: links whose descriptor is open.
+    :ivar closed: :meth:`close` was called.
+    """
 
     def __cinit__(self):
         self._epoll_fd = -1
@@ -12,7 +17,7 @@ cdef class Hub:
         self._received = <char *>PyMem_Malloc(RECEIVE_SIZE)
         if self._received == NULL:
             raise MemoryError()
-        # Masks must not be guessed by who chooses the payload (RFC 6455 section 5.3).
+        # The author of a payload must not be able to predict its mask (RFC 6455 section 5.3).
         self._mask_state = int.from_bytes(os.urandom(8), "little") | 1
         self._epoll_fd = epoll_create1(EPOLL_CLOEXEC)
         if self._epoll_fd < 0:
@@ -38,14 +43,14 @@ cdef class Hub:
 
         :param attempt, limit_ns: as for Opener.
         :param since_ns: when the connection began, for the time that TCP took.
-        :param addresses: (family, (host, port)) or (family, (host, port, flow, scope)), the hosts as
-            numerals; they are tried in order.
+        :param addresses: (family, (host, port)) or (family, (host, port, flow, scope)), the hosts
+            as numerals; they are tried in order.
         :param local_address: numeral of the address to connect from, or None.
         :param upgrade: the Upgrade to ask for.
-        :param sock: a connected socket to use instead of connecting to an address; the link takes its
-            descriptor.
-        :param tls_context: SSLContext of a connection by TLS. :param server_hostname: whom the
-            certificate must be for.
+        :param sock: a connected socket to use instead of connecting to an address; the link takes
+            its descriptor.
+        :param tls_context: SSLContext of a connection by TLS.
+        :param server_hostname: whom the certificate must be for.
         """
         cdef EpollOpener op = EpollOpener.__new__(EpollOpener)
         op._queue = self.engine.timers
@@ -72,7 +77,7 @@ cdef class Hub:
         for fd in range(self._links_size):
             if self._links[fd] != NULL:
                 if self.engine.loop.is_closed():
-                    (<EpollLink>self._links[fd])._shut()    # nobody is left to be told
+                    (<EpollLink>self._links[fd])._shut()    # its session's callbacks cannot run any more
                 else:
                     (<EpollLink>self._links[fd]).abort()
         if not self.engine.loop.is_closed():
@@ -197,7 +202,7 @@ cdef class Hub:
         cdef list broken = None
         if count == 0:
             return 0
-        if count > 1:   # one has waited for nobody, and all of them for this long at the most
+        if count > 1:   # a single link waited for no other; of several, the first waited longest
             now_ns = self.engine.timers.now()
             self.engine.vitals.waited(now_ns - self._held[0].since_ns, count)
         self._held_count = 0
@@ -228,12 +233,14 @@ cdef class Hub:
         return 0
 
     cdef int _uncork(self) except -1:
-        """Send what the link that is being read has sent so far, in one piece, and what is held."""
+        """Send the frames of the link that is being read in one piece, then those of other links
+        that are held."""
         self._hold()
         return self._send_held()
 
     def _broken(self, EpollLink link, error):
-        """An exception out of our own code: the connection is worth nothing any more."""
+        """Our own code raised on behalf of a link: the state of its connection is unknown, so end
+        it."""
         session = link._session
         tell_of(self.engine.loop, f"ghostcore failed on a connection to {session.url}", error)
         failure = EngineError(f"handling a connection failed: {error!r}")

@@ -28,7 +28,6 @@ cdef struct Held:
 
 
 cdef class Hub:
-    """All epoll links of one loop: the descriptor that they share, and the receive buffer."""
     cdef readonly Engine engine
     cdef readonly int64_t live      # links whose descriptor is open
     cdef PyObject **_links          # by descriptor; each a reference that is owned, or NULL

@@ -8,11 +8,20 @@ from ghostcore.sessions.session import Attempt, Opener, Session
 
 SessionT = TypeVar("SessionT", bound=Session)
 
-def available() -> bool: ...
+def available() -> bool:
+    """Whether this platform has what the link needs."""
 
-class EpollOpener(Opener[SessionT]): ...
+class EpollOpener(Opener[SessionT]):
+    """Dials before it waits for the upgrade."""
 
 class Hub:
+    """The epoll links of one engine.
+
+    :ivar engine: whose loop the links run on.
+    :ivar live: links whose descriptor is open.
+    :ivar closed: :meth:`close` was called.
+    """
+
     engine: Engine
     live: int
     closed: bool
@@ -29,5 +38,19 @@ class Hub:
         sock: socket.socket | None = None,
         tls_context: ssl.SSLContext | None = None,
         server_hostname: str | None = None,
-    ) -> EpollOpener[SessionT]: ...
-    def close(self) -> None: ...
+    ) -> EpollOpener[SessionT]:
+        """Connect and upgrade; awaiting what is returned gives the session when it is ready.
+
+        :param attempt, limit_ns: as for Opener.
+        :param since_ns: when the connection began, for the time that TCP took.
+        :param addresses: (family, (host, port)) or (family, (host, port, flow, scope)), the hosts
+            as numerals; they are tried in order.
+        :param local_address: numeral of the address to connect from, or None.
+        :param upgrade: the Upgrade to ask for.
+        :param sock: a connected socket to use instead of connecting to an address; the link takes
+            its descriptor.
+        :param tls_context: SSLContext of a connection by TLS.
+        :param server_hostname: whom the certificate must be for.
+        """
+    def close(self) -> None:
+        """Close every connection and give the descriptor back. Idempotent."""

@@ -148,7 +148,7 @@ cdef class EpollLink(Link):
 
     cdef int cork(self) except -1:
         if self._hub._corking is not None:
-            return 0    # one at a time: the link that is being read
+            return 0    # only one link can be corked, and another is
         self._hub._corking = self
         return 1
 
@@ -291,7 +291,8 @@ cdef class EpollLink(Link):
             PyMem_Free(into)
 
     cdef Py_ssize_t _take(self, char *into, Py_ssize_t room) except? -2:
-        """Some of what came; -1 if there is nothing. The end of the stream is told to the session."""
+        """Receive what the socket has, as far as it fits: the number of bytes, or -1 for none. The
+        session learns of the end of the stream."""
         cdef ssize_t got = c_recv(self._fd, into, room, 0)
         if got > 0:
             return got
@@ -410,7 +411,7 @@ cdef class EpollLink(Link):
             return self._queue(data + sent, size - sent)
 
     cdef int _queue(self, const char *data, Py_ssize_t size) except -1:
-        """Keep what the socket does not take now, and ask to be told when it has room."""
+        """Keep bytes that the socket does not take now, and watch for room in it."""
         self._backlog_append(data, size)
         if self._backlog_size > BACKLOG_HIGH:
             self.congested = True

@@ -57,7 +57,7 @@ cdef class TlsLink(EpollLink):
         session._advance(_UPGRADE)
         self._state = LINK_UPGRADING
         op._attempt.secured(session._upgrading_ns - op._connected_ns)
-        # With the end of the handshake, which waits in the buffer, in one send(2).
+        # The end of the handshake still waits in the buffer: one send(2) takes both.
         self._seal(PyBytes_AS_STRING(request), PyBytes_GET_SIZE(request))
         return self._answer_sealed()
 
@@ -147,7 +147,8 @@ cdef class TlsLink(EpollLink):
         return EpollLink._write(self, PyBytes_AS_STRING(sealed), PyBytes_GET_SIZE(sealed))
 
     cdef int _answer_sealed(self) except -1:
-        """The same while the socket is read, whose next event tells that the server is gone."""
+        """Send sealed bytes while the socket is being read: if the server is gone, the next read
+        finds that out."""
         try:
             return self._send_sealed()
         except ClosedByPeer:
@@ -159,7 +160,7 @@ cdef class TlsLink(EpollLink):
         try:
             self._tls.unwrap()
         except OSError:
-            pass        # ours is written; nobody waits for the server's
+            pass        # our close_notify is written, and that of the server is not waited for
         self._answer_sealed()
         return 0 if self._backlog_size else EpollLink._end_stream(self)
 

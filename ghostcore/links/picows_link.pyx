@@ -34,7 +34,7 @@ cdef enum:
     READ_BUFFER_FLOOR = 2048
     OPCODE_BITS = 0x0F
 
-# Where bytes go that nobody wants; all connections share it.
+# Buffer for bytes that are thrown away; all connections share it.
 cdef object _waste = memoryview(bytearray(65536))
 
 # What picows must read before it parses frames; its request was taken by _StandIn.
@@ -127,9 +127,9 @@ cdef object _closed = _Closed()
 
 
 cdef class _Listener(WSListener):
-    """Receives what picows has to tell, in three roles: as its listener; as its logger, the only
-    place where it tells at once that it gives a connection up; and as its disconnect future, which
-    would complain about an error that nobody asks for.
+    """The counterpart of picows, in three roles: its listener; its logger, the only place where
+    picows says at once that it gives a connection up; and its disconnect future, since a future of
+    asyncio would log an error that nothing retrieves.
     """
     cdef Session _session
     cdef PicowsLink _link

@@ -139,7 +139,7 @@ class _ClosedRun(Executor):
                 self._released = 0
                 await self._sleep_until(due_ns)
             vus = self._share.count(step.vus)
-            # Who would start at the very end has no time left to run.
+            # A user that starts at the very end has no time left to run.
             if vus >= self._planned and due_ns >= self._end_ns:
                 continue
             if vus == self._planned + 1 and self._released < START_BATCH - 1:
@@ -245,7 +245,7 @@ class _ClosedRun(Executor):
 
 
 def _shared_starts(profile: ClosedModel, share: Share) -> SharedStarts | None:
-    """What the users here take their iterations from, if they share them."""
+    """The common stock of iterations of this worker's users; None if each has its own number."""
     total = profile.shared_iterations
     if total is None:
         return None

@@ -63,7 +63,7 @@ class _FixedVUs(ClosedModel):
 
 
 class _FixedIterations(_FixedVUs):
-    """One that ends when its iterations are made; after `max_duration` none starts."""
+    """A model that ends when its iterations are made; after `max_duration` none starts."""
 
     positive_durations = ("max_duration",)
 

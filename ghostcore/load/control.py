@@ -24,8 +24,8 @@ __all__ = [
 ]
 
 START_BATCH = 250
-"""Starts released before the event loop may see to its sockets again: 10,000 users that begin at
-one instant would otherwise hold up every answer to those that are already connected."""
+"""Starts released before the event loop gets to its sockets again: 10,000 users that begin at one
+instant would otherwise hold up every answer to users that are already connected."""
 
 SleepUntil = Callable[[int], Awaitable[None]]
 """Sleeps until a point of the clock in ns, never less; cancelling it takes the timer away."""
@@ -69,8 +69,7 @@ class User(Protocol):
         stop. The user is idle."""
 
     def begin(self, number: int, due_ns: int) -> None:
-        """Make one iteration: that of the start with this number, which was due then. The user is
-        idle."""
+        """Make the one iteration of start `number`, which was due at `due_ns`. The user is idle."""
 
     def request_stop(self) -> None:
         """Finish the current iteration, start none. Nothing happens if the user is idle."""
@@ -110,17 +109,19 @@ CLEAN_UP_NS = 10 * 10**9
 """What an interrupted iteration may take to clean up."""
 
 INSIST_NS = 100_000_000
-"""How often one that goes on is interrupted again after that, and how long before it is left."""
+"""Time between two further interruptions of an iteration that still goes on after that."""
+
 INSIST_TIMES = 20
+"""Interruptions after which such an iteration is abandoned."""
 
 
 async def interrupt_all(
     users: Sequence[User], pool: Pool, sleep_until: SleepUntil, now_ns: Callable[[], int]
 ) -> None:
-    """Interrupt those that run, and return when none does.
+    """Interrupt the users that run, and return when none runs.
 
-    A script may swallow its cancellation (``except:``) and go on. It is interrupted again and
-    again once the time to clean up is over, and in the end left to itself.
+    A script may swallow its cancellation (``except:``) and go on. Its iteration is interrupted
+    again and again once the time to clean up is over, and in the end abandoned.
     """
     await _interrupt_in_batches(users)
     await first_of(pool.idle(), sleep_until(now_ns() + CLEAN_UP_NS))
@@ -138,8 +139,8 @@ async def interrupt_all(
 
 
 async def _interrupt_in_batches(users: Sequence[User]) -> None:
-    """The loop has its turn between them: thousands at once are a lag of 100 ms, in which answers
-    that are there already wait for their stamps."""
+    """Interrupt users with turns of the loop in between: thousands in one turn are a lag of 100 ms,
+    in which answers that are there already wait for their stamps."""
     left = iter(users)
     try:
         for count, user in enumerate(left, 1):
@@ -147,7 +148,7 @@ async def _interrupt_in_batches(users: Sequence[User]) -> None:
                 user.interrupt()
             if count % INTERRUPT_BATCH == 0:
                 await asyncio.sleep(0)
-    finally:  # cancelled: nobody is left out
+    finally:  # if this task is cancelled, the rest is interrupted in one go
         for user in left:
             if user.running:
                 user.interrupt()
@@ -319,7 +320,7 @@ class RunControl:
         self._ended = True
 
     def lever(self, scenario: str) -> Lever:
-        """That of a scenario which :meth:`begin` was told of."""
+        """The lever of a scenario that was passed to :meth:`begin`."""
         return self._levers[scenario]
 
     def _on_loop(self, function: Callable[..., None], *arguments: object) -> None:
@@ -329,14 +330,15 @@ class RunControl:
             if loop is None or asyncio._get_running_loop() is loop:
                 function(*arguments)
                 return
-        with contextlib.suppress(RuntimeError):  # closed: nobody is left to be told
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and no waiter is left on it
             loop.call_soon_threadsafe(function, *arguments)
 
 
 async def first_of(*awaitables: Awaitable[object]) -> None:
-    """Wait until one of them is done, then cancel the others and wait until they are gone.
+    """Wait until one of the awaitables is done, then cancel the others and wait for their end.
 
-    :raises BaseException: what the first that ended badly raised, or raised while it was cancelled.
+    :raises BaseException: the error of the first, in the order given, that failed or fails when it
+        is cancelled.
     """
     tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
     try:

@@ -65,7 +65,7 @@ class Executor(ABC):
         return min(self._now_ns(), self._end_ns) + self._graceful_stop_ns
 
     async def _drain(self, time_is_up: Awaitable[None]) -> None:
-        """Let users finish until that completes, then interrupt those that have not."""
+        """Let users finish until `time_is_up` completes, then interrupt the rest."""
         await first_of(self._pool.idle(), time_is_up, self._control.interrupt_requested.wait())
         await self._interrupt_all()
 

@@ -122,7 +122,7 @@ class LoadModel(ABC):
 
     @property
     def expected_ns(self) -> int:
-        """How long the profile is expected to take, for who waits: less than ``duration_ns`` where
+        """How long the profile is expected to take, for displays: less than ``duration_ns`` where
         that is only a limit."""
         return self.duration_ns
 
@@ -144,7 +144,7 @@ class LoadModel(ABC):
 
     @abstractmethod
     def describe(self) -> str:
-        """One line for people."""
+        """The model and its arguments in one line of text, for the console and result.json."""
 
     def timing(self) -> str:
         """The end of a description: when the profile begins, if not at once."""

@@ -31,7 +31,7 @@ __all__ = ["Shortage", "run_open"]
 
 BUSY_PASSES = 3
 """Passes of the loop from a frame in a socket to its user being free again: the frame is read and
-its user woken, the user's task ends, and what waits for that is told."""
+its user woken, the user's task ends, and the task's callback frees the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,25 +100,25 @@ async def run_open(
 
 
 class _Drops:
-    """Starts that were dropped, as spans of the plan: none is held, they are walked again when it
-    is known how long they would have waited."""
+    """Starts that were dropped, kept as spans of the plan, not one by one: the span is walked again
+    when it is known how long its starts would have waited."""
 
     def __init__(self, start_ns: int) -> None:
         self._start_ns = start_ns
-        # Dropped while nobody has been free: the first of them, the plan behind it, how many.
+        # The span since a user was last free: its first start, the plan behind it, its length.
         self._first: Start | None = None
         self._behind: Starts | None = None
         self._count = 0
         self._settled: deque[tuple[Iterator[Start], int]] = deque()
 
     def add(self, start: Start, behind: Starts) -> None:
-        """Another one; `behind` goes on with the start after it."""
+        """Take in one more dropped start; `behind` goes on with the start after it."""
         if self._first is None:
             self._first, self._behind = start, behind.copy()
         self._count += 1
 
     def user_free(self, now_ns: int) -> None:
-        """Somebody is free: that is how long all of them would have waited, at least."""
+        """A user is free: all starts dropped since one was would have waited at least until now."""
         if self._first is None:
             return
         assert self._behind is not None
@@ -128,7 +128,11 @@ class _Drops:
         self._count = 0
 
     def settle(self, tell: Callable[[int], None]) -> bool:
-        """Tell the waits of a batch of them, in ns; whether there are more to tell."""
+        """Report how long each of a batch of dropped starts would have waited, in ns.
+
+        :param tell: called with each wait.
+        :returns: whether more are left.
+        """
         told = 0
         while self._settled and told < START_BATCH:
             span, free_ns = self._settled[0]
@@ -162,7 +166,7 @@ class _OpenRun(Executor):
         self._head: Start | None = None  # neither made nor dropped yet
         self._released = 0
         self._sized_ns = self._start_ns
-        self._looked_ns = -1  # when it was last seen that nobody is free
+        self._looked_ns = -1  # when a look at the users last found none free
         self._waiter: asyncio.Future[None] | None = None
         self._over = False
         self._drops = _Drops(self._start_ns)
@@ -197,14 +201,14 @@ class _OpenRun(Executor):
             self._crowd.grow(min(START_BATCH, first - len(self._crowd.all)))
             await asyncio.sleep(0)
         await first_of(self._offer(), self._call_time(), self._control.stop_requested.wait())
-        # Those that were due and not made: the run was stopped, or they waited for a user in vain.
+        # Starts may be due and not made: the run was stopped, or they waited for a user in vain.
         await self._drop_due(min(self._now_ns(), self._end_ns))
         await self._drain(self._sleep_until(self._drain_limit_ns()))
         self._drops.user_free(self._now_ns())
         await self._settle_drops()
 
     async def _call_time(self) -> None:
-        """At the end of the profile, tell a start that waits for a user that it waits in vain."""
+        """At the end of the profile, wake the start that still waits for a user: it is dropped."""
         await self._sleep_until(self._end_ns)
         self._over = True
         self._wake()
@@ -254,7 +258,8 @@ class _OpenRun(Executor):
         return max(curve.per_second_at(at_ns), curve.per_second_at(at_ns + 1_000_000_000))
 
     async def _look_again(self, due_ns: int) -> User | None:
-        """Nobody is free: let the loop free those whose answer is there, or wait for somebody."""
+        """No user is free: give the loop the passes in which answers that are there free their
+        users; then, if starts queue, wait for a user."""
         if due_ns > self._looked_ns:
             for _ in range(BUSY_PASSES):
                 await asyncio.sleep(0)

@@ -102,7 +102,7 @@ class OpenModel(LoadModel):
 
     @property
     def is_sized(self) -> bool:
-        """Whether users are made as they are needed, since nobody said how many there are."""
+        """Whether users are made as they are needed: the model was given no number of them."""
         return self.preallocated_vus is None
 
     @cached_property

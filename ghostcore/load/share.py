@@ -41,10 +41,10 @@ class Share:
         return number % self.of == self.index
 
     def among(self, users: int) -> Share | None:
-        """The share of work that goes to those who have one of `users` users; None: no part of it.
+        """The share of this worker if work is dealt only to workers that have one of `users` users;
+        None: this one has none.
 
-        With fewer users than workers, starts would else be dealt to a worker that has nobody to
-        make them.
+        With fewer users than workers, starts would otherwise be dealt to a worker without a user.
         """
         holders = min(self.of, users)
         return Share(self.index, holders) if self.index < holders else None

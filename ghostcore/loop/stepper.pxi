@@ -24,11 +24,11 @@ cdef object _leave_task = asyncio.tasks._leave_task
 cdef class Stepper:
     """A coroutine whose task need not be woken for each operation that it awaits.
 
-    A task of asyncio asks what it waits for six things by name, at each turn. This stands between a
-    task and its coroutine, to the task its coroutine and, as long as the coroutine goes from one
-    operation of ours to the next, the one future that it waits for all the time. The coroutine runs in
-    the task's context, and is the current task, as ever. Whatever else it awaits, its end and its
-    exceptions are the task's, as are name, cancellation and result.
+    A task of asyncio looks up six attributes of the future that it waits for, at each turn. A
+    stepper stands between a task and its coroutine. The task takes it for the coroutine, and also
+    for the future that it waits for, as long as the coroutine goes from one operation of ours to
+    the next. The coroutine runs in the context of the task, which stays the current task. The task
+    itself sees all else: other awaitables, the end, exceptions, name, cancellation and result.
 
     :param loop: whose task it is for.
     :param coroutine: what the task would run.
@@ -168,6 +168,7 @@ cdef class Stepper:
         return True
 
     def send(self, value):
+        """As of a coroutine: go on to the next thing that the task has to wait for."""
         cdef PyObject *out = NULL
         cdef int status = self._sent(value, &out)
         shown = <object>out
@@ -177,6 +178,7 @@ cdef class Stepper:
         return shown
 
     def throw(self, *error):
+        """As of a coroutine: raise an error where it waits, and go on."""
         cdef int state = self._state
         shown, self._shown = self._shown, None
         self._state = STEPPER_IDLE
@@ -199,6 +201,7 @@ cdef class Stepper:
         return self if self._taken_over(shown) else shown
 
     def close(self):
+        """As of a coroutine: end it where it waits."""
         self._coroutine.close()
 
     def __await__(self):
@@ -253,7 +256,7 @@ cdef class Stepper:
         self._context = context
 
     def result(self):
-        """The task is woken; but for a cancellation, it is told why when it takes its step."""
+        """Raise a cancellation of the operation; everything else the task learns at its next step."""
         if isinstance(self._shown, Waiter) and (<Waiter>self._shown)._state == WAITER_CANCELLED:
             raise (<Waiter>self._shown)._make_cancelled_error()
 

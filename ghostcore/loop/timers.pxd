@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 
 
 cdef class Timer:
-    """A place in the queue. Subclasses override fire(); the queue keeps a reference while queued."""
+    """A place in the queue, which refers to it while it is queued. Subclasses override fire()."""
     cdef int64_t due_ns
     cdef Py_ssize_t _slot           # position in the heap, -1: not queued
     cdef int fire(self, int64_t now_ns) except -1
@@ -59,7 +59,7 @@ cdef class Waiter(Timer):
 
     # Overridden by operations:
     cdef int begin(self) except -1          # first awaited: look for a result, or queue up for one
-    cdef int detach(self) except -1         # cancelled: whoever holds us for a wake-up may forget us
+    cdef int detach(self) except -1         # cancelled: take us off the list that would wake us
     cdef int give_back(self, object value) except -1    # cancelled when done, before the value was taken
     cdef int expired(self, int64_t now_ns) except -1    # the deadline passed
 

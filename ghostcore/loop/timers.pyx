@@ -95,7 +95,7 @@ cdef class Timer:
 
 
 cdef class CallbackTimer(Timer):
-    """A timer that calls a Python function: for the rest of the house, not for the hot path."""
+    """A timer that calls a Python function; too slow for what happens at each message."""
     cdef object _function
 
     def __init__(self, function):
@@ -111,6 +111,10 @@ cdef class TimerQueue:
 
     :param loop: the loop whose thread runs the callbacks. If it has an attribute ``clock`` with a
         method ``now_ns()``, time is read there (tests run on a fake clock), else CLOCK_MONOTONIC.
+    :ivar loop: as given.
+    :ivar fired: timers that have run out so far.
+    :ivar late_ns_max: how late the latest of them was, in ns.
+    :ivar closed: :meth:`close` was called.
     """
 
     def __cinit__(self):
@@ -320,7 +324,7 @@ cdef class TimerQueue:
                 self._arm()
 
     cdef int _dispatch(self) except -1:
-        # As many as were queued at the start, at the most: a timer that sets itself again for a time
+        # The budget is the number of timers queued now: a timer that sets itself again for a time
         # that has passed must not keep the loop from its sockets.
         cdef Py_ssize_t budget = self._size
         cdef int64_t now = self.now()

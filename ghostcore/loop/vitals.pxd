@@ -14,8 +14,8 @@ cdef class Vitals:
 
     # A frame was stamped: how long it had waited since its batch began.
     cdef int stamped(self, int64_t arrived_ns) except -1
-    # So many frames of ours were sent this long, at the most, after what they answer was read, since
-    # others were read meanwhile.
+    # `frames` frames of ours went out late, since other connections were read in between: at most
+    # this long after the frames that they answer had been read.
     cdef int waited(self, int64_t elapsed_ns, int frames) except -1
-    # A connection is about to be closed: ask the kernel what it knows of the network between the ends.
+    # A connection is about to be closed: ask the kernel for its round trip and retransmissions.
     cdef int ask_tcp(self, int fd) except -1

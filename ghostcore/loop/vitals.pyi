@@ -1,15 +1,20 @@
 class Vitals:
-    """What sessions tell of the generator itself. Drained once a second by its monitor."""
+    """What the sessions of one loop tell of the generator itself, drained once a second.
+
+    :ivar backlog_bytes: bytes that sessions have written and their sockets have not taken yet.
+    """
 
     @property
     def backlog_bytes(self) -> int:
-        """Bytes that sessions have written and their sockets have not taken."""
+        """Bytes that sessions have written and their sockets have not taken yet."""
     def take_stamps(self) -> tuple[int, int, int]:
-        """(frames, p99, greatest) of how long frames had waited in their batch to be stamped or
-        sent, in ns, since the last call; zeros without frames."""
+        """How long frames had waited in their batch to be stamped or sent, since the last call.
+
+        :returns: (number of frames, 99th percentile in ns, greatest in ns); zeros without frames.
+        """
     def take_tcp(self, wanted: int) -> list[tuple[int, int]]:
-        """(smoothed round trip in us, retransmitted segments) of connections that have ended since
-        the last call.
+        """What the kernel knew of connections that have ended since the last call.
 
         :param wanted: so many of those that end until the next call are asked, at the most.
+        :returns: (smoothed round trip in us, retransmitted segments) of each connection.
         """

@@ -4,7 +4,7 @@ cdef class Waiter(Timer):
     """An operation under way: awaitable once, from any task of its loop, with asyncio's manners.
 
     It stands in for a Future wherever asyncio takes one (``await``, ``wait_for``, ``gather``,
-    ``shield``), but wakes the task that awaits it directly from the callback that completes it where
+    ``shield``), but the callback that completes it wakes the task that awaits it directly where
     that is safe: when no task is running and the task's own context can be entered. Otherwise the
     wake-up goes through the loop, as with a Future.
     """
@@ -71,7 +71,7 @@ cdef class Waiter(Timer):
             if type(callback) is Stepper:
                 return (<Stepper>callback).woken(self)
             return self._wake_one(callback, context)
-        # Several who wait (gather, shield): asyncio promises them the order in which they came.
+        # Several callbacks (gather, shield): asyncio promises to call them in the order of adding.
         if type(callback) is Stepper:
             (<Stepper>callback)._wake_later()   # by its task, which may be cancelled until then
         else:
@@ -128,9 +128,15 @@ cdef class Waiter(Timer):
     # -- what asyncio asks of a future --
 
     def get_loop(self):
+        """The event loop of the operation."""
         return self._queue.loop
 
     def add_done_callback(self, callback, *, context=None):
+        """Call `callback(operation)` once it is done, on the loop; begins an operation that nobody
+        has awaited yet.
+
+        :param context: the context to call it in; None: a copy of that of the caller.
+        """
         if context is None:
             context = _copy_context()
         if self._state == WAITER_NEW:
@@ -146,6 +152,7 @@ cdef class Waiter(Timer):
             self._more.append((callback, context))
 
     def remove_done_callback(self, callback) -> int:
+        """Take a callback off again; returns how often it was there."""
         waiting = []
         if self._callback is not None:
             waiting.append((self._callback, self._context))
@@ -157,6 +164,11 @@ cdef class Waiter(Timer):
         return len(waiting) - len(kept)
 
     def cancel(self, msg=None) -> bool:
+        """Give the operation up; who awaits it gets a CancelledError.
+
+        :param msg: the argument of that error.
+        :returns: False if the operation was done before.
+        """
         global _live_waiters
         if self._state == WAITER_NEW:
             self._state = WAITER_PENDING
@@ -169,13 +181,13 @@ cdef class Waiter(Timer):
             return True
         if self._state == WAITER_DONE and self._awaited and self._error is None and not self._taken:
             # The task is being cancelled between our result and its next step: what it will never
-            # see goes back to where it came from. Who holds us as a future may still ask for it.
+            # see goes back to where it came from. A holder of the future may still ask for it.
             self._taken = True
             self.give_back(self._value)
         return False
 
     def close(self):
-        """The coroutine that awaits it is thrown away, and nobody else waits."""
+        """Cancel the operation if the coroutine that is thrown away was alone in awaiting it."""
         if self._state == WAITER_PENDING and self._more is None:
             self._callback = self._context = None
             self.cancel()
@@ -189,12 +201,19 @@ cdef class Waiter(Timer):
         return CancelledError() if self._value is None else CancelledError(self._value)
 
     def cancelled(self) -> bool:
+        """Whether the operation was given up."""
         return self._state == WAITER_CANCELLED
 
     def done(self) -> bool:
+        """Whether the operation has a result, has failed, or was given up."""
         return self._state >= WAITER_DONE
 
     def result(self):
+        """The result; raises the error if the operation failed.
+
+        :raises asyncio.CancelledError: the operation was given up.
+        :raises asyncio.InvalidStateError: the operation is under way.
+        """
         if self._state == WAITER_CANCELLED:
             raise self._make_cancelled_error()
         if self._state != WAITER_DONE:
@@ -205,6 +224,11 @@ cdef class Waiter(Timer):
         return self._value
 
     def exception(self):
+        """The error of an operation that failed, None if it has a result.
+
+        :raises asyncio.CancelledError: the operation was given up.
+        :raises asyncio.InvalidStateError: the operation is under way.
+        """
         if self._state == WAITER_CANCELLED:
             raise self._make_cancelled_error()
         if self._state != WAITER_DONE:

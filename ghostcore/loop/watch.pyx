@@ -66,6 +66,7 @@ STALL_NS = _STALL_NS
 
 
 def running_core() -> int:
+    """The core that the calling thread runs on; -1 where the system does not tell."""
     return ghost_core()
 
 
@@ -84,6 +85,14 @@ cdef class Beat(Timer):
 
 
 cdef class LoopWatch:
+    """Measures how late a loop comes to its timers, and sees when a callback has stopped it.
+
+    :param timers: the queue of the loop, in whose thread the watch is made.
+    :param locate: called in another thread, with the GIL, while the loop is stuck; gives (the line
+        that blocks it, what the line does, the callback that runs). None: no thread is started, and
+        no stall is seen.
+    """
+
     def __cinit__(self):
         self._stop_read = self._stop_write = self._waits_fd = -1
 
@@ -111,10 +120,14 @@ cdef class LoopWatch:
         self._thread.start()
 
     def take_lag(self):
+        """How late the heartbeat came since the last call; a beat that is overdue now counts too.
+
+        :returns: (99th percentile, greatest) lateness in ns.
+        """
         cdef int64_t lag_ns = self._lag_ns, overdue_ns = self._timers.now() - self._beat.due_ns
         cdef Histogram lags = self._lags
         cdef int64_t p99_ns
-        # Or the last second of a loop that is stuck would look like one in which it was on time.
+        # Without the overdue beat, the last second of a stuck loop would look punctual.
         if overdue_ns > 0 and self._beat._slot >= 0:
             lags.record(overdue_ns)
             lag_ns = max(lag_ns, overdue_ns)
@@ -124,6 +137,12 @@ cdef class LoopWatch:
         return p99_ns, lag_ns
 
     def take_stalls(self):
+        """The stalls that have ended since the last call: 100 ms or more in which one callback kept
+        the loop.
+
+        :returns: (start_ns, end_ns, machine_ns, line, what the line did) of each; for machine_ns of
+            it the thread waited for a core, or the machine stood still.
+        """
         if self._open is not None:
             # We run in the loop's thread: it is stuck no more, even if the watch has yet to see it.
             self._settle(now_ns())
@@ -131,9 +150,11 @@ cdef class LoopWatch:
         return stalls
 
     def waited_ns(self) -> int:
+        """How long the loop's thread has waited for a core since it began, in ns; -1: unknown."""
         return self._waits()
 
     def close(self) -> None:
+        """Stop the heartbeat and the thread. Idempotent."""
         thread, self._thread = self._thread, None
         if self._beat._watch is not None:
             self._beat._watch = None
@@ -165,10 +186,11 @@ cdef class LoopWatch:
                 return
 
     cdef tuple _sight(self):
-        """What keeps the loop: (line, what it does there); None if it is not one callback."""
+        """The callback that keeps the loop: (its line, what the line does); None if there are
+        several."""
         try:
-            # Waiting for the GIL may have taken long. If the loop got on meanwhile, nobody knows any
-            # more what it was about.
+            # Waiting for the GIL may have taken long. If the loop has moved on meanwhile, the line
+            # that held it up cannot be found any more.
             if ghost_load(&self._timers.progress) != self._seen:
                 return "", ""
             where, inside, task = self._locate()

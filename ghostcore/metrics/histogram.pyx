@@ -87,7 +87,10 @@ cpdef int64_t rank_of(double q, int64_t n) except -1:
 
 @cython.final
 cdef class Histogram:
-    """Counts of int64 values, in units of the metric's resolution."""
+    """Counts of int64 values, in units of the metric's resolution.
+
+    :ivar count: samples recorded.
+    """
 
     def __cinit__(self):
         self._pages = NULL

@@ -22,8 +22,14 @@ _TABLE: tuple[tuple[Declaration, str], ...] = (
     (Counter("script_errors"), "iterations that ended with an error that is not the server's"),
     (Counter("data_exhausted"), "starts for which a feeder of unique rows had none left"),
     # traffic
-    (Counter("data_sent", unit="bytes"), "bytes written to the network"),
-    (Counter("data_received", unit="bytes"), "bytes read from the network"),
+    (
+        Counter("data_sent", unit="bytes"),
+        "bytes of the WebSocket frames sent; not those of the upgrade and of TLS",
+    ),
+    (
+        Counter("data_received", unit="bytes"),
+        "bytes of the WebSocket frames received; not those of the upgrade and of TLS",
+    ),
     # sessions
     (Counter("ws_sessions"), "connections attempted"),
     (Counter("ws_sessions_opened"), "connections that were upgraded to WebSocket"),
@@ -64,5 +70,5 @@ KNOWN_WITH = {
     "data_exhausted": "iterations_started",
     "events_discarded": "ws_sessions",
 }
-"""Counters of what should not happen, and those with which they are known to be 0: where nothing
-was started, that nothing failed is no news."""
+"""Counters of faults, each with a counter of attempts: once there was an attempt, the absence of a
+fault is a measured 0. Before that it says nothing."""

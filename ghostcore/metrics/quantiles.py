@@ -80,7 +80,8 @@ class Ranked:
         """Both bounds of quantile ``q``, 0..1."""
         rank = rank_of(q, self.count)
         upper = self._at(self._upper, rank)
-        # Within one cell the two differ only by the exact maximum that each is held to.
+        # Each histogram cuts a cell off at its exact maximum, so that within the same cell the
+        # lower bound may come out above the upper one.
         return Bounds(min(self._at(self._lower, rank), upper), upper)
 
     def interval(self, q: float, confidence: float) -> Interval | TooFew:

@@ -41,8 +41,8 @@ cdef class TrendState(State):
     cdef readonly dict cut_off          # cause -> Histogram; only causes that occurred
 
 
-# Each has drain(): the window that ends now, None if nothing happened in it; recording goes on in the
-# next one.
+# Every recorder has drain(): the window that ends now, or None if nothing happened in it. Recording
+# goes on in the next window.
 cdef class Recorder:
     cdef readonly str name
     cdef bint _touched

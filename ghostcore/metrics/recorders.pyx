@@ -40,7 +40,11 @@ cdef class State:
 
 @cython.final
 cdef class CounterState(State):
-    """A sum, and of how many additions (those of 0 included: a counter may be known to be 0)."""
+    """A sum, and how many additions it has (those of 0 included: a counter may be known to be 0).
+
+    :ivar total: the sum, in the metric's unit.
+    :ivar samples: the number of additions.
+    """
 
     def __init__(self, double total=0.0, int64_t samples=0):
         if not isfinite(total) or total < 0 or samples < 0:
@@ -64,7 +68,13 @@ cdef class CounterState(State):
 
 @cython.final
 cdef class GaugeState(State):
-    """The last value and the extremes of a level."""
+    """The last value and the extremes of a level, in the metric's unit.
+
+    :ivar value: the level at the end of the span.
+    :ivar min: the lowest level in the span.
+    :ivar max: the highest level in the span.
+    :ivar additive: each source holds a share of the level (as with users), so that they are added.
+    """
 
     def __init__(self, double value, double min, double max, bint additive=False):
         if not (isfinite(min) and isfinite(max) and min <= value <= max):
@@ -103,7 +113,11 @@ cdef class GaugeState(State):
 
 @cython.final
 cdef class RateState(State):
-    """How many passed and how many did not."""
+    """How many samples passed and how many did not.
+
+    :ivar passes: samples that passed.
+    :ivar fails: samples that did not.
+    """
 
     def __init__(self, int64_t passes=0, int64_t fails=0):
         if passes < 0 or fails < 0:
@@ -127,7 +141,13 @@ cdef class RateState(State):
 
 @cython.final
 cdef class TrendState(State):
-    """Samples: those with a value, those that failed, and those cut off, by cause."""
+    """Samples: those with a value, those that failed, and those cut off, by cause.
+
+    :ivar resolution: the value of one unit of the histograms, in the metric's unit.
+    :ivar hist: the samples with a value.
+    :ivar failed: the number of operations that will never be answered.
+    :ivar cut_off: by cause (see CAUSES), how far operations had come when they were cut off.
+    """
 
     def __init__(self, double resolution, Histogram hist=None, int64_t failed=0, dict cut_off=None):
         if not isfinite(resolution) or resolution <= 0 or failed < 0:
@@ -149,8 +169,8 @@ cdef class TrendState(State):
         return total
 
     def copy(self):
-        """An independent state with the same content, without the way through bytes: reports copy
-        states every second."""
+        """An independent state with the same content."""
+        # Not by way of bytes: reports copy states every second.
         cut_off = {cause: (<Histogram?>cut).copy() for cause, cut in self.cut_off.items()}
         return TrendState(self.resolution, self.hist.copy(), self.failed, cut_off)
 
@@ -205,9 +225,11 @@ def state_from_wire(wire):
 
 
 cdef class Recorder:
-    """Common to all recorders. ``name`` is the metric's, for messages.
+    """What all recorders have in common.
 
     Each has ``drain()``: the window that ends now as a state; None if nothing happened in it.
+
+    :ivar name: the metric's name, for messages.
     """
 
     cdef object _refuse(self, double value, str instead):
@@ -229,6 +251,7 @@ cdef class CounterRecorder(Recorder):
         self._samples += 1
 
     cpdef State drain(self):
+        """End the window and begin the next one; None if nothing happened in the one that ends."""
         cdef CounterState state
         if self._samples == 0:
             return None
@@ -242,7 +265,7 @@ cdef class CounterRecorder(Recorder):
 cdef class GaugeRecorder(Recorder):
     """Keeps a level: once set, it has a value in every window, also in those without a change.
 
-    ``additive``: sources that are merged each hold a share of the level (users of several workers).
+    :ivar additive: sources that are merged each hold a share of the level, as workers do of users.
     """
 
     def __init__(self, bint additive=False, str name=""):
@@ -272,6 +295,7 @@ cdef class GaugeRecorder(Recorder):
         return self._value
 
     cpdef State drain(self):
+        """End the window and begin the next one; None if nothing happened in the one that ends."""
         cdef GaugeState state
         if not self._touched:
             return None
@@ -288,13 +312,14 @@ cdef class RateRecorder(Recorder):
         self.name = name
 
     cpdef add(self, bint passed):
-        """Count one."""
+        """Count one sample."""
         if passed:
             self._passes += 1
         else:
             self._fails += 1
 
     cpdef State drain(self):
+        """End the window and begin the next one; None if nothing happened in the one that ends."""
         cdef RateState state
         if self._passes == 0 and self._fails == 0:
             return None
@@ -310,6 +335,7 @@ cdef class TrendRecorder(Recorder):
 
     :param resolution: the value of one unit of the histogram, in the metric's unit.
     :param unit_ns: ns in one of the metric's unit; 0 for a metric that is no duration.
+    :ivar resolution: the value of one unit of the histogram, in the metric's unit.
     """
 
     def __init__(self, double resolution, double unit_ns=0.0, str name=""):
@@ -401,6 +427,7 @@ cdef class TrendRecorder(Recorder):
         return 0
 
     cpdef State drain(self):
+        """End the window and begin the next one; None if nothing happened in the one that ends."""
         cdef TrendState state
         cdef dict cut_off
         if not self._touched:

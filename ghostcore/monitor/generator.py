@@ -50,7 +50,7 @@ class GeneratorMonitor:
         self._locator = Locator(scripts) if self._real else None
         self._watch = LoopWatch(engine.timers, self._locator)
         self._system = SystemWatch()
-        engine.vitals.take_stamps()  # those of a run before on the same loop are not ours
+        engine.vitals.take_stamps()  # throw away the figures of an earlier run on the same loop
         self._doubts: tuple[Doubt, ...] = ()
         self._gc_began_ns = 0
         self._gc_pause_ns = 0

@@ -64,7 +64,7 @@ class GeneratorReport:
 
     @property
     def blamed(self) -> list[Stall]:
-        """Those that code of the user's is to blame for, the longest first."""
+        """The stalls that the user's code is to blame for, the longest first."""
         return sorted(filter(is_blamed, self.stalls), key=lambda stall: -stall.own_ms)
 
     @property

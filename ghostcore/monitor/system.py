@@ -123,8 +123,8 @@ class SystemWatch:
 
 
 def _clock_offsets() -> tuple[int, ...]:
-    """How far the wall clock, and the clock that counts suspended time, are from the one that all
-    is measured on."""
+    """Distances in ns of the wall clock, and of the clock that counts suspended time, from the
+    monotonic clock of all measurements."""
     offsets = [time.time_ns() - time.monotonic_ns()]
     if hasattr(time, "CLOCK_BOOTTIME"):
         offsets.append(time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns())

@@ -27,7 +27,7 @@ cdef class Channel:
     """What a codec may do to the connection that feeds it. A session is one; tests have another."""
     # Send one message now. 0, or -1 with an exception set.
     cdef int write(self, int kind, const char *data, Py_ssize_t size) except -1
-    # Hand one item (a Message, a Packet) to whoever waits for it.
+    # Hand one item (a Message, a Packet) to the scenario.
     cdef int deliver(self, object item) except -1
     # The peer broke the protocol of this codec: end the connection with this error.
     cdef int violation(self, str detail) except -1

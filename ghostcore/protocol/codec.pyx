@@ -49,6 +49,8 @@ cdef class Message:
     :param kind: ``"text"`` or ``"binary"``.
     :param data: the payload; a str is stored as its UTF-8.
     :param arrived_ns: CLOCK_MONOTONIC in ns when its last frame was parsed.
+    :ivar data: the payload as bytes, of a text message its UTF-8.
+    :ivar arrived_ns: CLOCK_MONOTONIC in ns when the last frame of the message was parsed.
     """
 
     def __cinit__(self, *args, **kwargs):

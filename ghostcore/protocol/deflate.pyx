@@ -24,6 +24,7 @@ cdef class Inflater:
 
     :param window_bits: of the peer's window, 8 to 15.
     :param keeps_context: whether a message may refer to those before it.
+    :ivar detail: why the last message was refused; empty if none was.
     """
 
     def __init__(self, int window_bits=15, bint keeps_context=True):

@@ -208,7 +208,7 @@ cdef class Judge:
         known.head = head
         known.accept_at = head.find(accept)
         known.answer = answer
-        # The newest first: a server that tells the time has a new answer every second.
+        # The newest answer comes first: with a Date header the answer is a new one each second.
         self._known.insert(0, known)
         del self._known[KNOWN_MAX:]
         return 0

@@ -30,7 +30,7 @@ cdef enum Outcome:
 
 
 cdef class MessageReader:
-    # The small ones together: every connection has one of these.
+    # Small fields stand together, without padding: every connection has a reader.
     cdef readonly int kind
     cdef readonly int close_code
     cdef bint _closed           # the peer's close frame has come, or a violation

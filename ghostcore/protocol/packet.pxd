@@ -2,14 +2,15 @@
 
 from libc.stdint cimport int64_t
 
-# The digits of Socket.IO 5 on the wire, where 5 and 6 are 2 and 3 with attachments.
 cpdef enum PacketType:
+    """Types of packets: the digits of Socket.IO 5 on the wire (there, 5 and 6 are 2 and 3 with
+    attachments), and 10 + the digit of the Engine.IO packets that a session hands on."""
     CONNECT = 0
     DISCONNECT = 1
     EVENT = 2
     ACK = 3
     CONNECT_ERROR = 4
-    ENGINE_OPEN = 10        # Engine.IO packets that a session wants to know of: 10 + their digit
+    ENGINE_OPEN = 10
     ENGINE_CLOSE = 11
 
 cdef extern from *:

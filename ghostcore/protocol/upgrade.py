@@ -25,10 +25,10 @@ __all__ = [
 ]
 
 MAX_HEAD_BYTES = 16 * 1024
-"""Of the answer's status line and headers together."""
+"""Bytes that the status line and headers of an answer may have together."""
 
 MAX_BODY_BYTES = 512
-"""Of the body of a refusal: what is kept to be told."""
+"""Bytes of a refusal's body that are kept for its error."""
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([0-9]{3})(?: ([^\r\n]*))?")
@@ -260,8 +260,8 @@ def _body(status: int, headers: Mapping[str, list[str]], came: bytes) -> tuple[b
 
 
 def _unchunked(data: bytes) -> tuple[bytes, bool]:
-    """What chunks carry (RFC 9112 section 7.1), and whether the last has come, or one that is
-    none."""
+    """The content of a chunked body (RFC 9112 section 7.1), and whether the body is over: its last
+    chunk has come, or something that is no chunk."""
     content = b""
     at = 0
     while match := _CHUNK_SIZE.match(data, at):

@@ -78,7 +78,7 @@ class Console:
 
     def progressed(self, progress: Progress) -> None:
         if self._progress and not self._gone:
-            # A full disk under a log, say: the run goes on, and the summary will tell.
+            # Output may fail for a time, as with a full disk under a log: the run must go on.
             with contextlib.suppress(OSError):
                 self._show(progress)
 

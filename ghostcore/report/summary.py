@@ -111,8 +111,8 @@ def _warmup(warmup: WarmUp | None, width: int) -> Iterator[Text]:
 
 
 def ordered_selectors(metrics: Metrics, thresholds: Iterable[ThresholdResult]) -> list[str]:
-    """Custom metrics by name, then the built-in ones in their own order; below each what is told
-    apart: samples that thresholds select, checks and kinds of errors."""
+    """Custom metrics by name, then the built-in ones in their own order; below each metric the
+    selectors that have rows of their own: those of thresholds, checks and kinds of errors."""
     builtin = {name: place for place, name in enumerate(BUILTINS)}
 
     def place_of(name: str) -> tuple[bool, int, str]:

@@ -69,8 +69,8 @@ class Timeline:
     def outside(
         self, spans: Sequence[Span], window_s: float | None = None, until_s: float | None = None
     ) -> tuple[Totals, float]:
-        """Everything but the blocks that have a part in one of the spans, and how many seconds that
-        is. Whole blocks: what is asked for is rounded up to them.
+        """The sum of all blocks that have no part in any of the spans, and how many seconds they
+        are. Only whole blocks count: spans and limits are rounded up to them.
 
         :param spans: in seconds from the start of the run.
         :param window_s: of the last so many seconds only. :param until_s: before that moment only.
@@ -85,7 +85,8 @@ class Timeline:
     def touches(
         self, spans: Sequence[Span], window_s: float | None = None, until_s: float | None = None
     ) -> bool:
-        """Whether one of the spans has a part in it: what :meth:`outside` would leave out."""
+        """Whether a block has a part in one of the spans, so that :meth:`outside` would leave it
+        out."""
         return any(
             is_within(block.start_ns / 1e9, block.end_ns / 1e9, spans)
             for block in self._between(window_s, until_s)

@@ -54,8 +54,8 @@ cdef class EchoLoop(Flow):
 
 
 cdef class EchoCodec(Codec):
-    """Stands before the codec of a session from its first echo loop on, until no answer of an ended
-    one is to be expected any more."""
+    """Stands before the codec of a session from its first echo loop on, until no late answer to an
+    ended echo loop can come any more."""
     cdef Codec _inner
     cdef EchoLoop _loop             # None: only answers that come too late are awaited
     cdef list _late                 # of _Late, oldest first; None: there are none

@@ -89,7 +89,7 @@ cdef class PacedSends(Flow):
         try:
             if not self._blocked:
                 return self._send_due()
-            if self._callback is None:      # nobody waits: that it stands still is counted, no more
+            if self._callback is None:      # not awaited: a stall is counted, it raises nothing
                 return self._queue.push(self, now_ns + session._send_timeout_ns)
             self._break(send_timed_out(session, now_ns - self._blocked_ns))
         except ClosedByPeer:
@@ -134,7 +134,7 @@ cdef class PacedSends(Flow):
             return 0
         if self.sent == self._count:
             return self._finish()
-        # What is late comes in the next pass of the loop, not in this one.
+        # Messages that are late already go out in the next pass of the loop, not in this one.
         return self._queue.push(self, max(self._next_ns, now_ns + 1))
 
     cdef int64_t _overdue(self, int64_t now_ns) noexcept:

@@ -134,6 +134,7 @@ cdef class Reply(Waiter):
     :param kind: the kind of the Timeout that is raised, e.g. ``reply_timeout``.
     :param what: what was awaited, for the message.
     :param forget: called with this object when it times out or is cancelled.
+    :ivar asked_ns: when the wait began, on the clock of the session's timers.
     """
     cdef Session _session
     cdef double _timeout_s
@@ -158,9 +159,11 @@ cdef class Reply(Waiter):
         return 0
 
     def set_result(self, value) -> None:
+        """The answer has come; ignored once the wait is over."""
         self.complete(value)
 
     def set_error(self, error) -> None:
+        """No answer will come, for this reason; ignored once the wait is over."""
         self.fail(error)
 
     cdef int detach(self) except -1:
@@ -178,8 +181,8 @@ cdef class Reply(Waiter):
 cdef class Opener(Waiter):
     """A session that is being opened; the result is the session, once its user can have it.
 
-    :param attempt: is told how far it has come: ``upgraded(session, tcp_ns)``, ``ready(session)``, or
-        ``not_ready(session, error)``, which returns what to raise.
+    :param attempt: is called as opening goes on: ``upgraded(session, tcp_ns)``, then
+        ``ready(session)`` or ``not_ready(session, error)``, which returns what to raise.
     :param limit_ns: the deadline of all of opening, on the clock of the session's timers.
     """
 
@@ -213,6 +216,7 @@ cdef class Opener(Waiter):
                 self.complete(self._session)
 
     def set_error(self, error) -> None:
+        """The session cannot be had; the attempt says what is raised for this error."""
         if self._state == WAITER_PENDING:
             try:
                 error = self._attempt.not_ready(self._session, error)

@@ -16,11 +16,16 @@ cdef class WebSocketBase(Session):
     """A plain WebSocket: messages in the order in which they came, none lost."""
 
     def recv(self, timeout=None):
-        """The next message. Awaitable, by one task at a time.
+        """The next :class:`Message`. Awaitable, by one task at a time.
 
-        :param timeout: seconds to wait; None waits until the session ends.
-        :raises Timeout: no message came in time.
-        :raises ClosedByPeer: the connection ended; messages that had come are handed out first.
+        Messages that had come before the session ended are handed out first.
+
+        :param timeout: seconds (or "2s") to wait; None waits until the session ends.
+        :raises Timeout: when awaited, kind ``receive_timeout``: no message came in time.
+        :raises ClosedByPeer: when awaited: the connection ended.
+        :raises ProtocolViolation: when awaited: the server broke the protocol.
+        :raises UsageError: when awaited: another task is receiving from this session already, the
+            session is not connected yet, or this side has closed it.
         """
         cdef RecvWaiter op = RecvWaiter.__new__(RecvWaiter)
         op._queue = self._engine.timers
@@ -29,10 +34,14 @@ cdef class WebSocketBase(Session):
         return op
 
     def send(self, data):
-        """Send one message at once: str as text, bytes-like as binary.
+        """Send one message at once.
 
-        :returns: an awaitable that completes when the socket has room again.
-        :raises TargetError: the session has ended; nothing was sent.
+        :param data: str as text, bytes-like as binary.
+        :returns: an awaitable that completes when the socket has room again, at once as a rule:
+            awaiting it is back-pressure.
+        :raises UsageError: the session is not connected yet, or this side has closed it.
+        :raises TargetError: the session has ended; nothing was sent or counted.
+        :raises Timeout: when awaited, kind ``send_timeout``: the server reads nothing.
         """
         return self._write_message(data)
 

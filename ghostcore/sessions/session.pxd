@@ -21,6 +21,22 @@ cdef double timeout_seconds(object timeout) except? -1
 
 
 cdef class Session(Channel):
+    """One connection. Subclasses decide how items reach the scenario.
+
+    Times are CLOCK_MONOTONIC in ns (or a fake clock of the loop); 0: it has not come to that.
+
+    :ivar error: why the session ended; None while it lives, or if this side closed it.
+    :ivar url: the URL that was dialled, without its query.
+    :ivar subprotocol: the subprotocol that the server chose; empty for none.
+    :ivar close_reason: the reason in the peer's close frame; empty without one.
+    :ivar close_code: the code in the peer's close frame; 1006 if none came, 1005 if it had no code.
+    :ivar dialed_ns: when opening began.
+    :ivar opened_ns: when the 101 arrived.
+    :ivar closed_ns: when the session ended.
+    :ivar arrived_ns: when the last frame arrived.
+    :ivar msgs_sent: data messages sent, those of Engine.IO included.
+    :ivar msgs_received: data messages received, those of Engine.IO included.
+    """
     cdef readonly Engine _engine
     cdef Link link
     cdef readonly Codec _codec
@@ -43,11 +59,11 @@ cdef class Session(Channel):
     cdef readonly int64_t _upgrading_ns  # the upgrade request was written
     cdef readonly int64_t opened_ns     # the 101 arrived
     cdef readonly int64_t closed_ns
-    cdef readonly int64_t arrived_ns    # arrival of the last frame
-    cdef readonly int64_t msgs_sent     # data messages of this session, those of Engine.IO included
+    cdef readonly int64_t arrived_ns
+    cdef readonly int64_t msgs_sent
     cdef readonly int64_t msgs_received
     cdef int64_t _close_sent_ns
-    cdef readonly int close_code    # of the peer's close frame; 1006: none came
+    cdef readonly int close_code
     cdef SessionState _state
     cdef bint _error_seen           # the scenario has been told of the error
 

@@ -54,8 +54,6 @@ cdef _Ready _ready = _Ready()
 
 
 cdef class Session(Channel):
-    """One connection. Subclasses decide how items reach the scenario."""
-
     def __init__(self, Engine engine not None, Codec codec not None, Traffic traffic not None,
                  Py_ssize_t max_message_size, int64_t dialed_ns, str url="",
                  int64_t send_timeout_ns=0):
@@ -89,13 +87,16 @@ cdef class Session(Channel):
         return self.link is not None
 
     def close(self, int code=1000, str reason=""):
-        """Send a close frame at once; awaiting the result waits for the connection to end, also where
-        the session has ended before and the connection is still going down.
+        """Send a close frame at once; awaiting the result waits for the connection to end, also
+        where the session has ended before and the connection is still going down.
 
         A peer that does not answer the closing handshake within 5 s is cut off.
 
         :param code: 1000 or 3000-4999 (RFC 6455 section 7.4).
-        :param reason: up to 123 bytes of UTF-8.
+        :param reason: text for the peer; cut to whole characters within 123 bytes of UTF-8.
+        :returns: an awaitable, which need not be awaited. A session that has ended or is closing
+            sends nothing.
+        :raises UsageError: another code.
         """
         if code != 1000 and not 3000 <= code <= 4999:
             raise UsageError(f"close: code must be 1000 or 3000 to 4999, got {code}")
@@ -111,7 +112,7 @@ cdef class Session(Channel):
         return op
 
     def abort(self) -> None:
-        """End the connection now, without a closing handshake."""
+        """End the connection now, without a closing handshake; the peer sees 1006. Idempotent."""
         if self._state < SESSION_CLOSED:
             self._state = SESSION_CLOSING
             self._close_sent_ns = self._engine.timers.now()
@@ -125,7 +126,11 @@ cdef class Session(Channel):
         """Send a WebSocket ping at once; awaiting the result gives the round trip in ms.
 
         :param payload: up to 125 bytes; empty: one is made up that no other ping has.
-        :param timeout: seconds to wait for the pong; None waits until the session ends.
+        :param timeout: seconds (or "2s") to wait for the pong; None waits until the session ends.
+        :raises UsageError: a payload of more than 125 bytes or one that is under way already, or a
+            session that is not connected yet or was closed by this side.
+        :raises TargetError: the session has ended; nothing was sent. When awaited: why it ended.
+        :raises Timeout: when awaited, kind ``receive_timeout``: no pong came in time.
         """
         if len(payload) > 125:
             raise UsageError(f"ping: at most 125 bytes of payload, got {len(payload)}")
@@ -148,8 +153,9 @@ cdef class Session(Channel):
         return op
 
     def _write_message(self, data):
-        """Send one message (str: text, bytes-like: binary) at once.
+        """Send one message at once.
 
+        :param data: str as text, bytes-like as binary.
         :returns: an awaitable that completes when the socket has room again: awaiting it is
             back-pressure.
         :raises TargetError: the session has ended; nothing was sent or counted.
@@ -212,7 +218,7 @@ cdef class Session(Channel):
         return self.error
 
     cpdef double age_s(self):
-        """Seconds since the 101; NaN before it."""
+        """Seconds since the 101 arrived; NaN before it."""
         return (self._engine.timers.now() - self.opened_ns) / 1e9 if self.opened_ns else NAN
 
     def _phase_in_words(self) -> str:

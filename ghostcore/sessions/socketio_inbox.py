@@ -38,7 +38,7 @@ Handler = Callable[..., Any]
 
 
 class Awaited:
-    """Names of events that somebody waits for."""
+    """A wait for the first event with one of these names."""
 
     __slots__ = ("exclusive", "names", "namespace", "reply")
 
@@ -50,7 +50,7 @@ class Awaited:
 
 
 class EventfulSession(SessionBlock, DispatchingSession):
-    """Takes packets apart for those who wait for them; SocketIOSession is what users see of it."""
+    """Hands each packet to the call, wait or handler it is for; the base of SocketIOSession."""
 
     __slots__ = (
         "_acks",
@@ -128,7 +128,7 @@ class EventfulSession(SessionBlock, DispatchingSession):
             key = self._ack_key(packet.namespace, packet.ack_id)
             reply = self._acks.pop(key, None) if self._acks else None
             if reply is None:
-                self._traffic.discarded += 1  # an answer to nothing, or one that came too late
+                self._traffic.discarded += 1  # nothing waits for this answer, or no longer
             else:
                 reply.set_result(packet)
         elif kind == _CONNECT:
@@ -144,7 +144,7 @@ class EventfulSession(SessionBlock, DispatchingSession):
             self._ended_by_server("the server closed the Engine.IO session")
 
     def _ack_key(self, namespace: str, ack_id: int) -> int | tuple[str, int]:
-        """Under what a call waits: an acknowledgement answers those of its own namespace only."""
+        """The key of a waiting call: an acknowledgement answers calls of its own namespace only."""
         return ack_id if namespace == self._namespace else (namespace, ack_id)
 
     def _on_joined(self, packet: Packet) -> None:
@@ -207,7 +207,7 @@ class EventfulSession(SessionBlock, DispatchingSession):
                 if awaited.exclusive and answered:
                     continue
                 if awaited not in self._awaited:
-                    continue  # who was woken for this event has cancelled it, or ended the session
+                    continue  # a task that this event woke has cancelled the wait since
                 answered = answered or awaited.exclusive
                 taken = True
                 self._awaited.remove(awaited)
@@ -278,15 +278,16 @@ class EventfulSession(SessionBlock, DispatchingSession):
                 task.cancel()
         for reply in pending:
             reply.set_error(self._ended_error())
-        # They know the session, mostly: it would be left to the garbage collector.
+        # Handlers as a rule refer to the session: the garbage collector would have to free both.
         self._handlers = None
 
     def _forget_awaited(self, reply: Reply[Event]) -> None:
-        """Nobody waits for it any more."""
+        """The wait behind this reply is over: events must not go to it any more."""
         if self._awaited:
             self._awaited = [one for one in self._awaited if one.reply is not reply]
 
     def _outlive(self) -> None:
-        """Handlers under way end with the session, but not the one that ends it."""
+        """Take the calling task out of the handlers that are cancelled when the session ends: it
+        is the one that ends it."""
         if self._tasks:
             self._tasks.discard(asyncio.current_task(self._engine.loop))

@@ -34,8 +34,11 @@ class SocketIOSession(EventfulSession):
     """A Socket.IO client on a connection of its own.
 
     An event goes to the handlers of :meth:`on`, answers the oldest :meth:`request` that names it
-    and wakes each :meth:`wait_for` that does. One without a taker is kept for a later wait_for().
-    Names match exactly.
+    and wakes each :meth:`wait_for` that does. An event that nobody takes is kept for a later
+    :meth:`wait_for`. Names match exactly.
+
+    :ivar sid: the Socket.IO id that the server gave; empty before it did.
+    :ivar joined_ns: when the answer to the connect packet arrived, CLOCK_MONOTONIC in ns; 0 before.
     """
 
     __slots__ = ()
@@ -53,13 +56,20 @@ class SocketIOSession(EventfulSession):
 
     @property
     def _ready_ns(self) -> int:
+        """When the session could be used: the answer to the connect packet, in ns."""
         return self.joined_ns
 
     async def join(self, namespace: str, auth: Any = None, *, timeout: float | str = 10) -> None:
         """Connect to one more namespace on this connection.
 
-        :param timeout: seconds to wait for the answer.
+        :param namespace: its name, e.g. ``"/admin"``.
+        :param auth: payload of the connect packet, anything that JSON can hold.
+        :param timeout: seconds (or "5s") to wait for the answer.
         :raises HandshakeRejected: kind ``connect_error``, with what the server said in ``data``.
+        :raises Timeout: kind ``open_timeout``.
+        :raises UsageError: the namespace is being joined already, or this side has closed the
+            session.
+        :raises TargetError: the session has ended.
         """
         packet = connect_packet(namespace, auth)
         self._require_open("join")
@@ -89,10 +99,19 @@ class SocketIOSession(EventfulSession):
         return self.close()
 
     def close(self, code: int = 1000, reason: str = "") -> Any:
+        """Send a close frame at once; awaiting the result waits for the connection to end.
+
+        The namespace is not left first: :meth:`disconnect` does that.
+
+        :param code: 1000 or 3000-4999 (RFC 6455 section 7.4).
+        :param reason: text for the peer; cut to whole characters within 123 bytes of UTF-8.
+        :raises UsageError: another code.
+        """
         self._outlive()
         return super().close(code, reason)
 
     def abort(self) -> None:
+        """End the connection now, without a closing handshake; the peer sees 1006. Idempotent."""
         self._outlive()
         super().abort()
 
@@ -107,10 +126,16 @@ class SocketIOSession(EventfulSession):
     # ---- sending -----------------------------------------------------------------------------
 
     def emit(self, event: str, *args: Any, namespace: str | None = None) -> Any:
-        """Send an event at once; bytes among the arguments go as binary attachments.
+        """Send an event at once.
 
-        :returns: an awaitable that completes when the socket has room again.
+        :param event: its name, none of those that Socket.IO reserves.
+        :param args: JSON values; bytes anywhere in them go as binary attachments.
+        :param namespace: one that was joined; None: the one that the session was opened with.
+        :returns: an awaitable that completes when the socket has room again: awaiting it is
+            back-pressure.
+        :raises UsageError: what cannot be sent, or a session that this side has closed.
         :raises TargetError: the session has ended; nothing was sent.
+        :raises Timeout: when awaited, kind ``send_timeout``: the server reads nothing.
         """
         return self._write(encode_event(event, args, namespace or self._namespace))
 
@@ -126,6 +151,14 @@ class SocketIOSession(EventfulSession):
 
         As :meth:`WebSocketSession.every`: the n-th is due at start + n * interval, ``sent`` and
         ``missed`` count events, whatever number of binary attachments they have.
+
+        :param interval: seconds (or "20ms") from one to the next, at least 1 ns.
+        :param event: as for :meth:`emit`, with `args`.
+        :param count: how many to send; None goes on until :meth:`PacedSends.stop`.
+        :param namespace: one that was joined; None: the one that the session was opened with.
+        :returns: an awaitable of the number that were sent; it need not be awaited.
+        :raises UsageError: an argument that cannot be.
+        :raises TargetError: the session has ended; nothing was sent. When awaited: why it ended.
         """
         parts = encode_event(event, args, namespace or self._namespace)
         return PacedSends(self, "emit_every", interval, parts, count)
@@ -150,10 +183,13 @@ class SocketIOSession(EventfulSession):
     ) -> Any:
         """Send an event and wait until the server acknowledges it.
 
-        :param timeout: seconds to wait.
+        :param event: as for :meth:`emit`, with `args`.
+        :param timeout: seconds (or "5s") to wait.
         :param metric: a Trend for the time from sending to the acknowledgement.
+        :param namespace: one that was joined; None: the one that the session was opened with.
         :returns: what the server gave: one value as it is, several as a tuple, none as None.
         :raises Timeout: kind ``ack_timeout``.
+        :raises TargetError: the session has ended.
         """
         ack_id = self._next_ack
         space = namespace or self._namespace
@@ -192,10 +228,13 @@ class SocketIOSession(EventfulSession):
         :param reply: name or names of the events that are answers.
         :param error: names of the events that say that it failed: they raise, and the sample counts
             as infinite.
-        :param timeout: seconds to wait.
+        :param timeout: seconds (or "5s") to wait.
         :param metric: a Trend for the time from sending to the answer.
+        :param namespace: one that was joined; None: the one that the session was opened with.
         :returns: the answer; its ``elapsed_ms`` is that time.
-        :raises Timeout: kind ``reply_timeout``. :raises ErrorReply: an event of `error` came.
+        :raises Timeout: kind ``reply_timeout``.
+        :raises ErrorReply: an event of `error` came.
+        :raises TargetError: the session has ended.
         """
         space = namespace or self._namespace
         failures = _names(error)
@@ -223,10 +262,14 @@ class SocketIOSession(EventfulSession):
         An event that came earlier and that nobody took is returned at once (the oldest first),
         with ``elapsed_ms`` 0.
 
-        :param timeout: seconds to wait.
+        :param events: names, any of which will do.
+        :param timeout: seconds (or "5s") to wait.
         :param metric: a Trend for the time waited.
+        :param namespace: one that was joined; None: the one that the session was opened with.
         :param fresh: only an event that comes from now on.
+        :returns: the event; its ``elapsed_ms`` is the time waited.
         :raises Timeout: kind ``reply_timeout``.
+        :raises TargetError: the session has ended.
         """
         names = _names(events)
         space = namespace or self._namespace
@@ -254,6 +297,10 @@ class SocketIOSession(EventfulSession):
         It runs in the context (``contextvars``) that there is now; a coroutine function runs as a
         task. What the handler returns acknowledges an event that asks for it. An exception in it
         is a script error.
+
+        :param event: its name.
+        :param handler: a function or a coroutine function; several of an event are called in turn.
+        :param namespace: one that was joined; None: the one that the session was opened with.
         """
         if self._handlers is None:
             self._handlers = {}

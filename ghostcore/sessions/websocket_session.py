@@ -17,7 +17,7 @@ _PLAIN = PlainCodec()  # it keeps nothing of a session, so all can share it
 
 
 class WebSocketSession(SessionBlock, WebSocketBase):
-    """A plain WebSocket: ``recv()``, ``send()``, ``ping()``, ``close()``.
+    """A plain WebSocket: ``recv()``, ``send()``, ``ping()``, ``close()``, ``abort()``.
 
     ``async for message in session`` hands out messages until the connection closes; it ends quietly
     when the server closed with code 1000 or 1001 or this side did, and raises otherwise.
@@ -96,16 +96,18 @@ class WebSocketSession(SessionBlock, WebSocketBase):
         (``events_discarded``).
 
         :param frame: what to send: str as text, bytes-like as binary.
-        :param count: round trips to make. :param duration: seconds (or "30s") after which to end;
-            what is in flight then counts as cut off. Without either it goes on until the session
-            ends or what awaits it is cancelled.
+        :param count: round trips to make. Without it and `duration` the loop goes on until the
+            session ends or what awaits the loop is cancelled.
+        :param duration: seconds (or "30s") after which to end; what is in flight then counts as cut
+            off.
         :param in_flight: frames on their way at any time, 1 to 65,536.
         :param timeout: seconds to wait for any one answer.
         :param verify: an answer that is not what was sent is a violation of the protocol, and ends
             the session. False takes any message for an answer.
         :param metric: a Trend for the times from sending a frame to the arrival of its answer.
         :returns: an awaitable of the number of round trips.
-        :raises Timeout: kind ``reply_timeout``. :raises ProtocolViolation: see `verify`.
+        :raises Timeout: kind ``reply_timeout``.
+        :raises ProtocolViolation: see `verify`.
         :raises ClosedByPeer: the connection ended; what was in flight counts as infinite.
         """
         self._observer.begun(self._engine.now_ns())

@@ -67,29 +67,7 @@ _HOMES = {
     "server_arguments": "_main",
 }
 
-__all__ = [
-    "BAD_SERVERS",
-    "BadServer",
-    "EchoServer",
-    "FaultProxy",
-    "Faults",
-    "Flow",
-    "HttpRequest",
-    "HttpResponse",
-    "Leaked",
-    "MisbehavingServer",
-    "Refusal",
-    "ServerDied",
-    "ServerProcess",
-    "ServerThread",
-    "SocketIOClient",
-    "SocketIOServer",
-    "WebSocketServer",
-    "Wire",
-    "assert_no_leaks",
-    "run_server",
-    "server_arguments",
-]
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> object:

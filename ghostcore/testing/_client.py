@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ghostcore.protocol.socketio_codec import encode_event
-from ghostcore.testing._engineio import ACK, DISCONNECT, new_sid
-
-if TYPE_CHECKING:
-    from ghostcore.testing._engineio import EngineConnection
+from ghostcore.testing._roles import ACK, DISCONNECT, ClientConnection, new_sid
 
 __all__ = ["SocketIOClient"]
 
@@ -36,7 +33,7 @@ class SocketIOClient:
         "sid",
     )
 
-    def __init__(self, connection: EngineConnection, namespace: str, auth: object) -> None:
+    def __init__(self, connection: ClientConnection, namespace: str, auth: object) -> None:
         self.sid = new_sid()
         self.namespace = namespace
         self.auth = auth
@@ -74,8 +71,8 @@ class SocketIOClient:
 
     @property
     def ack_id(self) -> int | None:
-        """The id that an acknowledgement of the event being handled must bear; None: none is asked
-        for, or it has been sent. For those who answer after their handler has returned."""
+        """The id that an acknowledgement of the event being handled must bear; None if none is
+        asked for or it has been sent. A handler that answers after its return keeps it."""
         return self._ack_id if self._ack_id >= 0 else None
 
     def ack(self, *values: object) -> None:
@@ -94,8 +91,7 @@ class SocketIOClient:
         """
         if self.connected:
             self._connection.send_packet(DISCONNECT, self.namespace)
-            self._connection.clients.pop(self.namespace, None)
-            self._connection.server.left(self, "server namespace disconnect")
+            self._connection.leave(self.namespace, "server namespace disconnect")
         if close:
             self._connection.close()
 
@@ -110,4 +106,4 @@ class SocketIOClient:
             try:
                 callback(*values)
             except Exception:
-                self._connection.server.failed(f"acknowledgement {ack_id}")
+                self._connection.failed(f"acknowledgement {ack_id}")

@@ -4,35 +4,60 @@ from __future__ import annotations
 
 import base64
 import binascii
-import itertools
-import os
-from typing import TYPE_CHECKING, Literal
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, Literal
 
 from picows import WSFrame, WSMsgType, WSTransport
 
 from ghostcore.protocol.socketio_codec import Decoder, Packet, encode_packet, open_packet
-from ghostcore.testing._server import Connection
+from ghostcore.testing._client import SocketIOClient
+from ghostcore.testing._deadlines import DeadlineWheel
+from ghostcore.testing._roles import ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, new_sid
+from ghostcore.testing._server import Connection, WebSocketServer
 
-if TYPE_CHECKING:
-    from ghostcore.testing._client import SocketIOClient
-    from ghostcore.testing.socketio_server import SocketIOServer
-
-__all__ = ["EngineConnection", "new_sid"]
+__all__ = ["EngineConnection", "EngineHost"]
 
 _TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
 _CLOSE, _PING, _PONG = WSMsgType.CLOSE, WSMsgType.PING, WSMsgType.PONG
 _NEVER = float("inf")
 _CLOSE_WAIT_S = 30.0  # how long ws (npm) waits for the peer's close frame
 
-CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR = range(5)
 
-_serial = itertools.count()
+class EngineHost(WebSocketServer):
+    """The server of Engine.IO connections: its limits, its counters, and what they report to it."""
 
+    ping_interval_s: float
+    ping_timeout_s: float
+    connect_timeout_s: float
+    max_payload_bytes: int
+    clock: Callable[[], float]
+    wheel: DeadlineWheel
+    polling: bool
+    sessions: dict[str, EngineConnection]
+    messages_total: int
+    violations_total: int
+    pings_total: int
+    ping_timeouts_total: int
+    connect_timeouts_total: int
 
-def new_sid() -> str:
-    """A session id as npm's base64id makes it: 11 random bytes and a 32-bit counter, base64url."""
-    raw = os.urandom(11) + (next(_serial) & 0xFFFFFFFF).to_bytes(4, "big")
-    return base64.urlsafe_b64encode(raw).decode("ascii")
+    @abstractmethod
+    def admit(
+        self, connection: EngineConnection, name: str, auth: object
+    ) -> tuple[SocketIOClient | None, object]:
+        """The client that may enter namespace `name`, or None and the payload of the refusal."""
+
+    @abstractmethod
+    def entered(self, client: SocketIOClient) -> None:
+        """The client's connect packet has been answered."""
+
+    @abstractmethod
+    def left(self, client: SocketIOClient, reason: str) -> None:
+        """The client is no longer in its namespace."""
+
+    @abstractmethod
+    def dispatch(self, client: SocketIOClient, name: object, args: list[Any], ack_id: int) -> None:
+        """The client has sent an event."""
 
 
 class EngineConnection(Connection):
@@ -54,9 +79,9 @@ class EngineConnection(Connection):
         "sid",
     )
 
-    server: SocketIOServer
+    server: EngineHost
 
-    def __init__(self, server: SocketIOServer) -> None:
+    def __init__(self, server: EngineHost) -> None:
         super().__init__(server)
         self.sid = new_sid()
         self.clients: dict[str, SocketIOClient] = {}
@@ -112,6 +137,16 @@ class EngineConnection(Connection):
         while self.clients:
             _, client = self.clients.popitem()
             self.server.left(client, reason)
+
+    def leave(self, namespace: str, reason: str) -> None:
+        """Take the client of `namespace` out of it, and tell the server the reason."""
+        client = self.clients.pop(namespace, None)
+        if client is not None:
+            self.server.left(client, reason)
+
+    def failed(self, where: str) -> None:
+        """Count and log the exception being handled now: a handler's fault."""
+        self.server.failed(where)
 
     def _schedule(self) -> None:
         """Enter the wheel (again): needed only where the next deadline has moved nearer."""

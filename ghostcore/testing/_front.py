@@ -13,17 +13,14 @@ import struct
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from multidict import CIMultiDict
 from picows import picows as compiled
 
 from ghostcore.testing._http import BadRequest, HttpRequest, HttpResponse, parse_head
 
-if TYPE_CHECKING:
-    from ghostcore.testing._server import WebSocketServer
-
-__all__ = ["HttpFront", "Refusal", "Reply", "websocket_protocol"]
+__all__ = ["FrontServer", "HttpFront", "Refusal", "Reply", "websocket_protocol"]
 
 MAX_HEAD_BYTES = 16 * 1024  # Node's --max-http-header-size
 KEEP_ALIVE_S = 5.0  # Node's keepAliveTimeout
@@ -71,10 +68,32 @@ def websocket_protocol(
     return make
 
 
+class FrontServer(Protocol):
+    """The server that connections arrive at, as far as their fronts use it.
+
+    :ivar fronts: the connections that are no WebSockets (yet).
+    :ivar opening: how many of them wait until they are let in.
+    :ivar max_body_bytes: bytes that the body of a request may have.
+    """
+
+    fronts: set[HttpFront]
+    opening: int
+    max_body_bytes: int
+
+    def serve(self, request: HttpRequest, reply: Reply, front: HttpFront) -> None:
+        """Answer a request that asks for no WebSocket."""
+
+    def judge_opening(self, request: HttpRequest) -> HttpResponse | Refusal | float | None:
+        """Decide over a request for a session: see :class:`WebSocketServer`."""
+
+    def front_ended(self, front: HttpFront) -> None:
+        """A connection that became no WebSocket has ended."""
+
+
 class HttpFront(asyncio.Protocol):
     """One connection, until it becomes a WebSocket or ends."""
 
-    def __init__(self, server: WebSocketServer, make_websocket: Callable[[], Any]) -> None:
+    def __init__(self, server: FrontServer, make_websocket: Callable[[], Any]) -> None:
         self._server = server
         self._make_websocket = make_websocket
         self._transport: Any = None
@@ -109,7 +128,7 @@ class HttpFront(asyncio.Protocol):
             self._next_request()
 
     def close(self) -> None:
-        """End the connection, once it has been told what it was still to be told."""
+        """End the connection once what was written to it is out."""
         self._transport.close()
 
     def abort(self) -> None:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
-from ghostcore.testing._engineio import EngineConnection
+from ghostcore.testing._engineio import EngineConnection, EngineHost
 from ghostcore.testing._front import HttpFront, Reply
 from ghostcore.testing._http import HttpRequest, HttpResponse
-
-if TYPE_CHECKING:
-    from ghostcore.testing.socketio_server import SocketIOServer
 
 __all__ = ["PollingSession", "Probe", "engineio_problem", "poll"]
 
@@ -31,13 +28,13 @@ UPGRADE_TIMEOUT_S = 10.0
 _PLAIN = {"Content-Type": "text/plain; charset=UTF-8", "Cache-Control": "no-store"}
 
 
-def engineio_problem(request: HttpRequest, server: SocketIOServer) -> dict[str, object] | None:
+def engineio_problem(request: HttpRequest, server: EngineHost) -> dict[str, object] | None:
     """Why engine.io refuses this request: its codes and texts, in its order; None: it does not."""
     code = _problem_code(request, server)
     return None if code is None else {"code": code, "message": _PROBLEMS[code]}
 
 
-def _problem_code(request: HttpRequest, server: SocketIOServer) -> int | None:
+def _problem_code(request: HttpRequest, server: EngineHost) -> int | None:
     query = request.query
     transport = query.get("transport")
     code: int | None = None
@@ -61,7 +58,7 @@ def _problem_code(request: HttpRequest, server: SocketIOServer) -> int | None:
     return code
 
 
-def poll(server: SocketIOServer, request: HttpRequest, reply: Reply, front: HttpFront) -> None:
+def poll(server: EngineHost, request: HttpRequest, reply: Reply, front: HttpFront) -> None:
     """Serve a request of the polling transport that has no problem."""
     sid = request.query.get("sid")
     if sid is None:
@@ -98,7 +95,7 @@ class PollingTransport:
             self._packets.append("1")
             self._ending = True
             if self._reply is None and not self._session.server.is_listening:
-                self.disconnect()  # nobody can come for it any more
+                self.disconnect()  # the server does not listen any more, so no poll can fetch it
                 return
         elif kind is _BINARY:
             self._packets.append("b" + base64.b64encode(_bytes(data)).decode())
@@ -114,7 +111,7 @@ class PollingTransport:
         self._flush()
 
     def gone(self) -> None:
-        """The poll has gone without its answer."""
+        """The waiting poll's connection has ended: there is no poll to answer."""
         self._reply = None
 
     def release(self) -> None:
@@ -124,7 +121,7 @@ class PollingTransport:
             self._flush()
 
     def take(self) -> list[str]:
-        """What nobody has polled for yet."""
+        """Take out the packets that no poll has fetched yet."""
         packets, self._packets = self._packets, []
         return packets
 
@@ -161,7 +158,7 @@ class PollingSession(EngineConnection):
         self._opened('["websocket"]')
 
     def wait(self, reply: Reply, front: HttpFront) -> None:
-        """A poll: answered as soon as there is something to be told."""
+        """Serve a poll: it is answered as soon as there is a packet to send."""
         transport = self.transport
         assert isinstance(transport, PollingTransport)
         if transport.is_polled:  # two at a time: the server gives such a client up
@@ -172,7 +169,7 @@ class PollingSession(EngineConnection):
         transport.polled(reply)
 
     def receive(self, body: bytes, reply: Reply) -> None:
-        """What the client has to say, in one request."""
+        """Take in the packets that the client sends in one request."""
         for packet in body.split(_BETWEEN_PACKETS.encode()):
             if packet == b"1":
                 self._leave_all("transport close")

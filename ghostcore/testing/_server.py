@@ -207,7 +207,7 @@ class WebSocketServer(ABC):
         self._listener.close()
         self._listener = None
         for connection in tuple(self.connections):
-            connection.close()  # those that poll have their answer with it
+            connection.close()  # this also answers polls that wait
         for front in tuple(self.fronts):
             front.close()
         await self._wait_all_gone(timeout_s)

@@ -16,12 +16,11 @@ from ghostcore.errors import UsageError
 from ghostcore.protocol.socketio_codec import RESERVED_EVENTS
 from ghostcore.testing._client import SocketIOClient
 from ghostcore.testing._deadlines import DeadlineWheel, Ticker
-from ghostcore.testing._engineio import EngineConnection
+from ghostcore.testing._engineio import EngineConnection, EngineHost
 from ghostcore.testing._front import HttpFront, Refusal, Reply
 from ghostcore.testing._http import HttpRequest, HttpResponse
 from ghostcore.testing._main import run_server, server_arguments
 from ghostcore.testing._polling import Probe, engineio_problem, poll
-from ghostcore.testing._server import WebSocketServer
 
 __all__ = ["SocketIOClient", "SocketIOServer"]
 
@@ -47,7 +46,7 @@ class _Namespace:
         self.auth: Callable[[SocketIOClient, Any], object] | None = None
 
 
-class SocketIOServer(WebSocketServer):
+class SocketIOServer(EngineHost):
     """Engine.IO 4 and Socket.IO 5, behaving as socket.io 4.8 does.
 
     ::

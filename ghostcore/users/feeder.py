@@ -25,7 +25,7 @@ ORDERS = ("sequential", "random", "unique")
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 NO_DELIMITERS = '"\n\r\0'
 SHOWN_LINES = 5
-"""Wrong lines of a file that are told one by one; the others are counted."""
+"""Wrong lines of a file that a message lists one by one; it gives the number of the others."""
 
 
 class Rows(Protocol):

@@ -178,7 +178,7 @@ class VU:
         )
 
     def sleep(self, duration: float | str) -> Any:
-        """Sleep that long (seconds, or "200ms"), never shorter. Awaitable."""
+        """Sleep for `duration` (seconds, or "200ms"), never shorter. Awaitable."""
         if type(duration) is not float:
             duration = parse_duration(duration, "sleep")
         if self._observer.due is not None:
@@ -200,16 +200,16 @@ class VU:
         return Ticks(self._observer, self._engine.timers, period_ns)
 
     def check(self, passed: object, name: str) -> bool:
-        """Count a check under its name; returns whether it passed. Does not end the iteration."""
+        """Count a check under its name, and return whether it passed; the iteration goes on."""
         held = bool(passed)
         self._observer.recorder.check(name, held)
         return held
 
     def record(self, metric: Any, value: float = 1, **tags: str) -> None:
-        """Record a value of a declared metric: an amount of a Counter, a sample of a Trend (in its
-        unit), the level of a Gauge, True or False for a Rate.
+        """Record a value of a metric (or of a built-in one by its name), with more tags: an amount
+        of a Counter, a sample of a Trend (in its unit), a Gauge's level, True or False for a Rate.
 
-        :raises UsageError: the value does not fit the metric.
+        :raises UsageError: no metric has that name, or the value does not fit the metric.
         """
         self._observer.recorder.record(metric, value, tags)
 
@@ -218,11 +218,14 @@ class VU:
         frame in it. A block that fails counts as infinite, one that is cut off as at least its
         time.
 
+        :param metric: a Trend, or its name, whose unit is one of time.
         :param since_ns: count from that moment (``time.monotonic_ns()``), not from the block's
-            beginning: what was to happen then, and the block sees to it.
+            beginning: for something that was due or happened then, and that the block waits for.
+        :raises UsageError: at the end of the block: the metric is no Trend.
+        :raises ValueError: at the end of the block: the unit of the Trend is none of time.
         """
         return _Timer(self, metric, since_ns)
 
     def abort(self, reason: str = "") -> None:
-        """End the whole run; its exit code is 108."""
+        """End the whole run, with exit code 108: raises ScriptAborted, which must not be caught."""
         raise ScriptAborted(reason)
