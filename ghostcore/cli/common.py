@@ -22,7 +22,7 @@ from ghostcore.execution.runner import run
 from ghostcore.load import ConstantVUs, LoadModel, RampingVUs, SharedIterations
 from ghostcore.load.model import count_problems
 from ghostcore.report import Console
-from ghostcore.results.result import EXIT_INTERRUPTED, EXIT_INVALID
+from ghostcore.results.record import EXIT_INTERRUPTED, EXIT_INVALID
 from ghostcore.users.scenario import Scenario
 
 __all__ = [

@@ -11,7 +11,7 @@ from ghostcore.load.control import RunControl
 from ghostcore.metrics import BUILTINS, Snapshot, ThresholdResult, Totals
 from ghostcore.metrics.recorders import CounterState
 from ghostcore.monitor.generator_report import GeneratorReport
-from ghostcore.results.result import ErrorCount, ErrorSample, Metrics, WarmUp
+from ghostcore.results.record import ErrorCount, ErrorSample, Metrics, WarmUp
 from ghostcore.results.timeline import Timeline
 
 __all__ = ["Gathering"]

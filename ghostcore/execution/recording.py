@@ -26,7 +26,7 @@ from ghostcore.metrics.recorders import (
     TrendRecorder,
 )
 from ghostcore.metrics.registry import AnyRecorder, Registry
-from ghostcore.results.result import ErrorSample
+from ghostcore.results.record import ErrorSample
 from ghostcore.sessions.session import Session
 
 __all__ = ["SAMPLES_PER_KIND", "TCP_PER_WINDOW", "ErrorLog", "NetworkRecorder", "ScenarioRecorder"]

@@ -24,7 +24,8 @@ from ghostcore.execution.worker import WorkerEnd
 from ghostcore.load.control import RunControl
 from ghostcore.monitor.generator_report import Calibration
 from ghostcore.opening.opening import engine_of
-from ghostcore.results.result import Metrics, Result
+from ghostcore.results.record import Metrics
+from ghostcore.results.result import Result
 from ghostcore.users.scenario import Scenario
 
 __all__ = ["carry_out", "prepare", "run", "run_async"]

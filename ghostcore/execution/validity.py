@@ -35,7 +35,7 @@ from ghostcore.monitor.rules import (
     UNDELIVERED_SHARE,
 )
 from ghostcore.monitor.sample import Doubt, GeneratorSample
-from ghostcore.results.result import Metrics, Outcome
+from ghostcore.results.record import Metrics, Outcome
 from ghostcore.results.timeline import Timeline
 
 __all__ = ["local_failures", "reconsider", "suspect_note", "undelivered"]

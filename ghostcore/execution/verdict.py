@@ -9,7 +9,7 @@ from ghostcore.execution.validity import local_failures, suspect_note, undeliver
 from ghostcore.metrics import ThresholdResult, parse_selector
 from ghostcore.monitor.generator_report import GeneratorReport
 from ghostcore.monitor.rules import UNDELIVERED_SHARE
-from ghostcore.results.result import (
+from ghostcore.results.record import (
     EXIT_ABORTED,
     EXIT_INCONCLUSIVE,
     EXIT_INTERRUPTED,

@@ -22,7 +22,7 @@ from ghostcore.monitor.generator import GeneratorMonitor
 from ghostcore.monitor.lines import files_of
 from ghostcore.monitor.sample import GeneratorSample
 from ghostcore.opening.opening import engine_of
-from ghostcore.results.result import ErrorSample
+from ghostcore.results.record import ErrorSample
 from ghostcore.sessions.session import Session
 from ghostcore.users.slots import UserPool
 from ghostcore.users.vu import Scope

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from ghostcore.report.console import Console
 from ghostcore.report.summary import summary_text
-from ghostcore.results import json as _json
 from ghostcore.results.result import Result
 
 __all__ = ["Console", "save", "summary_text"]
@@ -25,4 +24,4 @@ def save(result: Result, directory: str | Path) -> Path:
     :returns: the path of ``result.json``.
     :raises OSError: it cannot be written.
     """
-    return _json.write(result, Path(directory))
+    return result.save(directory)

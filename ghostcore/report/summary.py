@@ -35,7 +35,8 @@ from ghostcore.report.text import (
     wrapped,
 )
 from ghostcore.results.json import meaning_of
-from ghostcore.results.result import ErrorCount, Metrics, Outcome, Result, WarmUp
+from ghostcore.results.record import ErrorCount, Metrics, Outcome, WarmUp
+from ghostcore.results.result import Result
 
 __all__ = ["DEFAULT_WIDTH", "MARKS", "summary_lines", "summary_text"]
 

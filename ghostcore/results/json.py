@@ -31,7 +31,7 @@ from ghostcore.metrics import (
 from ghostcore.metrics.histogram import Histogram
 from ghostcore.metrics.recorders import TrendState
 from ghostcore.monitor.generator_report import GeneratorReport
-from ghostcore.results.result import ErrorCount, Metrics, Result
+from ghostcore.results.record import ErrorCount, Metrics, Record
 from ghostcore.results.timeline import Timeline
 
 __all__ = ["CONFIDENCE", "FILE_NAME", "SCHEMA_VERSION", "schema", "to_dict", "write"]
@@ -79,7 +79,7 @@ def schema() -> dict[str, Any]:
     return found
 
 
-def to_dict(result: Result) -> dict[str, Any]:
+def to_dict(result: Record) -> dict[str, Any]:
     """The result as plain data that JSON can hold."""
     outcome = result.outcome
     return {
@@ -131,7 +131,7 @@ def to_dict(result: Result) -> dict[str, Any]:
     }
 
 
-def write(result: Result, directory: Path) -> Path:
+def write(result: Record, directory: Path) -> Path:
     """Write ``result.json`` into a directory, which is made if need be; returns its path.
 
     Whoever reads it meanwhile sees the old file or the new one, never half of one.
@@ -181,7 +181,7 @@ def plain(value: Any) -> Any:
 # ---- metrics ------------------------------------------------------------------------------------
 
 
-def _metrics(result: Result) -> dict[str, Any]:
+def _metrics(result: Record) -> dict[str, Any]:
     selectors = [one.metric for one in result.thresholds if parse_selector(one.metric).tags]
     found = {}
     for name in result.metrics:
@@ -194,7 +194,7 @@ def _metrics(result: Result) -> dict[str, Any]:
     return found
 
 
-def _error_of(result: Result, name: str) -> dict[str, Any]:
+def _error_of(result: Record, name: str) -> dict[str, Any]:
     if not isinstance(result.metrics[name], TrendView):
         return {}
     return {"generator_error": figure(result.generator_error(name))}

@@ -27,7 +27,7 @@ from ghostcore.metrics import BUILTINS, Declaration, SeriesKey, Snapshot
 from ghostcore.metrics.recorders import CounterState, RateState, TrendState
 from ghostcore.monitor.rules import doubts_of
 from ghostcore.monitor.sample import Doubt, GeneratorSample, Stall
-from ghostcore.results.result import Metrics, RunVerdict
+from ghostcore.results.record import Metrics, RunVerdict
 from ghostcore.results.timeline import Timeline
 from tests.support.results import trend_state
 
