@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ghostcore.errors import OWN_KINDS
 from ghostcore.execution.plan import Plan
 from ghostcore.execution.progress import Progress, RunListener
 from ghostcore.execution.validity import reconsider
@@ -15,9 +16,6 @@ from ghostcore.results.record import ErrorCount, ErrorSample, Metrics, WarmUp
 from ghostcore.results.timeline import Timeline
 
 __all__ = ["Gathering"]
-
-OWN_ERRORS = {"script_error": "script_errors", "data_exhausted": "data_exhausted"}
-"""Kinds of errors that are not the server's, and the counters of them."""
 
 
 class Gathering:
@@ -135,8 +133,8 @@ class Gathering:
             kind = dict(key.tags).get("kind")
             if kind is not None:
                 counts[kind] = metrics.count_of(f"ws_errors{{kind:{kind}}}")
-        for kind, name in OWN_ERRORS.items():
-            if count := metrics.count_of(name):
+        for kind, own in OWN_KINDS.items():
+            if count := metrics.count_of(own.counter):
                 counts[kind] = count
         return [
             ErrorCount(kind, count, tuple(one for one in self.errors if one.kind == kind))

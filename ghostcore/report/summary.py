@@ -9,6 +9,7 @@ from typing import NamedTuple
 from rich.text import Text
 
 from ghostcore._units import format_duration
+from ghostcore.errors import meaning_of
 from ghostcore.metrics import (
     BUILTINS,
     FROM_DUE,
@@ -34,7 +35,6 @@ from ghostcore.report.text import (
     three_digits,
     wrapped,
 )
-from ghostcore.results.json import meaning_of
 from ghostcore.results.record import ErrorCount, Metrics, Outcome, WarmUp
 from ghostcore.results.result import Result
 

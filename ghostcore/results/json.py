@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ghostcore.errors import KINDS
+from ghostcore.errors import meaning_of
 from ghostcore.metrics import (
     Bounds,
     CounterView,
@@ -64,12 +64,6 @@ SAMPLED = (
     "local_failures",
 )
 """Figures of a ``GeneratorSample``."""
-
-OWN_KINDS = {
-    "script_error": "an error of the script's own, not of the server's",
-    "data_exhausted": "a feeder of unique rows had none left for a start",
-}
-"""What is counted among the errors and is not the server's."""
 
 
 def schema() -> dict[str, Any]:
@@ -301,11 +295,6 @@ def _error(error: ErrorCount) -> dict[str, Any]:
             for one in error.samples
         ],
     }
-
-
-def meaning_of(kind: str) -> str:
-    """What a kind of error means, in one line; "" for kinds that are not ghostcore's."""
-    return OWN_KINDS.get(kind) or KINDS.get(kind, "")
 
 
 def _timeline(timeline: Timeline) -> dict[str, Any]:

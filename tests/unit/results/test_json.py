@@ -15,7 +15,7 @@ from ghostcore.metrics.histogram import Histogram
 from ghostcore.metrics.recorders import CounterState
 from ghostcore.monitor.generator_report import Calibration, GeneratorReport
 from ghostcore.report import save
-from ghostcore.results.json import figure, meaning_of, plain, schema, to_dict
+from ghostcore.results.json import figure, plain, schema, to_dict
 from tests.support.results import JOIN, make_result, tagged, trend_state, troubled_result
 
 
@@ -149,10 +149,6 @@ def test_numbers_that_json_lacks() -> None:
         0.5,
     ]
     assert plain({1: (math.nan, True, Path("x"))}) == {"1": [None, True, "x"]}
-
-
-def test_kinds_that_are_not_ours_have_no_meaning() -> None:
-    assert meaning_of("something") == ""
 
 
 def test_a_result_is_written_whole_or_not_at_all(
