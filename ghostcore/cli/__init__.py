@@ -5,6 +5,7 @@
 :func:`load_options`           decorator: -u, -d, -i and -s
 :func:`load_from_options`      a load model from these four
 :func:`run_options`            decorator: -e, --seed, --out, --allow-..., --quiet
+:func:`out_option`             decorator: --out alone
 :func:`settings_from_options`  what -e says, as a mapping
 :func:`run_and_report`         runs scenarios, prints, saves; gives the exit code
 :func:`invoke`                 runs a click command with ghostcore's exit codes
@@ -23,12 +24,14 @@ from ghostcore.cli.common import (
     settings_from_options,
 )
 from ghostcore.cli.program import main
+from ghostcore.cli.saving import out_option
 
 __all__ = [
     "invoke",
     "load_from_options",
     "load_options",
     "main",
+    "out_option",
     "print_problems",
     "run_and_report",
     "run_options",

@@ -3,7 +3,7 @@
 ======================  ============================================================================
 :class:`Console`        follows a run: ``ghostcore.run(scenario, listener=Console())``
 :func:`summary_text`    the summary of a result as plain text
-:func:`save`            writes ``result.json``; what ``result.save()`` calls
+:func:`save`            writes the files of a result: ``result.save()`` as a function
 ======================  ============================================================================
 """
 
@@ -22,6 +22,6 @@ def save(result: Result, directory: str | Path) -> Path:
     """Write a result into a directory, which is made if need be.
 
     :returns: the path of ``result.json``.
-    :raises OSError: it cannot be written.
+    :raises OSError: a file cannot be written.
     """
     return result.save(directory)

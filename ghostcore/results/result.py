@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ghostcore.results import json
+from ghostcore.results.json import FILE_NAME
+from ghostcore.results.outputs import save_record
 from ghostcore.results.record import Record
 
 __all__ = ["Result"]
@@ -16,9 +17,13 @@ class Result(Record):
     """
 
     def save(self, directory: str | Path) -> Path:
-        """Write the result into a directory, which is made if need be: ``result.json``.
+        """Write the result into a directory, which is made if need be: ``result.json``, and every
+        other format in ``ghostcore.results.outputs.OUTPUTS``.
+
+        A format that cannot be written does not keep the others from being written.
 
         :returns: the path of result.json.
-        :raises OSError: it cannot be written.
+        :raises OSError: a file cannot be written.
         """
-        return json.write(self, Path(directory))
+        save_record(self, directory).raise_failures()
+        return Path(directory) / FILE_NAME
