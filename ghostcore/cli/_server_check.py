@@ -13,7 +13,7 @@ from ghostcore.errors import KINDS, TargetError
 from ghostcore.opening import dial as _dial
 from ghostcore.opening.connect import connect, socketio
 from ghostcore.opening.opening import NullObserver
-from ghostcore.report.text import clean, three_digits
+from ghostcore.results.text import clean, three_digits
 from ghostcore.sessions.session import Session
 
 __all__ = ["ServerCheck", "check_server"]

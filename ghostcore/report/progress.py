@@ -13,7 +13,7 @@ from ghostcore._units import format_duration
 from ghostcore.errors import OWN_KINDS
 from ghostcore.execution.progress import Progress
 from ghostcore.metrics import CounterView, TrendView
-from ghostcore.report.text import bounds_text, clean, compact
+from ghostcore.results.text import bounds_text, clean, compact
 
 __all__ = ["Figures", "plain_line", "screen"]
 

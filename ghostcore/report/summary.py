@@ -22,8 +22,11 @@ from ghostcore.metrics import (
     View,
     parse_selector,
 )
-from ghostcore.report.generator import generator_lines
-from ghostcore.report.text import (
+from ghostcore.report.table import table
+from ghostcore.results.generator_text import generator_lines
+from ghostcore.results.record import ErrorCount, Metrics, Outcome, WarmUp
+from ghostcore.results.result import Result
+from ghostcore.results.text import (
     bounds_text,
     clean,
     compact,
@@ -31,12 +34,9 @@ from ghostcore.report.text import (
     grouped,
     interval_text,
     share_text,
-    table,
     three_digits,
     wrapped,
 )
-from ghostcore.results.record import ErrorCount, Metrics, Outcome, WarmUp
-from ghostcore.results.result import Result
 
 __all__ = ["DEFAULT_WIDTH", "MARKS", "summary_lines", "summary_text"]
 

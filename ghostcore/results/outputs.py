@@ -1,7 +1,9 @@
 """The files that a result is saved as, in one list.
 
 To add a format, write a module of this package with a class that is an :class:`Output`, and list
-an instance of it in ``OUTPUTS``: ``result.save()`` and ``--out`` write what is listed there.
+an instance of it in ``OUTPUTS``: ``result.save()`` and ``--out`` write what is listed there. Beside
+this module, ``files`` writes a file whole or not at all, and ``text`` writes figures as the summary
+on the console does.
 """
 
 from __future__ import annotations
