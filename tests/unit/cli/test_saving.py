@@ -14,7 +14,7 @@ from ghostcore.cli import saving
 from ghostcore.cli.saving import EXIT_NOT_SAVED, out_option, save_result
 from ghostcore.report import Console
 from ghostcore.results import outputs
-from ghostcore.results.outputs import OUTPUTS
+from ghostcore.results.json import JsonOutput
 from ghostcore.results.record import Record
 from tests.support.results import make_result
 
@@ -34,8 +34,9 @@ def test_the_option_names_the_files_of_all_outputs(monkeypatch: pytest.MonkeyPat
         command = click.command()(out_option()(lambda out: None))
         return CliRunner().invoke(command, ["--help"]).output
 
+    monkeypatch.setattr(saving, "OUTPUTS", (JsonOutput(),))
     assert "--out DIR  Save the result there: result.json." in help_text()
-    monkeypatch.setattr(saving, "OUTPUTS", (*OUTPUTS, Full()))
+    monkeypatch.setattr(saving, "OUTPUTS", (JsonOutput(), Full()))
     assert "--out DIR  Save the result there: result.json, full.html." in help_text()
 
 
@@ -60,7 +61,7 @@ def test_what_could_be_written_is_named_and_what_could_not_as_well(
     exit_code: int,
     expected: int,
 ) -> None:
-    monkeypatch.setattr(outputs, "OUTPUTS", (Full(), *OUTPUTS))
+    monkeypatch.setattr(outputs, "OUTPUTS", (Full(), JsonOutput()))
     stream = io.StringIO()
     result = make_result([], exit_code=exit_code)
     assert save_result(result, tmp_path, Console(stream)) == expected
