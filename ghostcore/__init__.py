@@ -37,7 +37,8 @@ from ghostcore.metrics import Counter, Gauge, Rate, Threshold, ThresholdResult, 
 from ghostcore.opening.connect import connect, socketio
 from ghostcore.protocol.codec import Message
 from ghostcore.protocol.socketio_codec import Event
-from ghostcore.results.result import Result, WarmUp
+from ghostcore.results.record import WarmUp
+from ghostcore.results.result import Result
 from ghostcore.sessions.socketio_session import SocketIOSession
 from ghostcore.sessions.websocket_session import WebSocketSession
 from ghostcore.users.feeder import Feeder, feeder

@@ -40,6 +40,7 @@ class Engine:
     :ivar vitals: what its sessions tell of the generator itself.
     :ivar live_sessions: sessions whose connection has not ended yet.
     :ivar hub: the hub of its epoll links; None before the first of them.
+    :ivar names: addresses of the names that were looked up; None before the first look-up.
     :ivar closed: :meth:`close` was called.
     """
 

@@ -18,17 +18,21 @@
     ScriptAborted (BaseException)      vu.abort(): ends the run, exit code 108
 
 A :class:`TargetError` carries fields, not only text: ``kind`` is the stable name under which the
-error is counted (the table in ``KINDS``), ``phase`` says how far the connection had come.
+error is counted (the table in ``KINDS``), ``phase`` says how far the connection had come. Errors
+that are not the server's are counted under the kinds in ``OWN_KINDS``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import TypedDict, Unpack
+from typing import NamedTuple, TypedDict, Unpack
 
 __all__ = [
+    "DATA_EXHAUSTED",
     "KINDS",
+    "OWN_KINDS",
+    "SCRIPT_ERROR",
     "ClosedByPeer",
     "ConnectFailed",
     "DataExhausted",
@@ -37,12 +41,14 @@ __all__ = [
     "GhostError",
     "HandshakeRejected",
     "InvalidPlan",
+    "OwnKind",
     "Phase",
     "ProtocolViolation",
     "ScriptAborted",
     "TargetError",
     "Timeout",
     "UsageError",
+    "meaning_of",
 ]
 
 KINDS: dict[str, str] = {
@@ -74,6 +80,33 @@ KINDS: dict[str, str] = {
     "not_connected": "an operation on a session that had ended",
 }
 """The kinds under which target errors are counted, and what each means."""
+
+SCRIPT_ERROR = "script_error"
+DATA_EXHAUSTED = "data_exhausted"
+
+
+class OwnKind(NamedTuple):
+    """A kind of error that is not the server's.
+
+    :ivar counter: the built-in metric that counts it; ``ws_errors`` does not.
+    :ivar meaning: what it means, in one line.
+    """
+
+    counter: str
+    meaning: str
+
+
+OWN_KINDS: dict[str, OwnKind] = {
+    SCRIPT_ERROR: OwnKind("script_errors", "an error of the script's own, not of the server's"),
+    DATA_EXHAUSTED: OwnKind("data_exhausted", "a feeder of unique rows had none left for a start"),
+}
+"""The kinds that are listed among the errors of a run and are not the server's."""
+
+
+def meaning_of(kind: str) -> str:
+    """What a kind of error means, in one line; "" for a kind that is in neither table."""
+    own = OWN_KINDS.get(kind)
+    return KINDS.get(kind, "") if own is None else own.meaning
 
 
 class Phase(StrEnum):

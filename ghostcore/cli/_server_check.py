@@ -13,7 +13,7 @@ from ghostcore.errors import KINDS, Phase, TargetError
 from ghostcore.opening.connect import connect, socketio
 from ghostcore.opening.target import Target, parse_target
 from ghostcore.opening.tls import TlsContexts
-from ghostcore.report.text import clean, three_digits
+from ghostcore.results.text import clean, three_digits
 from ghostcore.sessions.observer import NullObserver
 from ghostcore.sessions.session import Session
 

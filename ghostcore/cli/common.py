@@ -18,13 +18,14 @@ import click
 from click.core import ParameterSource
 
 from ghostcore._units import parse_duration
+from ghostcore.cli.saving import EXIT_NOT_SAVED, out_option, save_result
 from ghostcore.errors import InvalidPlan, UsageError
 from ghostcore.execution.plan import RunOptions, make_plan
 from ghostcore.execution.runner import run
 from ghostcore.load import ConstantVUs, LoadModel, RampingVUs, SharedIterations
 from ghostcore.load.model import count_problems
 from ghostcore.report import Console
-from ghostcore.results.result import EXIT_INTERRUPTED, EXIT_INVALID
+from ghostcore.results.record import EXIT_INTERRUPTED, EXIT_INVALID
 from ghostcore.users.scenario import Scenario
 
 __all__ = [
@@ -41,9 +42,6 @@ __all__ = [
     "saving_options",
     "settings_from_options",
 ]
-
-EXIT_NOT_SAVED = 1
-"""The run passed, but its result could not be written where it was asked for."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -194,12 +192,7 @@ def saving_options(command: Function) -> Function:
     The command is handed them in its parameter ``arguments``, a :class:`RunArguments`.
     """
     options = (
-        from_environment(
-            "--out",
-            type=click.Path(file_okay=False, path_type=Path),
-            metavar="DIR",
-            help="Save the result there: result.json.",
-        ),
+        out_option(envvar="GHOSTCORE_OUT"),
         from_environment(
             "--allow-oversized",
             is_flag=True,
@@ -376,13 +369,7 @@ def run_and_report(
         return print_problems(problems_of(error))
     finally:
         console.close()
-    if out is not None:
-        try:
-            console.saved(result.save(out))
-        except OSError as error:
-            click.echo(f"The result could not be saved: {error}", err=True)
-            return result.exit_code or EXIT_NOT_SAVED
-    return result.exit_code
+    return result.exit_code if out is None else save_result(result, out, console)
 
 
 def _unwritable(out: str | Path | None) -> Iterator[str]:

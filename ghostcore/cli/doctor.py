@@ -16,7 +16,7 @@ from ghostcore.errors import GhostError
 from ghostcore.monitor.limits import Finding, describe, read_limits
 from ghostcore.opening.connect import connect
 from ghostcore.opening.target import parse_target
-from ghostcore.results.result import EXIT_THRESHOLDS
+from ghostcore.results.record import EXIT_THRESHOLDS
 from ghostcore.testing import EchoServer, ServerProcess
 
 __all__ = ["EXIT_TOO_SMALL", "Ceiling", "examine", "lines_of_limits", "measure_ceilings"]

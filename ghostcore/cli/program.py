@@ -21,7 +21,7 @@ from ghostcore.cli.common import (
 from ghostcore.cli.scripts import Script, ScriptError, choose, load_script
 from ghostcore.errors import UsageError
 from ghostcore.load import LoadModel, SharedIterations
-from ghostcore.results.result import EXIT_SCRIPT
+from ghostcore.results.record import EXIT_SCRIPT
 
 __all__ = ["main"]
 

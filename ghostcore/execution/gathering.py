@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ghostcore.errors import OWN_KINDS
+from ghostcore.execution.listeners import Listeners
 from ghostcore.execution.plan import Plan
-from ghostcore.execution.progress import Progress, RunListener
+from ghostcore.execution.progress import Progress
 from ghostcore.execution.validity import reconsider
 from ghostcore.execution.watch import ThresholdWatch
 from ghostcore.execution.worker import WorkerReport
@@ -11,13 +13,10 @@ from ghostcore.load.control import RunControl
 from ghostcore.metrics import BUILTINS, Snapshot, ThresholdResult, Totals
 from ghostcore.metrics.recorders import CounterState
 from ghostcore.monitor.generator_report import GeneratorReport
-from ghostcore.results.result import ErrorCount, ErrorSample, Metrics, WarmUp
+from ghostcore.results.record import ErrorCount, ErrorSample, Metrics, WarmUp
 from ghostcore.results.timeline import Timeline
 
 __all__ = ["Gathering"]
-
-OWN_ERRORS = {"script_error": "script_errors", "data_exhausted": "data_exhausted"}
-"""Kinds of errors that are not the server's, and the counters of them."""
 
 
 class Gathering:
@@ -26,13 +25,12 @@ class Gathering:
     :ivar totals: everything so far. :ivar timeline: the same, second by second.
     :ivar counted: what counts for metrics and thresholds: the same, but without the warm-up.
     :ivar aborted_by: the thresholds that ended the run.
-    :ivar listener_error: what the listener raised, which ends the run too.
     """
 
-    def __init__(self, plan: Plan, control: RunControl, listener: RunListener | None) -> None:
+    def __init__(self, plan: Plan, control: RunControl, listeners: Listeners) -> None:
         self._plan = plan
         self._control = control
-        self._listener = listener
+        self._listeners = listeners
         declarations = {**BUILTINS, **plan.declarations}
         self.totals = Totals(declarations)
         self.counted = Totals(declarations) if plan.warmup_ns else self.totals
@@ -41,7 +39,6 @@ class Gathering:
         self.errors: list[ErrorSample] = []
         self.generator = GeneratorReport()
         self.aborted_by: list[ThresholdResult] = []
-        self.listener_error: BaseException | None = None
         self._watch = ThresholdWatch(plan, declarations)
 
     def report(self, report: WorkerReport) -> None:
@@ -58,8 +55,8 @@ class Gathering:
         counts = self.counted.start_ns is not None
         if counts and not report.final and not self._control.stop_requested.is_set():
             self._judge(snapshot.end_ns)
-        if self._listener is not None and self.listener_error is None:
-            self._tell(self._listener, report)
+        if self._listeners.any_follows:
+            self._tell(report)
 
     def _count(self, snapshot: Snapshot) -> None:
         if self.counted is not self.totals:
@@ -80,8 +77,8 @@ class Gathering:
             names = ", ".join(f"{one.metric} {one.expression}" for one in self.aborted_by)
             self._control.interrupt(f"threshold {names} failed")
 
-    def _tell(self, listener: RunListener, report: WorkerReport) -> None:
-        """Report progress to the listener. A listener that fails ends the run: it may be all that
+    def _tell(self, report: WorkerReport) -> None:
+        """Report progress to the listeners. A listener that fails ends the run: it may be all that
         the user sees of the run."""
         progress = Progress(
             self._plan,
@@ -96,11 +93,10 @@ class Gathering:
             self.counted,
             report.snapshot,
         )
-        try:
-            listener.progressed(progress)
-        except Exception as error:
-            self.listener_error = error
-            self._control.interrupt(f"the listener failed: {error!r}")
+        failed_before = self._listeners.error is not None
+        self._listeners.progressed(progress)
+        if self._listeners.error is not None and not failed_before:
+            self._control.interrupt(f"the listener failed: {self._listeners.error!r}")
 
     def thresholds(self, *, began: bool) -> list[ThresholdResult]:
         """Every threshold at the end of the run.
@@ -136,8 +132,8 @@ class Gathering:
             kind = dict(key.tags).get("kind")
             if kind is not None:
                 counts[kind] = metrics.count_of(f"ws_errors{{kind:{kind}}}")
-        for kind, name in OWN_ERRORS.items():
-            if count := metrics.count_of(name):
+        for kind, own in OWN_KINDS.items():
+            if count := metrics.count_of(own.counter):
                 counts[kind] = count
         return [
             ErrorCount(kind, count, tuple(one for one in self.errors if one.kind == kind))

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from ghostcore.execution.plan import Plan
 from ghostcore.metrics import Snapshot, Totals
-from ghostcore.results.result import ErrorSample, Metrics, Result
+from ghostcore.results.record import ErrorSample, Metrics
+from ghostcore.results.result import Result
 from ghostcore.results.timeline import Timeline
 
 __all__ = ["Progress", "RunListener"]

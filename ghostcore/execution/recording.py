@@ -9,6 +9,9 @@ from typing import Any, cast
 from ghostcore._engine import Traffic
 from ghostcore._tracebacks import script_line
 from ghostcore.errors import (
+    DATA_EXHAUSTED,
+    OWN_KINDS,
+    SCRIPT_ERROR,
     ClosedByPeer,
     DataExhausted,
     HandshakeRejected,
@@ -27,7 +30,7 @@ from ghostcore.metrics.recorders import (
     TrendRecorder,
 )
 from ghostcore.metrics.registry import AnyRecorder, Registry
-from ghostcore.results.result import ErrorSample
+from ghostcore.results.record import ErrorSample
 from ghostcore.sessions.observer import Report
 from ghostcore.sessions.session import Session
 
@@ -145,8 +148,7 @@ class ScenarioRecorder:
                 "data_sent",
                 "data_received",
                 "events_discarded",
-                "script_errors",
-                "data_exhausted",
+                *(own.counter for own in OWN_KINDS.values()),
             )
         }
         self._iterations_started = self._counters["iterations_started"]
@@ -326,19 +328,22 @@ class ScenarioRecorder:
             )
 
     def script_error(self, error: BaseException) -> None:
-        self._counters["script_errors"].add(1)
-        if not self._errors.wants(self.scenario, "script_error"):
+        self._count_own(SCRIPT_ERROR)
+        if not self._errors.wants(self.scenario, SCRIPT_ERROR):
             return
         if isinstance(error, asyncio.CancelledError):
             text = "a cancellation that the script made itself left the scenario"
         else:
             text = f"{type(error).__name__}: {error}"
         where = script_line(error)
-        self._errors.add(self.scenario, "script_error", f"{where}: {text}" if where else text)
+        self._errors.add(self.scenario, SCRIPT_ERROR, f"{where}: {text}" if where else text)
 
     def data_exhausted(self, error: DataExhausted) -> None:
-        self._counters["data_exhausted"].add(1)
-        self._errors.add(self.scenario, "data_exhausted", str(error))
+        self._count_own(DATA_EXHAUSTED)
+        self._errors.add(self.scenario, DATA_EXHAUSTED, str(error))
+
+    def _count_own(self, kind: str) -> None:
+        self._counters[OWN_KINDS[kind].counter].add(1)
 
     def aborted(self, reason: str) -> None:
         self._on_abort(reason)

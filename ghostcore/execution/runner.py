@@ -6,7 +6,7 @@ import asyncio
 import datetime
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Unpack
 
@@ -18,13 +18,15 @@ from ghostcore.execution import preflight
 from ghostcore.execution.backends.local import run_local
 from ghostcore.execution.gathering import Gathering
 from ghostcore.execution.lifecycle import Lifecycle
+from ghostcore.execution.listeners import Listeners, listeners_of
 from ghostcore.execution.plan import Plan, RunOptions, make_plan
 from ghostcore.execution.progress import RunListener
 from ghostcore.execution.verdict import judge, outcome_of
 from ghostcore.execution.worker import WorkerEnd
 from ghostcore.load.control import RunControl
 from ghostcore.monitor.generator_report import Calibration
-from ghostcore.results.result import Metrics, Result
+from ghostcore.results.record import Metrics
+from ghostcore.results.result import Result
 from ghostcore.users.scenario import Scenario
 
 __all__ = ["carry_out", "prepare", "run", "run_async"]
@@ -32,7 +34,7 @@ __all__ = ["carry_out", "prepare", "run", "run_async"]
 
 async def run_async(
     *scenarios: Scenario,
-    listener: RunListener | None = None,
+    listener: RunListener | Sequence[RunListener] | None = None,
     control: RunControl | None = None,
     **options: Unpack[RunOptions],
 ) -> Result:
@@ -43,12 +45,13 @@ async def run_async(
         ``set_vus()``, ``pause()`` and ``resume()`` move externally controlled users.
     """
     plan, warnings = prepare(scenarios, options)
-    return await carry_out(plan, warnings, listener, control or RunControl())
+    listeners = Listeners(listeners_of(listener))
+    return await carry_out(plan, warnings, listeners, control or RunControl())
 
 
 def run(
     *scenarios: Scenario,
-    listener: RunListener | None = None,
+    listener: RunListener | Sequence[RunListener] | None = None,
     control: RunControl | None = None,
     **options: Unpack[RunOptions],
 ) -> Result:
@@ -79,7 +82,9 @@ def run(
         machine seems to have, instead of refusing it.
     :param calibrate: measure the noise floor of this machine before the run, in some three seconds:
         ``result.generator.calibration``.
-    :param listener: follows the run, e.g. ``ghostcore.report.Console()``.
+    :param listener: follows the run, e.g. ``ghostcore.report.Console()``; or several, as a
+        sequence: each is told the same, in that order. One that fails ends the run, which raises
+        its error; the others are told of the run until its end.
     :param control: the handle of this run, for other threads: see :func:`run_async`.
     :raises InvalidPlan: with every problem of the plan; nothing was connected. Or by the set-up.
     """
@@ -119,13 +124,12 @@ def prepare(scenarios: tuple[Scenario, ...], options: RunOptions) -> tuple[Plan,
 
 
 async def carry_out(
-    plan: Plan, warnings: list[str], listener: RunListener | None, control: RunControl
+    plan: Plan, warnings: list[str], listeners: Listeners, control: RunControl
 ) -> Result:
     """Set up, load, tear down and judge."""
-    if listener is not None:
-        listener.started(plan)
+    listeners.started(plan)
     control.begin(plan.levers())
-    gathering = Gathering(plan, control, listener)
+    gathering = Gathering(plan, control, listeners)
     lifecycle = Lifecycle(plan, control)
     end: WorkerEnd | None = None
     if plan.calibrate:
@@ -140,11 +144,10 @@ async def carry_out(
         await lifecycle.tear_down()
     if lifecycle.refused is not None:
         raise lifecycle.refused
-    if gathering.listener_error is not None:
-        raise gathering.listener_error
+    if listeners.error is not None:
+        raise listeners.error
     result = _conclude(plan, gathering, lifecycle, end, control, started_at, warnings)
-    if listener is not None:
-        listener.finished(result)
+    listeners.finished(result)
     return result
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Self, Unpack
 
 from ghostcore.errors import UsageError
+from ghostcore.execution.listeners import Listeners, listeners_of
 from ghostcore.execution.plan import Plan, RunOptions
 from ghostcore.execution.progress import Progress, RunListener
 from ghostcore.execution.runner import carry_out, prepare
@@ -58,6 +60,32 @@ class Follower:
         return replace(latest, missed=missed) if missed else latest
 
 
+class _Followers:
+    """Tells the readers of a run: the first of its listeners."""
+
+    def __init__(self) -> None:
+        self._reading: weakref.WeakSet[Follower] = weakref.WeakSet()
+
+    def add(self, follower: Follower) -> None:
+        """Tell it as well, as long as somebody holds it."""
+        self._reading.add(follower)
+
+    def end(self) -> None:
+        """The run is over, with or without a result."""
+        for follower in list(self._reading):
+            follower.end()
+
+    def started(self, plan: Plan) -> None:
+        """Readers are told of seconds only."""
+
+    def progressed(self, progress: Progress) -> None:
+        for follower in list(self._reading):
+            follower.tell(progress)
+
+    def finished(self, result: Result) -> None:
+        """Nothing to tell: a run may end without a result, too. See :meth:`end`."""
+
+
 class Running:
     """A run that goes on: what ``async with ghostcore.start(...) as running`` gives.
 
@@ -71,14 +99,14 @@ class Running:
     def __init__(
         self,
         scenarios: tuple[Scenario, ...],
-        listener: RunListener | None,
+        listener: RunListener | Sequence[RunListener] | None,
         control: RunControl,
         options: RunOptions,
     ) -> None:
         self._scenarios = scenarios
-        self._listener = listener
         self._options = options
-        self._followers: weakref.WeakSet[Follower] = weakref.WeakSet()
+        self._followers = _Followers()
+        self._listeners = Listeners((self._followers, *listeners_of(listener)))
         self.control = control
         self._task: asyncio.Task[Result] | None = None
 
@@ -87,7 +115,7 @@ class Running:
             raise UsageError("a run is started once: call start(...) again for another")
         plan, warnings = prepare(self._scenarios, self._options)
         self._task = asyncio.create_task(
-            carry_out(plan, warnings, self, self.control), name="ghostcore run"
+            carry_out(plan, warnings, self._listeners, self.control), name="ghostcore run"
         )
         self._task.add_done_callback(self._ended)
         return self
@@ -116,8 +144,7 @@ class Running:
         error.add_note(f"the run failed as well: {failed!r}")
 
     def _ended(self, task: asyncio.Task[Result]) -> None:
-        for follower in list(self._followers):
-            follower.end()
+        self._followers.end()
 
     def stop(self, reason: str = "stopped") -> None:
         """End the run gracefully; once more, at once. Its result is marked interrupted (105)."""
@@ -149,29 +176,10 @@ class Running:
             self._followers.add(follower)
         return follower
 
-    # ---- RunListener: called by the run --------------------------------------------------------
-
-    def started(self, plan: Plan) -> None:
-        """The run has begun; for the run itself to call."""
-        if self._listener is not None:
-            self._listener.started(plan)
-
-    def progressed(self, progress: Progress) -> None:
-        """A second has passed; for the run itself to call."""
-        for follower in list(self._followers):
-            follower.tell(progress)
-        if self._listener is not None:
-            self._listener.progressed(progress)
-
-    def finished(self, result: Result) -> None:
-        """The run is over; for the run itself to call."""
-        if self._listener is not None:
-            self._listener.finished(result)
-
 
 def start(
     *scenarios: Scenario,
-    listener: RunListener | None = None,
+    listener: RunListener | Sequence[RunListener] | None = None,
     control: RunControl | None = None,
     **options: Unpack[RunOptions],
 ) -> Running:

@@ -35,10 +35,10 @@ from ghostcore.monitor.rules import (
     UNDELIVERED_SHARE,
 )
 from ghostcore.monitor.sample import Doubt, GeneratorSample
-from ghostcore.results.result import Metrics, Outcome
+from ghostcore.results.record import Metrics, Outcome
 from ghostcore.results.timeline import Timeline
 
-__all__ = ["local_failures", "reconsider", "suspect_note", "undelivered"]
+__all__ = ["local_failures_of_run", "reconsider", "suspect_note", "undelivered"]
 
 
 def reconsider(
@@ -219,7 +219,7 @@ def _at_pace(view: View, factor: float) -> View:
     return CounterView(view.name, declaration, CounterState(count * factor, 1), seconds=0)
 
 
-def local_failures(metrics: Metrics) -> int:
+def local_failures_of_run(metrics: Metrics) -> int:
     """Connections that failed because this machine had no source port or descriptor left."""
     return sum(metrics.count_of(f"ws_errors{{kind:{kind}}}") for kind in LOCAL_KINDS)
 
@@ -238,7 +238,7 @@ def undelivered(
         yield (
             f"{dropped} of {outcome.offered} starts were dropped while the generator was in trouble"
         )
-    attempts, failures = metrics.count_of("ws_sessions"), local_failures(metrics)
+    attempts, failures = metrics.count_of("ws_sessions"), local_failures_of_run(metrics)
     if failures > UNDELIVERED_SHARE * attempts:
         yield (
             f"{failures} of {attempts} connections found no source port or descriptor on this "

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ghostcore.execution.plan import Plan
-from ghostcore.execution.validity import local_failures, suspect_note, undelivered
+from ghostcore.execution.validity import local_failures_of_run, suspect_note, undelivered
 from ghostcore.metrics import ThresholdResult, parse_selector
 from ghostcore.monitor.generator_report import GeneratorReport
 from ghostcore.monitor.rules import UNDELIVERED_SHARE
-from ghostcore.results.result import (
+from ghostcore.results.record import (
     EXIT_ABORTED,
     EXIT_INCONCLUSIVE,
     EXIT_INTERRUPTED,
@@ -40,7 +40,7 @@ def outcome_of(metrics: Metrics) -> Outcome:
 def _nothing_done(metrics: Metrics, outcome: Outcome, interrupted: bool) -> str | None:
     """Why the run measured nothing, if that is so: the plainest of failures."""
     attempts = metrics.count_of("ws_sessions")
-    if attempts and local_failures(metrics) == attempts:
+    if attempts and local_failures_of_run(metrics) == attempts:
         return None  # nothing is known of the server
     if attempts and not metrics.count_of("ws_sessions_opened"):
         return f"nothing was opened: {attempts} connection attempts, none succeeded"

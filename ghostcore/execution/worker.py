@@ -23,7 +23,7 @@ from ghostcore.monitor.lines import files_of
 from ghostcore.monitor.sample import GeneratorSample
 from ghostcore.opening.connect import Connector
 from ghostcore.opening.route import Routes
-from ghostcore.results.result import ErrorSample
+from ghostcore.results.record import ErrorSample
 from ghostcore.sessions.session import Session
 from ghostcore.users.slots import UserPool
 from ghostcore.users.vu import Scope

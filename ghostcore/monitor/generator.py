@@ -18,10 +18,10 @@ from ghostcore.monitor.rules import LOCAL_KINDS, doubts_of
 from ghostcore.monitor.sample import Doubt, GeneratorSample, Stall
 from ghostcore.monitor.system import SystemState, SystemWatch
 
-__all__ = ["GeneratorMonitor", "local_failures"]
+__all__ = ["GeneratorMonitor", "local_failures_of_window"]
 
 
-def local_failures(window: Snapshot) -> int:
+def local_failures_of_window(window: Snapshot) -> int:
     """Connections of a window that failed for want of a source port or a descriptor."""
     return sum(
         int(state.total)
@@ -88,7 +88,7 @@ class GeneratorMonitor:
             descriptors=system.descriptors,
             sockets=system.sockets,
             time_wait=system.time_wait,
-            local_failures=local_failures(window),
+            local_failures=local_failures_of_window(window),
         )
         if self._real:
             found = self._in_real_time(found, system)

@@ -3,7 +3,7 @@
 ======================  ============================================================================
 :class:`Console`        follows a run: ``ghostcore.run(scenario, listener=Console())``
 :func:`summary_text`    the summary of a result as plain text
-:func:`save`            writes ``result.json``; what ``result.save()`` calls
+:func:`save`            writes the files of a result: ``result.save()`` as a function
 ======================  ============================================================================
 """
 
@@ -13,7 +13,6 @@ from pathlib import Path
 
 from ghostcore.report.console import Console
 from ghostcore.report.summary import summary_text
-from ghostcore.results import json as _json
 from ghostcore.results.result import Result
 
 __all__ = ["Console", "save", "summary_text"]
@@ -23,6 +22,6 @@ def save(result: Result, directory: str | Path) -> Path:
     """Write a result into a directory, which is made if need be.
 
     :returns: the path of ``result.json``.
-    :raises OSError: it cannot be written.
+    :raises OSError: a file cannot be written.
     """
-    return _json.write(result, Path(directory))
+    return result.save(directory)

@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ghostcore._units import format_duration
+from ghostcore.errors import OWN_KINDS
 from ghostcore.execution.progress import Progress
 from ghostcore.metrics import CounterView, TrendView
-from ghostcore.report.text import bounds_text, clean, compact
+from ghostcore.results.text import bounds_text, clean, compact
 
 __all__ = ["Figures", "plain_line", "screen"]
 
@@ -86,8 +87,8 @@ def _kinds(progress: Progress) -> dict[str, int]:
         state = progress.totals.series[key]
         if kind is not None:
             kinds[kind] = kinds.get(kind, 0) + int(getattr(state, "total", 0))
-    for kind, name in (("script_error", "script_errors"), ("data_exhausted", "data_exhausted")):
-        if count := _count(progress, name):
+    for kind, own in OWN_KINDS.items():
+        if count := _count(progress, own.counter):
             kinds[kind] = count
     return dict(sorted(kinds.items(), key=lambda pair: -pair[1]))
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from rich.text import Text
 
 from ghostcore._units import format_duration
+from ghostcore.errors import meaning_of
 from ghostcore.metrics import (
     BUILTINS,
     FROM_DUE,
@@ -21,8 +22,11 @@ from ghostcore.metrics import (
     View,
     parse_selector,
 )
-from ghostcore.report.generator import generator_lines
-from ghostcore.report.text import (
+from ghostcore.report.table import table
+from ghostcore.results.generator_text import generator_lines
+from ghostcore.results.record import ErrorCount, Metrics, Outcome, WarmUp
+from ghostcore.results.result import Result
+from ghostcore.results.text import (
     bounds_text,
     clean,
     compact,
@@ -30,12 +34,9 @@ from ghostcore.report.text import (
     grouped,
     interval_text,
     share_text,
-    table,
     three_digits,
     wrapped,
 )
-from ghostcore.results.json import meaning_of
-from ghostcore.results.result import ErrorCount, Metrics, Outcome, Result, WarmUp
 
 __all__ = ["DEFAULT_WIDTH", "MARKS", "summary_lines", "summary_text"]
 

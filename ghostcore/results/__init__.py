@@ -1,1 +1,1 @@
-"""What a run leaves behind, and its file format: data without a runner."""
+"""What a run leaves behind, and the files that it is saved as: data without a runner."""

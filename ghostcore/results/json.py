@@ -6,17 +6,15 @@ neither NaN nor infinity: a figure that does not exist is null, an infinite one 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ghostcore.errors import KINDS
+from ghostcore.errors import meaning_of
 from ghostcore.metrics import (
     Bounds,
     CounterView,
@@ -31,10 +29,11 @@ from ghostcore.metrics import (
 from ghostcore.metrics.histogram import Histogram
 from ghostcore.metrics.recorders import TrendState
 from ghostcore.monitor.generator_report import GeneratorReport
-from ghostcore.results.result import ErrorCount, Metrics, Result
+from ghostcore.results.files import write_whole
+from ghostcore.results.record import ErrorCount, Metrics, Record
 from ghostcore.results.timeline import Timeline
 
-__all__ = ["CONFIDENCE", "FILE_NAME", "SCHEMA_VERSION", "schema", "to_dict", "write"]
+__all__ = ["CONFIDENCE", "FILE_NAME", "SCHEMA_VERSION", "JsonOutput", "schema", "to_dict"]
 
 SCHEMA_VERSION = 1
 FILE_NAME = "result.json"
@@ -65,12 +64,6 @@ SAMPLED = (
 )
 """Figures of a ``GeneratorSample``."""
 
-OWN_KINDS = {
-    "script_error": "an error of the script's own, not of the server's",
-    "data_exhausted": "a feeder of unique rows had none left for a start",
-}
-"""What is counted among the errors and is not the server's."""
-
 
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of what :func:`to_dict` returns."""
@@ -79,19 +72,19 @@ def schema() -> dict[str, Any]:
     return found
 
 
-def to_dict(result: Result) -> dict[str, Any]:
-    """The result as plain data that JSON can hold."""
-    outcome = result.outcome
+def to_dict(record: Record) -> dict[str, Any]:
+    """The record as plain data that JSON can hold."""
+    outcome = record.outcome
     return {
         "schema_version": SCHEMA_VERSION,
-        "verdict": result.verdict,
-        "exit_code": result.exit_code,
-        "reasons": list(result.reasons),
-        "seed": result.seed,
-        "started_at": result.started_at,
-        "duration_s": figure(result.duration_s),
-        "setup_ms": figure(result.setup_ms),
-        "teardown_ms": figure(result.teardown_ms),
+        "verdict": record.verdict,
+        "exit_code": record.exit_code,
+        "reasons": list(record.reasons),
+        "seed": record.seed,
+        "started_at": record.started_at,
+        "duration_s": figure(record.duration_s),
+        "setup_ms": figure(record.setup_ms),
+        "teardown_ms": figure(record.teardown_ms),
         "outcome": {
             "offered": outcome.offered,
             "delivered": outcome.delivered,
@@ -99,14 +92,14 @@ def to_dict(result: Result) -> dict[str, Any]:
             "interrupted": outcome.interrupted,
         },
         "warmup": None
-        if result.warmup is None
+        if record.warmup is None
         else {
-            "duration_s": figure(result.warmup.duration_s),
-            "samples": result.warmup.samples,
-            "iterations": result.warmup.iterations,
+            "duration_s": figure(record.warmup.duration_s),
+            "samples": record.warmup.samples,
+            "iterations": record.warmup.iterations,
         },
-        "plan": plain(result.plan),
-        "metrics": _metrics(result),
+        "plan": plain(record.plan),
+        "metrics": _metrics(record),
         "thresholds": [
             {
                 "metric": one.metric,
@@ -115,43 +108,38 @@ def to_dict(result: Result) -> dict[str, Any]:
                 "observed_text": one.observed_text,
                 "verdict": one.verdict,
                 "reason": one.reason,
-                "generator_error": figure(result.generator_error(one.metric)),
+                "generator_error": figure(record.generator_error(one.metric)),
                 "aborted_at_s": figure(one.aborted_at_s),
                 "breaches": one.breaches,
                 "first_breach_s": figure(one.first_breach_s),
             }
-            for one in result.thresholds
+            for one in record.thresholds
         ],
-        "errors": [_error(one) for one in result.errors],
-        "timeline": _timeline(result.timeline),
-        "generator": _generator(result.generator),
+        "errors": [_error(one) for one in record.errors],
+        "timeline": _timeline(record.timeline),
+        "generator": _generator(record.generator),
         "server": {},
-        "machine": plain(result.machine),
-        "warnings": list(result.warnings),
+        "machine": plain(record.machine),
+        "warnings": list(record.warnings),
     }
 
 
-def write(result: Result, directory: Path) -> Path:
-    """Write ``result.json`` into a directory, which is made if need be; returns its path.
+class JsonOutput:
+    """Saves a record as result.json (an ``Output``, see ``ghostcore.results.outputs``)."""
 
-    Whoever reads it meanwhile sees the old file or the new one, never half of one.
-    """
-    text = json.dumps(to_dict(result), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / FILE_NAME
-    temporary = directory / f".{FILE_NAME}.{os.getpid()}.tmp"
-    try:
-        # A server's text may hold half of a surrogate pair: it is written as \\udXXX, valid JSON.
-        with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    return path
+    name = "json"
+    file_name = FILE_NAME
+
+    def write(self, record: Record, directory: Path) -> Path:
+        """Write the file into a directory that exists; returns its path.
+
+        :raises OSError: it cannot be written.
+        """
+        data = to_dict(record)
+        text = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        path = directory / self.file_name
+        write_whole(path, text + "\n")
+        return path
 
 
 def figure(value: float | None) -> float | str | None:
@@ -181,23 +169,23 @@ def plain(value: Any) -> Any:
 # ---- metrics ------------------------------------------------------------------------------------
 
 
-def _metrics(result: Result) -> dict[str, Any]:
-    selectors = [one.metric for one in result.thresholds if parse_selector(one.metric).tags]
+def _metrics(record: Record) -> dict[str, Any]:
+    selectors = [one.metric for one in record.thresholds if parse_selector(one.metric).tags]
     found = {}
-    for name in result.metrics:
+    for name in record.metrics:
         wanted = [one for one in selectors if parse_selector(one).name == name]
         found[name] = {
-            **_view(result.metrics[name]),
-            **_error_of(result, name),
-            "series": _series(result.metrics, name, wanted),
+            **_view(record.metrics[name]),
+            **_error_of(record, name),
+            "series": _series(record.metrics, name, wanted),
         }
     return found
 
 
-def _error_of(result: Result, name: str) -> dict[str, Any]:
-    if not isinstance(result.metrics[name], TrendView):
+def _error_of(record: Record, name: str) -> dict[str, Any]:
+    if not isinstance(record.metrics[name], TrendView):
         return {}
-    return {"generator_error": figure(result.generator_error(name))}
+    return {"generator_error": figure(record.generator_error(name))}
 
 
 def _series(metrics: Metrics, name: str, selectors: Iterable[str]) -> dict[str, Any]:
@@ -301,11 +289,6 @@ def _error(error: ErrorCount) -> dict[str, Any]:
             for one in error.samples
         ],
     }
-
-
-def meaning_of(kind: str) -> str:
-    """What a kind of error means, in one line; "" for kinds that are not ghostcore's."""
-    return OWN_KINDS.get(kind) or KINDS.get(kind, "")
 
 
 def _timeline(timeline: Timeline) -> dict[str, Any]:

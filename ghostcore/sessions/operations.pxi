@@ -15,6 +15,16 @@ cdef double timeout_seconds(object timeout) except? -1:
     return parse_duration(timeout, "timeout")
 
 
+cdef class _Ready:
+    """The awaitable of a send that needs no waiting; one object serves them all."""
+
+    def __await__(self):
+        return _exhausted
+
+cdef object _exhausted = iter(())
+cdef _Ready _ready = _Ready()
+
+
 cdef class RoomWaiter(Waiter):
     cdef int begin(self) except -1:
         cdef Session session = self._session

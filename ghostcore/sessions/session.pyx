@@ -43,16 +43,6 @@ def live_sessions() -> int:
     return _live_sessions
 
 
-cdef class _Ready:
-    """The awaitable of a send that needs no waiting; one object serves them all."""
-
-    def __await__(self):
-        return _exhausted
-
-cdef object _exhausted = iter(())
-cdef _Ready _ready = _Ready()
-
-
 cdef class Session(Channel):
     def __init__(self, Engine engine not None, Codec codec not None, Traffic traffic not None,
                  Py_ssize_t max_message_size, int64_t dialed_ns, str url="",

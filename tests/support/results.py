@@ -19,13 +19,8 @@ from ghostcore.metrics.histogram import Histogram
 from ghostcore.metrics.recorders import AnyState, CounterState, GaugeState, RateState, TrendState
 from ghostcore.monitor.generator_report import GeneratorReport
 from ghostcore.monitor.sample import Doubt, GeneratorSample, Stall
-from ghostcore.results.result import (
-    ErrorCount,
-    ErrorSample,
-    Metrics,
-    Outcome,
-    Result,
-)
+from ghostcore.results.record import ErrorCount, ErrorSample, Metrics, Outcome
+from ghostcore.results.result import Result
 from ghostcore.results.timeline import Timeline
 
 JOIN = Trend("join_time", unit="ms")

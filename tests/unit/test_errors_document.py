@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import ghostcore.errors
-from ghostcore.errors import KINDS, TargetError
+from ghostcore.errors import KINDS, OWN_KINDS, TargetError
 from ghostcore.testing import BAD_SERVERS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "errors.md"
@@ -30,6 +30,12 @@ def test_kinds_are_documented_as_they_are() -> None:
             assert issubclass(getattr(ghostcore.errors, name), TargetError)
         assert set(phases.split(", ")) <= set(PHASES)
         assert advice[-1] in ".?"
+
+
+def test_our_own_kinds_are_documented_beside_them() -> None:
+    section = DOCUMENT.read_text().split("## Kinds\n")[1].split("\n## ")[0]
+    below = section.rpartition("|\n")[2]
+    assert all(f"`{kind}`" in below for kind in OWN_KINDS)
 
 
 def test_bad_servers_are_documented_as_they_are() -> None:

@@ -13,7 +13,7 @@ from ghost_greeter.metrics.agents import AGENTS, LOGIN_FAILURES
 from ghost_greeter.settings import Settings, place_of
 from ghost_greeter.switchboard import join_switchboard
 from ghostcore import VU, ConstantVUs, InvalidPlan, PerVUIterations, UsageError, scenario
-from ghostcore.cli import RunArguments, run_and_report
+from ghostcore.cli import RunArguments, out_option, run_and_report
 
 __all__ = ["agents_command"]
 
@@ -33,12 +33,7 @@ async def attendance(vu: VU) -> None:
 @click.option("-d", "--duration", metavar="TIME", help="For how long. Default: until Ctrl-C.")
 @agent_options
 @click.option("--seed", type=int, metavar="N", help="Of everything random.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Save the result there: result.json.",
-)
+@out_option()
 @click.option("--quiet", is_flag=True, help="No progress, only the summary.")
 def agents_command(
     url: str | None,

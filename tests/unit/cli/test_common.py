@@ -179,7 +179,7 @@ def test_a_run_is_printed_and_saved(tmp_path: Path) -> None:
         run_and_report(nap, arguments=RunArguments(seed=5, out=out), console=Console(stream)) == 0
     )
     assert stream.getvalue().startswith("running nap: 1 user for 100ms\nseed 5\n")
-    assert stream.getvalue().endswith(f"saved to {out / 'result.json'}\n")
+    assert f"\nsaved to {out / 'result.json'}\n" in stream.getvalue()
     assert json.loads((out / "result.json").read_text())["seed"] == 5
 
 

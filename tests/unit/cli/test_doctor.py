@@ -14,7 +14,7 @@ from ghostcore.cli import doctor
 from ghostcore.cli._server_check import ServerCheck, check_server
 from ghostcore.cli.doctor import Ceiling, examine, lines_of_limits, measure_ceilings, too_small
 from ghostcore.monitor.limits import Finding, Limits
-from ghostcore.results.result import EXIT_THRESHOLDS
+from ghostcore.results.record import EXIT_THRESHOLDS
 from ghostcore.testing import EchoServer, ServerThread, SocketIOServer
 from ghostcore.testing.leaks import assert_no_leaks
 

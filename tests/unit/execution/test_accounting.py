@@ -26,7 +26,7 @@ from ghostcore import (
     scenario,
 )
 from ghostcore.metrics import TrendView
-from ghostcore.results.result import Outcome
+from ghostcore.results.record import Outcome
 from ghostcore.testing import EchoServer
 from ghostcore.testing.fakeclock import run_fake
 from tests.support.hostile import TEXT, Hangup, HostileServer, WaitFor

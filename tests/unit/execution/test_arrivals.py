@@ -34,7 +34,7 @@ from ghostcore._engine import engine_of
 from ghostcore.execution.recording import ErrorLog, ScenarioRecorder
 from ghostcore.load import LoadModel
 from ghostcore.metrics import Registry, Totals
-from ghostcore.results.result import Metrics
+from ghostcore.results.record import Metrics
 from ghostcore.testing import EchoServer, SocketIOServer
 from ghostcore.testing.fakeclock import FakeClockLoop, run_fake
 from ghostcore.users.slots import UserPool

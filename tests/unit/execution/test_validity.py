@@ -19,6 +19,7 @@ from ghostcore import (
     scenario,
 )
 from ghostcore.execution.gathering import Gathering
+from ghostcore.execution.listeners import Listeners
 from ghostcore.execution.plan import Plan, make_plan
 from ghostcore.execution.verdict import judge, outcome_of
 from ghostcore.execution.worker import WorkerReport
@@ -27,7 +28,7 @@ from ghostcore.metrics import BUILTINS, Declaration, SeriesKey, Snapshot
 from ghostcore.metrics.recorders import CounterState, RateState, TrendState
 from ghostcore.monitor.rules import doubts_of
 from ghostcore.monitor.sample import Doubt, GeneratorSample, Stall
-from ghostcore.results.result import Metrics, RunVerdict
+from ghostcore.results.record import Metrics, RunVerdict
 from ghostcore.results.timeline import Timeline
 from tests.support.results import trend_state
 
@@ -59,7 +60,7 @@ class Run:
         self, thresholds: Mapping[Any, Any], warmup: float = 0, max_blocks: int = 600
     ) -> None:
         self.plan = plan_with(thresholds, warmup)
-        self.gathering = Gathering(self.plan, RunControl(), None)
+        self.gathering = Gathering(self.plan, RunControl(), Listeners())
         self.timeline = self.gathering.timeline = Timeline(max_blocks)
         self.generator = self.gathering.generator
         self._doubts: tuple[Doubt, ...] = ()

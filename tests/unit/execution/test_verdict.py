@@ -8,7 +8,7 @@ from ghostcore.execution.verdict import judge, outcome_of
 from ghostcore.execution.watch import ThresholdWatch
 from ghostcore.metrics import BUILTINS, Registry, Totals
 from ghostcore.monitor.generator_report import GeneratorReport
-from ghostcore.results.result import Metrics, RunVerdict
+from ghostcore.results.record import Metrics, RunVerdict
 from ghostcore.results.timeline import Timeline
 
 T = Trend("t")

@@ -13,7 +13,7 @@ import pytest
 from ghostcore._engine import Engine
 from ghostcore.metrics import Counter, SeriesKey, Snapshot
 from ghostcore.metrics.recorders import CounterState
-from ghostcore.monitor.generator import GeneratorMonitor, local_failures
+from ghostcore.monitor.generator import GeneratorMonitor, local_failures_of_window
 from ghostcore.monitor.sample import GeneratorSample
 from ghostcore.testing.fakeclock import run_fake
 
@@ -137,4 +137,4 @@ def test_failures_of_this_machine_are_told_from_those_of_the_server() -> None:
         },
         {"ws_errors": Counter("ws_errors"), "other": Counter("other")},
     )
-    assert local_failures(window) == 3
+    assert local_failures_of_window(window) == 3

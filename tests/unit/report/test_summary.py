@@ -6,7 +6,7 @@ from ghostcore.metrics import SeriesKey
 from ghostcore.metrics.recorders import RateState
 from ghostcore.report import summary_text
 from ghostcore.report.summary import ordered_selectors, summary_lines
-from ghostcore.results.result import Outcome
+from ghostcore.results.record import Outcome
 from tests.support.results import make_result, tagged, trend_state, troubled_result
 
 TROUBLED = """\

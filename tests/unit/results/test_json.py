@@ -14,8 +14,7 @@ from ghostcore import VU, ConstantVUs, Result, Scenario, run, scenario
 from ghostcore.metrics.histogram import Histogram
 from ghostcore.metrics.recorders import CounterState
 from ghostcore.monitor.generator_report import Calibration, GeneratorReport
-from ghostcore.report import save
-from ghostcore.results.json import figure, meaning_of, plain, schema, to_dict
+from ghostcore.results.json import JsonOutput, figure, plain, schema, to_dict
 from tests.support.results import JOIN, make_result, tagged, trend_state, troubled_result
 
 
@@ -151,30 +150,16 @@ def test_numbers_that_json_lacks() -> None:
     assert plain({1: (math.nan, True, Path("x"))}) == {"1": [None, True, "x"]}
 
 
-def test_kinds_that_are_not_ours_have_no_meaning() -> None:
-    assert meaning_of("something") == ""
-
-
-def test_a_result_is_written_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "deep" / "er"
-    path = save(make_result([]), folder)
-    assert path == folder / "result.json"
-    assert json.loads(path.read_text())["seed"] == 7
-
-    def full(descriptor: int) -> None:
-        raise OSError("the disk is full")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="full"):
-        make_result([], seed=8).save(folder)
-    assert json.loads(path.read_text())["seed"] == 7
-    assert [one.name for one in folder.iterdir()] == ["result.json"]
+def test_the_file_holds_the_data_on_one_line(tmp_path: Path) -> None:
+    output = JsonOutput()
+    path = output.write(make_result([]), tmp_path)
+    assert path == tmp_path / output.file_name == tmp_path / "result.json"
+    assert path.read_text().count("\n") == 1
+    assert json.loads(path.read_text()) == to_dict(make_result([]))
 
 
 def test_texts_that_utf_8_cannot_hold_are_escaped(tmp_path: Path) -> None:
-    path = save(make_result([], warnings=["half a pair: \ud800"]), tmp_path)
+    path = JsonOutput().write(make_result([], warnings=["half a pair: \ud800"]), tmp_path)
     assert json.loads(path.read_text())["warnings"] == ["half a pair: \ud800"]
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from ghostcore.monitor.generator_report import Calibration, GeneratorReport
-from ghostcore.report.text import compact, size_text, three_digits
+from ghostcore.results.text import compact, size_text, three_digits
 
 __all__ = ["calibration_text", "generator_lines"]
 

@@ -1,12 +1,9 @@
-"""How numbers, intervals and foreign text are printed."""
+"""How numbers, intervals and foreign text are written, on the console and in files alike."""
 
 from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
-
-from rich.text import Text
 
 from ghostcore.metrics import Bounds, Interval, TooFew, TrendView
 
@@ -19,7 +16,6 @@ __all__ = [
     "interval_text",
     "share_text",
     "size_text",
-    "table",
     "three_digits",
     "wrapped",
 ]
@@ -115,26 +111,3 @@ def wrapped(text: str, width: int, indent: str = "", hanging: str | None = None)
         break_long_words=False,
         break_on_hyphens=False,
     ) or [indent]
-
-
-def table(rows: Sequence[Sequence[str | Text]], left: int = 1, gap: int = 2) -> list[Text]:
-    """Columns as wide as their widest cell; the first `left` stand left, the others right."""
-    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        line = Text()
-        for number, (cell, width) in enumerate(zip(row, widths, strict=True)):
-            padding = " " * (width - _width(cell))
-            line.append(" " * gap if number else "")
-            if number >= left:
-                line.append(padding)
-            line.append(cell)
-            if number < left:
-                line.append(padding)
-        line.rstrip()
-        lines.append(line)
-    return lines
-
-
-def _width(cell: str | Text) -> int:
-    return cell.cell_len if isinstance(cell, Text) else Text(cell).cell_len

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
-from rich.text import Text
 
 from ghostcore.metrics import Bounds, Trend, TrendView
-from ghostcore.report.text import (
+from ghostcore.results.text import (
     bounds_text,
     clean,
     compact,
@@ -16,7 +15,6 @@ from ghostcore.report.text import (
     interval_text,
     share_text,
     size_text,
-    table,
     three_digits,
     wrapped,
 )
@@ -107,8 +105,3 @@ def test_long_words_are_not_broken() -> None:
     url = "ws://" + "h" * 40
     assert wrapped(f"refused by {url}", 30, "- ", "  ") == ["- refused by", f"  {url}"]
     assert wrapped("", 30, "- ") == ["- "]
-
-
-def test_a_table_is_as_wide_as_its_cells() -> None:
-    lines = table([["name", "n"], [Text("漢字"), "1,234"], ["a", ""]], 1, 2)
-    assert [line.plain for line in lines] == ["name      n", "漢字  1,234", "a"]
