@@ -23,7 +23,8 @@ OWN_ERRORS = {"script_error": "script_errors", "data_exhausted": "data_exhausted
 class Gathering:
     """What is known of a run.
 
-    :ivar totals: everything so far. :ivar timeline: the same, second by second.
+    :ivar totals: everything so far.
+    :ivar timeline: the same, second by second.
     :ivar counted: what counts for metrics and thresholds: the same, but without the warm-up.
     :ivar aborted_by: the thresholds that ended the run.
     :ivar listener_error: what the listener raised, which ends the run too.

@@ -174,7 +174,8 @@ class Result:
     :ivar plan: what was planned, as plain data.
     :ivar generator: how the load generator itself did, and what of the run is suspect.
     :ivar duration_s: from the start of the load to the end of the last iteration.
-    :ivar setup_ms: how long the set-up took; None without one. :ivar teardown_ms: likewise.
+    :ivar setup_ms: how long the set-up took; None without one.
+    :ivar teardown_ms: how long the teardown took; None without one.
     """
 
     metrics: Metrics
