@@ -4,7 +4,8 @@ from ghostcore.sessions.session import Session
 class SessionAccounts:
     """Where the figures of attempts to open a session go.
 
-    :param attempts, errors, opened: counters. :param tcp, upgrade, connecting: times.
+    :param attempts, errors, opened: counters.
+    :param tcp, upgrade, connecting: times.
     """
 
     def __init__(

@@ -9,7 +9,8 @@ from ghostcore.metrics.recorders cimport CounterRecorder, TrendRecorder
 cdef class SessionAccounts:
     """Where the figures of attempts to open a session go.
 
-    :param attempts, errors, opened: counters. :param tcp, upgrade, connecting: times.
+    :param attempts, errors, opened: counters.
+    :param tcp, upgrade, connecting: times.
     """
 
     def __init__(self, CounterRecorder attempts not None, CounterRecorder errors not None,

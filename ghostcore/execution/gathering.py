@@ -22,7 +22,8 @@ __all__ = ["Gathering"]
 class Gathering:
     """What is known of a run.
 
-    :ivar totals: everything so far. :ivar timeline: the same, second by second.
+    :ivar totals: everything so far.
+    :ivar timeline: the same, second by second.
     :ivar counted: what counts for metrics and thresholds: the same, but without the warm-up.
     :ivar aborted_by: the thresholds that ended the run.
     """

@@ -30,7 +30,8 @@ class Lifecycle:
     """Runs a plan's set-up and teardown.
 
     :ivar data: what the set-up returned, as it is passed on.
-    :ivar setup_ms: how long it took; None if it was not run. :ivar teardown_ms: likewise.
+    :ivar setup_ms: how long the set-up took; None if it was not run.
+    :ivar teardown_ms: how long the teardown took; None if it was not run.
     :ivar failures: what went wrong, in sentences.
     :ivar warnings: what a user should know of besides.
     :ivar aborted: the reason that the script gave for ending the run.

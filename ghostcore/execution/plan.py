@@ -89,7 +89,8 @@ class Plan:
     :ivar allow_script_errors: errors of the script's own do not fail the run.
     :ivar warmup_ns: from the start, in which nothing counts for metrics and thresholds.
     :ivar env: of the run; scenarios have their own on top.
-    :ivar setup: runs once before the load. :ivar teardown: once after it.
+    :ivar setup: the hook that runs once before the load.
+    :ivar teardown: the hook that runs once after it.
     :ivar allow_oversized: it may ask for more than this machine seems to have.
     :ivar calibrate: the noise floor of this machine is measured first.
     """

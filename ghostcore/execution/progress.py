@@ -19,13 +19,18 @@ __all__ = ["Progress", "RunListener"]
 class Progress:
     """Where a run stands: handed to listeners once a second.
 
-    :ivar totals: everything so far. :ivar timeline: second by second. Both go on growing with the
-        run, as do ``errors``: to keep what they say now, read it now.
-    :ivar elapsed_s: since the start. :ivar planned_s: when the last profile ends.
-    :ivar planned_vus: users that load models plan now. :ivar active_vus: those that are iterating.
+    Totals, timeline and errors go on growing with the run: to keep their figures, read them now.
+
+    :ivar totals: the metrics of the run so far.
+    :ivar timeline: the run second by second.
+    :ivar elapsed_s: seconds since the start of the run.
+    :ivar planned_s: seconds from the start to the end of the last profile.
+    :ivar planned_vus: users that load models plan now.
+    :ivar active_vus: users that are iterating.
     :ivar stopping: why the run is coming to its end before that; "" if it is not.
-    :ivar counted: as ``totals``, without the warm-up. :ivar window: the last second alone.
-    :ivar missed: seconds that a slow reader of a stream was not told of.
+    :ivar counted: as ``totals``, without the warm-up.
+    :ivar window: the metrics of the last second alone.
+    :ivar missed: seconds that a reader of a stream did not get, since it was slow.
     """
 
     plan: Plan

@@ -61,8 +61,9 @@ def reconsider(
     it does not, the seconds with the largest errors are left out, until it does, or holds, or none
     is left.
 
-    :param counted: what the threshold was judged on. :param generator: without the warm-up.
-    :param warmup_s: from the start of the run, does not count.
+    :param counted: what the threshold was judged on.
+    :param generator: how the generator did after the warm-up.
+    :param warmup_s: length of the warm-up, which does not count.
     """
     if result.verdict != "fail" or result.observed is None:
         return result

@@ -70,8 +70,8 @@ def judge(
 ) -> tuple[RunVerdict, int, list[str]]:
     """Verdict, exit code and reasons, in the order of precedence of the exit codes.
 
-    :param timeline: the run second by second. :param generator: how the generator did, warm-up left
-        out.
+    :param timeline: the run second by second.
+    :param generator: how the generator did after the warm-up.
     :param aborted: the reason that the script gave for ending the run.
     :param interrupted: what stopped the run from outside.
     :param failures: what went wrong in set-up and teardown.

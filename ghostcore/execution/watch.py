@@ -166,7 +166,8 @@ class ThresholdWatch:
     def judge_now(self, totals: Totals, at_ns: int) -> list[ThresholdResult]:
         """Judge what is due while the run goes.
 
-        :param totals: everything that counts so far. :param at_ns: since the start of the run.
+        :param totals: everything that counts so far.
+        :param at_ns: since the start of the run.
         :returns: the thresholds for which the run must end now.
         """
         ended = []

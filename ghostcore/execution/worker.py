@@ -39,7 +39,8 @@ SHORTEST_WINDOW_NS = WINDOW_NS // 2
 class WorkerReport:
     """A worker's report of one window.
 
-    :ivar planned: users that each scenario plans now. :ivar active: those that are running.
+    :ivar planned: users that each scenario plans now.
+    :ivar active: users of each scenario that are running.
     :ivar final: the load is over, this is the rest.
     """
 

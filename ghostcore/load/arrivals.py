@@ -160,7 +160,8 @@ class UniformStarts(Starts):
 class PoissonStarts(Starts):
     """The starts of a Poisson process of that rate.
 
-    :param seed: of the run. :param scenario: whose starts these are.
+    :param seed: the run's seed.
+    :param scenario: the name of the scenario.
     """
 
     def __init__(self, curve: RateCurve, seed: int, scenario: str, share: Share = ALL) -> None:

@@ -15,7 +15,8 @@ __all__ = ["Executor", "Setting"]
 class Setting(TypedDict):
     """What every executor is given.
 
-    :ivar sleep_until: sleeps until an instant of the clock, in ns. :ivar now_ns: the clock.
+    :ivar sleep_until: sleeps until an instant of the clock, in ns.
+    :ivar now_ns: the clock.
     :ivar start_ns: when the profile's own time begins (its ``start_time`` included already).
     :ivar dropped: called with a number of starts that were due and are not made.
     :ivar control: ends the run before its time.

@@ -66,7 +66,8 @@ async def run_open(
     :param sleep_until: sleeps until an instant of the clock, in ns.
     :param now_ns: the clock.
     :param start_ns: when the profile's own time begins (its ``start_time`` included already).
-    :param seed: of the run. :param scenario: its name; both key Poisson arrivals.
+    :param seed: the run's seed.
+    :param scenario: the name of the scenario; with the seed the key of Poisson arrivals.
     :param on_users: called with the number of users that exist whenever it changes.
     :param dropped: called with a number of starts that were due and are not made.
     :param cut_off: called for each of them, when a user is free again, with the ns from its due

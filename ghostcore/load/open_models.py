@@ -135,7 +135,8 @@ class OpenModel(LoadModel):
     def starts(self, seed: int, scenario: str, share: Share = ALL) -> Starts:
         """The starts, one after the other, in ns from the profile's own start.
 
-        :param seed: of the run. :param scenario: its name: both matter to Poisson arrivals only.
+        :param seed: the run's seed.
+        :param scenario: the name of the scenario; with the seed the key of Poisson arrivals.
         :param share: gives only the starts of that worker; those of all workers are exactly the
             whole plan, each with its index in it.
         """

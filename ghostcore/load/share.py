@@ -16,7 +16,8 @@ class Share:
     Whatever is numbered from 0 belongs to exactly one worker, at any number of workers; and since
     users and starts keep their number in the whole plan, they draw the same random numbers.
 
-    :param index: number of the worker, from 0. :param of: how many workers there are.
+    :param index: number of the worker, from 0.
+    :param of: how many workers there are.
     """
 
     index: int = 0

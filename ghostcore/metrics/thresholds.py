@@ -121,7 +121,8 @@ class ThresholdResult:
     :ivar reason: why the verdict is what it is, in one sentence.
     :ivar aborted_at_s: when it ended the run, in seconds from its start; None if it did not.
     :ivar breaches: of a threshold over a window: how often it failed, judged once a second while
-        the run went. :ivar first_breach_s: when it did first.
+        the run went.
+    :ivar first_breach_s: when it first failed, in seconds from the start of the run.
     """
 
     metric: str

@@ -23,8 +23,12 @@ class Calibration:
     """The noise floor of this machine: round trips at a low rate to an echo server in another
     process, over loopback, before the run.
 
-    :ivar round_trips: how many. :ivar seconds: for how long.
-    :ivar loop_lag_p99_ms: how late timers came meanwhile. :ivar loop_lag_ms: the latest.
+    :ivar round_trips: the number of round trips.
+    :ivar seconds: how long the measurement took.
+    :ivar p50_ms: the median of the round trips.
+    :ivar p99_ms: their 99th percentile.
+    :ivar loop_lag_p99_ms: the 99th percentile of how late timers came meanwhile.
+    :ivar loop_lag_ms: the latest that a timer came.
     """
 
     round_trips: int

@@ -40,12 +40,13 @@ class Limits:
 
     :ivar descriptors_soft: files that this process may open; it can raise that to ``_hard``.
     :ivar descriptors_max: how far an administrator can raise ``_hard`` (fs.nr_open).
-    :ivar ports: that connections from one source address to one server can take;
-        :ivar port_range: as the system has it.
-    :ivar memory_bytes: still free for this process.
-    :ivar cores: that it may use.
+    :ivar ports: source ports that connections from one address to one server can take.
+    :ivar port_range: the lowest and the highest of these ports.
+    :ivar memory_bytes: memory that is still free for this process.
+    :ivar cores: cores that this process may use.
     :ivar backlog: connections that may wait for a server on this machine to accept them.
-    :ivar tracked: connections that the firewall can track, :ivar tracked_now: that it does.
+    :ivar tracked: connections that the firewall can track.
+    :ivar tracked_now: connections that the firewall tracks now.
     """
 
     descriptors_soft: int | None = None

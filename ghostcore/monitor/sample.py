@@ -14,7 +14,8 @@ NAN = math.nan
 class Doubt(NamedTuple):
     """Why a second is suspect.
 
-    :ivar rule: the rule's name: see ``rules.RULES``. :ivar text: what was seen.
+    :ivar rule: the rule's name: see ``rules.RULES``.
+    :ivar text: what was seen.
     :ivar size: how much of it, to find the worst.
     """
 
@@ -27,7 +28,8 @@ class Doubt(NamedTuple):
 class Stall:
     """A span in which the event loop got nothing done, because one callback kept it.
 
-    :ivar at_s: when it began, from the start of the run.
+    :ivar at_s: when it began, in seconds from the start of the run.
+    :ivar duration_ms: how long it was.
     :ivar machine_ms: how much of it was not the callback's doing: the loop's thread waited for a
         core, or the machine stood still.
     :ivar where: ``file:line: text`` of the user's code that the callback was in; "" if it was in
@@ -58,24 +60,28 @@ class Stall:
 class GeneratorSample:
     """How the load generator itself did in one window, of a second as a rule. NaN: not known.
 
-    :ivar at_s: end of the window, from the start of the run.
-    :ivar loop_lag_ms: the latest that a timer of the event loop came. :ivar loop_lag_p99_ms: of 100
-        timers a second.
+    :ivar at_s: end of the window, in seconds from the start of the run.
+    :ivar loop_lag_ms: the latest that a timer of the event loop came.
+    :ivar loop_lag_p99_ms: the 99th percentile of how late timers came, of 100 timers a second.
     :ivar cpu_share: CPU time of the process per second, in cores.
-    :ivar rss_bytes: resident memory. :ivar descriptors: open files.
+    :ivar rss_bytes: resident memory of the process.
+    :ivar descriptors: files that the process has open, sockets included.
     :ivar window_s: length of the window.
     :ivar stamp_error_ms: the longest that a frame waited in its batch to be stamped or sent.
+    :ivar stamp_error_p99_ms: the 99th percentile of these waits.
     :ivar loop_cpu_share: the share of a core that the loop's thread used.
-    :ivar waiting_share: the share of time in which it was ready to run and had no core.
-    :ivar core_share: the share of the core it ran on that was busy, with whatever.
-    :ivar machine_cpu_share: the same of all cores. :ivar steal_share: what the hypervisor took.
+    :ivar waiting_share: the share of time in which the loop's thread was ready and had no core.
+    :ivar core_share: the share of time in which the core of the loop's thread was busy.
+    :ivar machine_cpu_share: the share of time in which the cores of the machine were busy.
+    :ivar steal_share: the share of the machine's time that the hypervisor gave to others.
     :ivar gc_pause_ms: the longest garbage collection.
     :ivar clock_jump_ms: how far the clock was set, or how long the machine slept.
-    :ivar backlog_bytes: written by sessions and not yet taken by their sockets (epoll link).
-    :ivar sockets: TCP sockets of the system. :ivar time_wait: those that only wait for stragglers;
-        each keeps a port.
+    :ivar backlog_bytes: bytes that sessions have written and their sockets have not taken yet
+        (epoll link).
+    :ivar sockets: TCP sockets of the system.
+    :ivar time_wait: TCP sockets of the system that only keep their port for a while.
     :ivar local_failures: connections that failed for want of a source port or a descriptor.
-    :ivar stalls: when one callback kept the loop for 100 ms and more.
+    :ivar stalls: the spans of 100 ms and more in which one callback kept the loop.
     :ivar doubts: why the window is suspect; empty if it is valid.
     """
 

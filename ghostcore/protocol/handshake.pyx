@@ -167,7 +167,8 @@ cdef class _Known:
 cdef class Judge:
     """What attempts that offer the same remember of the answers that they have had.
 
-    :param subprotocols: names that are offered. :param deflate: compression that is, or None.
+    :param subprotocols: the names that the request offers.
+    :param deflate: the compression that it offers, or None.
     """
 
     def __init__(self, tuple subprotocols=(), deflate=None):

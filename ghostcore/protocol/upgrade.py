@@ -144,7 +144,8 @@ def read_answer(
 
     :param data: all bytes that have come so far.
     :param accept: what Sec-WebSocket-Accept must be.
-    :param subprotocols: names that were offered. :param deflate: compression that was, or None.
+    :param subprotocols: the names that the request offered.
+    :param deflate: the compression that it offered, or None.
     :param head_limit: most bytes of its head.
     :returns: None while the answer is not whole; a refusal, to be raised if no more comes, while
         the body whose length it tells has not come as far as it is kept.

@@ -20,7 +20,8 @@ MAX_BLOCKS = 600
 class Second:
     """The figures of one window of a second.
 
-    :ivar start_s: from the start of the run. :ivar end_s: its end.
+    :ivar start_s: when the window began, in seconds from the start of the run.
+    :ivar end_s: when it ended.
     :ivar values: metric to plain figures: a counter its sum, a gauge its last level, a rate
         ``[passes, fails]``, a Trend ``{count, failed, cut_off, min, max, p50, p95, p99}``.
     """
@@ -73,7 +74,8 @@ class Timeline:
         are. Only whole blocks count: spans and limits are rounded up to them.
 
         :param spans: in seconds from the start of the run.
-        :param window_s: of the last so many seconds only. :param until_s: before that moment only.
+        :param window_s: take the last so many seconds only.
+        :param until_s: take seconds before that moment only.
         """
         totals, kept_ns = Totals(), 0
         for block in self._between(window_s, until_s):

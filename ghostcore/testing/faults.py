@@ -85,7 +85,8 @@ _LIMITS = ("cut_after", "reset_after", "finish_after", "swallow_after", "stop_af
 class Faults:
     """What the proxy does to a connection.
 
-    :ivar up: from the client to the server. :ivar down: from the server to the client.
+    :ivar up: what happens to bytes from the client to the server.
+    :ivar down: what happens to bytes from the server to the client.
     :ivar accept: ``forward``; ``silence`` accepts, reads nothing and connects nowhere; ``reset``
         resets at once; ``close`` closes at once.
     """
@@ -111,7 +112,8 @@ def reset_socket(sock: socket.socket) -> None:
 class FaultConnection:
     """One connection through the proxy.
 
-    :ivar bytes_up: passed on to the server so far. :ivar bytes_down: passed on to the client.
+    :ivar bytes_up: bytes passed on to the server so far.
+    :ivar bytes_down: bytes passed on to the client so far.
     """
 
     def __init__(self, proxy: FaultProxy, client: socket.socket, faults: Faults) -> None:
