@@ -187,7 +187,7 @@ def _metrics(result: Result) -> dict[str, Any]:
     for name in result.metrics:
         wanted = [one for one in selectors if parse_selector(one).name == name]
         found[name] = {
-            **_view(result.metrics[name]),
+            **_view(result.metrics.view(name)),
             **_error_of(result, name),
             "series": _series(result.metrics, name, wanted),
         }
@@ -204,7 +204,7 @@ def _series(metrics: Metrics, name: str, selectors: Iterable[str]) -> dict[str, 
     """Every combination of tags, and the samples that thresholds selected."""
     names = dict.fromkeys([*map(str, metrics.series(name)), *selectors])
     return {
-        selector: {"tags": dict(parse_selector(selector).tags), **_view(metrics[selector])}
+        selector: {"tags": dict(parse_selector(selector).tags), **_view(metrics.view(selector))}
         for selector in names
         if parse_selector(selector).tags
     }
