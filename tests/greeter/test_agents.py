@@ -6,20 +6,20 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from greeting import ACCEPT, IGNORE, Notes, call_options, outcomes, pool_at
 
 import ghostcore
 from ghost_greeter.agents import AgentPool, AgentSettings, Identity, agents_needed, identities
-from ghost_greeter.agents.settings import Answers, longest_s, parse_mix
+from ghost_greeter.agents.settings import Answer, Answers, longest_s, parse_mix
 from ghost_greeter.scenarios import SCENARIOS
 from ghost_greeter.simulator import Database, Distribution, EmbeddedSimulator, Simulator, Timings
 from ghostcore import InvalidPlan, UsageError, socketio
 from ghostcore.testing import EchoServer
+from tests.support.greeting import ACCEPT, IGNORE, Notes, call_options, outcomes, pool_at
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -237,8 +237,8 @@ async def asks(server: Simulator, leaves: bool = False) -> str:
 
 def test_an_agent_that_was_marked_away_comes_back() -> None:
     async def script(server: Simulator, pool: AgentPool, notes: Notes) -> None:
-        answers = iter(["ignore", "ignore", "accept"])
-        pool.next_answer = lambda: next(answers)  # type: ignore[method-assign,return-value]
+        answers: Iterator[Answer] = iter(["ignore", "ignore", "accept"])
+        pool.next_answer = lambda: next(answers)  # type: ignore[method-assign]
         for _ in range(2):
             assert await asks(server) == "agent:unavailable"
             await until(lambda: server.state.agents["load-agent-1"].status == "idle")

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_client import CLOSE, SOCKETIO, Closed, RawClient, get, serving
 
 from ghost_greeter.simulator import EmbeddedSimulator, Simulator
+from tests.support.raw_client import CLOSE, SOCKETIO, Closed, RawClient, get, serving
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 LINE = re.compile(r" *[\d.]+ (\S+) +(--|->|<-) (.*)")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from greeting import Notes
-
 from ghost_greeter.switchboard import CallLog, Switchboard, switchboard_of
+from tests.support.greeting import Notes
 
 
 @dataclass

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import trustme
 import uvloop
-from node_servers import NodeServers
 
 from ghostcore.testing.leaks import assert_no_leaks
+from tests.integration.node_servers import NodeServers
 
 
 @pytest.fixture(scope="session")

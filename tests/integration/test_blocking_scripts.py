@@ -93,10 +93,10 @@ def test_the_network_has_its_part_in_the_metrics(url: str) -> None:
     result = run(visit, seed=1)
     rtt = result.metrics["tcp_rtt"]
     assert isinstance(rtt.declaration, Trend)
-    ended = result.metrics["ws_session_duration"].count  # type: ignore[union-attr]
-    assert 0 < rtt.count <= ended  # type: ignore[union-attr]
-    assert 0 < rtt.p(50) < 1000  # type: ignore[union-attr]
-    assert result.metrics["tcp_retransmits"].samples == rtt.count  # type: ignore[union-attr]
+    ended = result.metrics["ws_session_duration"].count
+    assert 0 < rtt.count <= ended
+    assert 0 < rtt.p(50) < 1000
+    assert result.metrics["tcp_retransmits"].samples == rtt.count
     sample = result.generator.samples[0]
     assert sample.sockets > 0
     assert sample.stamp_error_ms > 0

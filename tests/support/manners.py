@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import uvloop
@@ -12,6 +12,9 @@ import ghostcore
 from ghostcore import VU, PerVUIterations, Result, Scenario, scenario
 
 __all__ = ["KINDS", "Runs", "task_of", "turns"]
+
+Body = Callable[[VU], Coroutine[Any, Any, None]]
+"""What users do in an iteration."""
 
 KINDS = ["uvloop", "asyncio", "asyncio-debug"]
 
@@ -56,14 +59,22 @@ class Runs:
         return await ghostcore.run_async(one, **options)
 
     def result(
-        self, body: Callable[[VU], Awaitable[None]], *, users: int = 1, iterations: int = 1
+        self,
+        body: Body,
+        *,
+        users: int = 1,
+        iterations: int = 1,
     ) -> Result:
         """The result of a run in which each user makes that many iterations of `body`."""
         made = scenario(load=PerVUIterations(users, iterations, max_duration=60))(body)
         return self.of(made)
 
     def well(
-        self, body: Callable[[VU], Awaitable[None]], *, users: int = 1, iterations: int = 1
+        self,
+        body: Body,
+        *,
+        users: int = 1,
+        iterations: int = 1,
     ) -> Result:
         """The same, and all of it must have gone well: an assertion that fails in a scenario is
         an error of the script."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
 
 import pytest
 
@@ -228,7 +229,7 @@ async def raises_it(vu: VU) -> None:
 
 @pytest.mark.parametrize("body", [cancels_itself, cancelled_by_its_child, raises_it])
 def test_a_cancellation_of_the_scripts_own_is_its_error(
-    runs: Runs, body: Callable[[VU], Awaitable[None]]
+    runs: Runs, body: Callable[[VU], Coroutine[Any, Any, None]]
 ) -> None:
     result = runs.of(scenario(load=ConstantVUs(2, 0.3, graceful_stop=1))(body))
     assert result.exit_code == 107

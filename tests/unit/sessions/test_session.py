@@ -129,7 +129,7 @@ async def text_of(session: Any) -> str:
 def test_a_cancelled_receiver_loses_no_message(run: Any) -> None:
     async def main() -> None:
         async with EchoServer() as server, ghostcore.connect(server.url) as session:
-            received = []
+            received: list[Any] = []
             amount = 400
             for number in range(amount):
                 session.send(str(number))
@@ -331,7 +331,7 @@ class Heard(NullObserver):
         self.target: list[BaseException] = []
         self.script: list[BaseException] = []
 
-    def target_error(self, error: BaseException) -> None:  # type: ignore[override]
+    def target_error(self, error: BaseException) -> None:
         self.target.append(error)
 
     def script_error(self, error: BaseException) -> None:
