@@ -12,7 +12,6 @@ import pytest
 from ghostcore import VU, ConstantVUs, Result, Trend, run, scenario
 from ghostcore.report import summary_text
 from ghostcore.testing import EchoServer, ServerProcess
-from ghostcore.testing.leaks import assert_no_leaks
 
 ECHO = Trend("echo_time")
 HERE = Path(__file__).name
@@ -22,12 +21,6 @@ HERE = Path(__file__).name
 def url() -> Iterator[str]:
     with ServerProcess(EchoServer) as server:
         yield server.url
-
-
-@pytest.fixture(autouse=True)
-def no_leaks() -> Iterator[None]:
-    with assert_no_leaks():
-        yield
 
 
 def sleep() -> None:

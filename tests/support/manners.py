@@ -11,7 +11,7 @@ import uvloop
 import ghostcore
 from ghostcore import VU, PerVUIterations, Result, Scenario, scenario
 
-__all__ = ["KINDS", "Runs", "task_of", "turns"]
+__all__ = ["KINDS", "Runs", "task_of"]
 
 Body = Callable[[VU], Coroutine[Any, Any, None]]
 """What users do in an iteration."""
@@ -24,12 +24,6 @@ def task_of() -> asyncio.Task[Any]:
     task = asyncio.current_task()
     assert task is not None
     return task
-
-
-async def turns(count: int = 5) -> None:
-    """Let the loop turn so often."""
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 class Runs:

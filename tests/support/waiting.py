@@ -1,4 +1,4 @@
-"""Waiting for what another process or the loop does, bounded."""
+"""Waiting for what the loop or another process does, bounded."""
 
 from __future__ import annotations
 
@@ -11,12 +11,20 @@ from ghostcore import SocketIOSession, WebSocketSession
 LIMIT_S = 30.0
 
 
-async def wait_until(condition: Callable[[], object]) -> None:
-    """Poll until the condition holds."""
-    deadline_s = time.monotonic() + LIMIT_S
+async def turns(count: int = 5) -> None:
+    """Let the loop turn so often."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def wait_until(
+    condition: Callable[[], object], limit_s: float = LIMIT_S, poll_s: float = 0.01
+) -> None:
+    """Poll until the condition holds; an AssertionError if it does not within the limit."""
+    deadline_s = time.monotonic() + limit_s
     while not condition():
-        assert time.monotonic() < deadline_s
-        await asyncio.sleep(0.01)
+        assert time.monotonic() < deadline_s, f"it did not come to be within {limit_s} s"
+        await asyncio.sleep(poll_s)
 
 
 async def gone(session: SocketIOSession | WebSocketSession) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from ghostcore import VU, ConstantVUs, scenario
-from tests.support.manners import Runs, task_of, turns
+from tests.support.manners import Runs, task_of
+from tests.support.waiting import turns
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 

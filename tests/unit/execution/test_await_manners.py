@@ -19,7 +19,8 @@ import pytest
 import ghostcore
 from ghostcore import VU, ConstantVUs, SharedIterations, scenario
 from ghostcore._tracebacks import suspended_line
-from tests.support.manners import Runs, task_of, turns
+from tests.support.manners import Runs, task_of
+from tests.support.waiting import turns
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 

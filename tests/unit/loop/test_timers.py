@@ -15,6 +15,7 @@ import uvloop
 from ghostcore.errors import EngineError, UsageError
 from ghostcore.loop.timers import Sleep, Stepper, TimerQueue, live_waiters
 from ghostcore.testing.fakeclock import run_fake
+from tests.support.waiting import turns
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -65,11 +66,6 @@ def pending() -> int:
 
 async def finish(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
-
-
-async def turns(count: int = 5) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 # ---- the queue ----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from ghostcore.sessions.flood import PacedSends
 from ghostcore.sessions.plain import WebSocketBase
 from ghostcore.testing.fakeclock import run_fake
 from tests.support.sessions import MS, busy_until, now_ns, offline, offline_socketio
+from tests.support.waiting import turns
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -24,11 +25,6 @@ BURST = 64
 
 async def wait_for(pacer: PacedSends) -> int:
     return await pacer
-
-
-async def turns(count: int = 5) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 # ---- when ---------------------------------------------------------------------------------------
