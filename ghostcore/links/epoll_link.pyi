@@ -6,11 +6,11 @@ from ghostcore._engine import Engine
 from ghostcore.protocol.handshake import Upgrade
 from ghostcore.sessions.session import Attempt, Opener, Session
 
-SessionT = TypeVar("SessionT", bound=Session)
+_SessionT = TypeVar("_SessionT", bound=Session)
 
 def available() -> bool: ...
 
-class EpollOpener(Opener[SessionT]): ...
+class EpollOpener(Opener[_SessionT]): ...
 
 class Hub:
     engine: Engine
@@ -19,8 +19,8 @@ class Hub:
     def __init__(self, engine: Engine) -> None: ...
     def open(
         self,
-        session: SessionT,
-        attempt: Attempt[SessionT],
+        session: _SessionT,
+        attempt: Attempt[_SessionT],
         limit_ns: int,
         since_ns: int,
         addresses: list[tuple[int, Any]],
@@ -29,6 +29,6 @@ class Hub:
         sock: socket.socket | None = None,
         tls_context: ssl.SSLContext | None = None,
         server_hostname: str | None = None,
-    ) -> EpollOpener[SessionT]: ...
+    ) -> EpollOpener[_SessionT]: ...
     def close(self) -> None: ...
     def _on_ready(self) -> None: ...

@@ -1,6 +1,7 @@
 class Vitals:
     """What sessions tell of the generator itself. Drained once a second by its monitor."""
 
+    def __init__(self) -> None: ...
     @property
     def backlog_bytes(self) -> int:
         """Bytes that sessions have written and their sockets have not taken."""

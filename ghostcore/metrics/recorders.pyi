@@ -11,11 +11,6 @@ class State:
 
     def copy(self) -> State:
         """An independent state with the same content."""
-    def merge(self, other: State) -> None:
-        """Join the same span of another source: sums and samples are added, additive levels too.
-        TypeError for a state of another kind, ValueError for one that does not fit."""
-    def append(self, later: State) -> None:
-        """Join a later span: as ``merge()``, but the level of a gauge is the later one."""
     def __eq__(self, other: object, /) -> bool: ...
     __hash__ = None  # type: ignore[assignment]
     def __reduce__(self) -> tuple[Any, ...]: ...
@@ -30,6 +25,10 @@ class CounterState(State):
     @property
     def samples(self) -> int: ...
     def copy(self) -> CounterState: ...
+    def merge(self, other: State) -> None:
+        """Add the count of another source."""
+    def append(self, later: State) -> None:
+        """Add the count of a later span."""
     def to_wire(self) -> list[Any]:
         """The state as a list that msgpack carries."""
 
@@ -47,6 +46,11 @@ class GaugeState(State):
     @property
     def additive(self) -> bool: ...
     def copy(self) -> GaugeState: ...
+    def merge(self, other: State) -> None:
+        """Join the same span of another source: additive levels are added, of others the last one
+        merged is the value. ValueError where one is additive and the other is not."""
+    def append(self, later: State) -> None:
+        """Join a later span: its value is the value now."""
     def to_wire(self) -> list[Any]:
         """The state as a list that msgpack carries."""
 
@@ -60,6 +64,10 @@ class RateState(State):
     @property
     def fails(self) -> int: ...
     def copy(self) -> RateState: ...
+    def merge(self, other: State) -> None:
+        """Add the counts of another source."""
+    def append(self, later: State) -> None:
+        """Add the counts of a later span."""
     def to_wire(self) -> list[Any]:
         """The state as a list that msgpack carries."""
 
@@ -86,6 +94,10 @@ class TrendState(State):
     def count(self) -> int:
         """All samples: with a value, failed and cut off."""
     def copy(self) -> TrendState: ...
+    def merge(self, other: State) -> None:
+        """Add the samples of another source. ValueError for another resolution."""
+    def append(self, later: State) -> None:
+        """Add the samples of a later span."""
     def to_wire(self) -> list[Any]:
         """The state as a list that msgpack carries."""
 

@@ -27,6 +27,7 @@ class PacketType(IntEnum):
     ENGINE_CLOSE = 11
 
 class Packet:
+    def __init__(self) -> None: ...
     @property
     def type(self) -> int: ...
     @property
