@@ -244,7 +244,7 @@ def test_a_cancellation_of_the_scripts_own_is_its_error(
 def test_a_user_is_not_stepped_while_it_runs(runs: Runs) -> None:
     async def one(vu: VU) -> None:
         order: list[str] = []
-        operation = vu.sleep(LONG_S)
+        operation: Any = vu.sleep(LONG_S)
 
         async def waiting() -> None:
             try:

@@ -306,7 +306,7 @@ def test_futures_of_another_loop_are_refused(runs: Runs) -> None:
 
 def test_an_operation_awaited_again_and_by_two(runs: Runs) -> None:
     async def one(vu: VU) -> None:
-        operation = vu.sleep(0.005)
+        operation: Any = vu.sleep(0.005)
 
         async def wait() -> None:
             await operation
