@@ -6,7 +6,7 @@
 # make demo-omission  a server that stands still, in the figures of ghostcore and of k6
 # make instructions  what a message and a connect cost, against benches/instructions/accepted.json
 # make fuzz   ten million random frames (FRAMES=) against a reference, on the sanitized build
-# make lint   ruff and mypy
+# make lint   ruff, mypy, and the stubs of the compiled modules against what was compiled
 # make stubs  docstrings of the compiled modules, copied into their .pyi
 # make wheel  the wheel, into dist/
 
@@ -16,6 +16,7 @@ BIN := $(VENV)/bin
 FRAMES ?= 10000000
 SEED ?= 1
 SOURCES := setup.py pyproject.toml $(wildcard $(foreach kind,pyx pxi pxd,ghostcore/*.$(kind) ghostcore/*/*.$(kind)))
+COMPILED := $(subst /,.,$(basename $(wildcard ghostcore/*.pyx ghostcore/*/*.pyx)))
 
 .PHONY: build run test test-debug test-sanitized test-full valgrind bench demo-omission \
 	instructions fuzz lint stubs wheel clean
@@ -67,10 +68,13 @@ valgrind:
 		command -v apt-get > /dev/null || { echo "valgrind is missing, and there is no apt-get"; exit 1; }; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq valgrind; }
 
+# Stubs leave out what Cython adds to each module, and that no class has two compiled bases (PEP 800).
 lint: $(VENV)/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/stubtest --concise --ignore-disjoint-bases --ignore-missing-stub \
+		--allowlist tests/typing/stubtest_allowed.txt --mypy-config-file pyproject.toml $(COMPILED)
 
 stubs: $(VENV)/test
 	$(BIN)/python -m tests.stubs --write

@@ -12,6 +12,7 @@ class Random:
     seed gives one run. For secrets use ``secrets``.
     """
 
+    def __init__(self) -> None: ...
     @staticmethod
     def keyed(seed: int, scenario: str, index: int = 0) -> Random:
         """The stream of start number `index` (0 to 2**64 - 1) of `scenario` under `seed` (any int).

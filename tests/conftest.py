@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from ghostcore.testing.leaks import assert_no_leaks
+from tests.support.running import LOOPS, run_on
 
 # A busy machine is no failure, and the same tree has the same result everywhere. To look for new
 # examples: --hypothesis-profile=search.
@@ -29,3 +31,13 @@ def no_leaks() -> Iterator[None]:
     """The test leaves no session, operation or descriptor behind, and no loop complains."""
     with assert_no_leaks():
         yield
+
+
+@pytest.fixture(params=LOOPS)
+def run(request: pytest.FixtureRequest) -> Any:
+    """Runs a coroutine to its end on each kind of loop."""
+
+    def execute(main: Coroutine[Any, Any, Any]) -> Any:
+        return run_on(request.param, main)
+
+    return execute

@@ -6,12 +6,12 @@ from ghostcore._engine import Engine
 from ghostcore.protocol.handshake import Upgrade
 from ghostcore.sessions.session import Attempt, Opener, Session
 
-SessionT = TypeVar("SessionT", bound=Session)
+_SessionT = TypeVar("_SessionT", bound=Session)
 
 def available() -> bool:
     """Whether this platform has what the link needs."""
 
-class EpollOpener(Opener[SessionT]):
+class EpollOpener(Opener[_SessionT]):
     """Dials before it waits for the upgrade."""
 
 class Hub:
@@ -28,8 +28,8 @@ class Hub:
     def __init__(self, engine: Engine) -> None: ...
     def open(
         self,
-        session: SessionT,
-        attempt: Attempt[SessionT],
+        session: _SessionT,
+        attempt: Attempt[_SessionT],
         limit_ns: int,
         since_ns: int,
         addresses: list[tuple[int, Any]],
@@ -38,7 +38,7 @@ class Hub:
         sock: socket.socket | None = None,
         tls_context: ssl.SSLContext | None = None,
         server_hostname: str | None = None,
-    ) -> EpollOpener[SessionT]:
+    ) -> EpollOpener[_SessionT]:
         """Connect and upgrade; awaiting what is returned gives the session when it is ready.
 
         :param attempt, limit_ns: as for Opener.
@@ -54,3 +54,4 @@ class Hub:
         """
     def close(self) -> None:
         """Close every connection and give the descriptor back. Idempotent."""
+    def _on_ready(self) -> None: ...

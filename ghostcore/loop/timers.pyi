@@ -3,7 +3,7 @@ from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from typing import Any, Generic, TypeVar
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 def live_waiters() -> int:
     """Operations that are pending now; zero when nothing is under way (the leak tests ask)."""
@@ -49,7 +49,7 @@ class TimerQueue:
     def cancel(self, timer: Timer) -> None:
         """Take a timer of :meth:`call_at` off the queue; harmless if it has fired."""
 
-class Waiter(Timer, Generic[T]):
+class Waiter(Timer, Generic[_T]):
     """An operation under way: awaitable once, from any task of its loop, with asyncio's manners.
 
     It stands in for a Future wherever asyncio takes one (``await``, ``wait_for``, ``gather``,
@@ -59,18 +59,18 @@ class Waiter(Timer, Generic[T]):
     """
 
     _asyncio_future_blocking: bool
-    def __await__(self) -> Generator[Any, None, T]: ...
+    def __await__(self) -> Generator[Any, None, _T]: ...
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """The event loop of the operation."""
     def add_done_callback(
-        self, callback: Callable[[Waiter[T]], object], *, context: Context | None = None
+        self, callback: Callable[[Waiter[_T]], object], *, context: Context | None = None
     ) -> None:
         """Call `callback(operation)` once it is done, on the loop; begins an operation that nobody
         has awaited yet.
 
         :param context: the context to call it in; None: a copy of that of the caller.
         """
-    def remove_done_callback(self, callback: Callable[[Waiter[T]], object]) -> int:
+    def remove_done_callback(self, callback: Callable[[Waiter[_T]], object]) -> int:
         """Take a callback off again; returns how often it was there."""
     def cancel(self, msg: object = None) -> bool:
         """Give the operation up; who awaits it gets a CancelledError.
@@ -82,7 +82,7 @@ class Waiter(Timer, Generic[T]):
         """Whether the operation was given up."""
     def done(self) -> bool:
         """Whether the operation has a result, has failed, or was given up."""
-    def result(self) -> T:
+    def result(self) -> _T:
         """The result; raises the error if the operation failed.
 
         :raises asyncio.CancelledError: the operation was given up.
@@ -98,7 +98,7 @@ class Waiter(Timer, Generic[T]):
 class Sleep(Waiter[None]):
     """What TimerQueue.sleep() returns."""
 
-class Stepper(Coroutine[Any, Any, T]):
+class Stepper(Coroutine[Any, Any, _T]):
     """A coroutine whose task need not be woken for each operation that it awaits.
 
     A task of asyncio looks up six attributes of the future that it waits for, at each turn. A
@@ -112,7 +112,7 @@ class Stepper(Coroutine[Any, Any, T]):
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]
+        self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, _T]
     ) -> None: ...
     def send(self, value: Any) -> Any:
         """As of a coroutine: go on to the next thing that the task has to wait for."""
@@ -120,4 +120,4 @@ class Stepper(Coroutine[Any, Any, T]):
         """As of a coroutine: raise an error where it waits, and go on."""
     def close(self) -> None:
         """As of a coroutine: end it where it waits."""
-    def __await__(self) -> Generator[Any, None, T]: ...
+    def __await__(self) -> Generator[Any, None, _T]: ...

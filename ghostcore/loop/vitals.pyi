@@ -4,6 +4,7 @@ class Vitals:
     :ivar backlog_bytes: bytes that sessions have written and their sockets have not taken yet.
     """
 
+    def __init__(self) -> None: ...
     @property
     def backlog_bytes(self) -> int:
         """Bytes that sessions have written and their sockets have not taken yet."""

@@ -31,6 +31,7 @@ from ghostcore.metrics.thresholds import (
 from ghostcore.metrics.views import (
     CounterView,
     GaugeView,
+    NamedView,
     RateView,
     TrendView,
     View,
@@ -53,6 +54,7 @@ __all__ = [
     "Gauge",
     "GaugeView",
     "Interval",
+    "NamedView",
     "Rate",
     "RateView",
     "Registry",

@@ -11,11 +11,6 @@ class State:
 
     def copy(self) -> State:
         """An independent state with the same content."""
-    def merge(self, other: State) -> None:
-        """Join the same span of another source: sums and samples are added, additive levels too.
-        TypeError for a state of another kind, ValueError for one that does not fit."""
-    def append(self, later: State) -> None:
-        """Join a later span: as ``merge()``, but the level of a gauge is the later one."""
     def __eq__(self, other: object, /) -> bool: ...
     __hash__ = None  # type: ignore[assignment]
     def __reduce__(self) -> tuple[Any, ...]: ...
@@ -36,6 +31,10 @@ class CounterState(State):
     def samples(self) -> int:
         """The number of additions."""
     def copy(self) -> CounterState: ...
+    def merge(self, other: State) -> None:
+        """Add the count of another source."""
+    def append(self, later: State) -> None:
+        """Add the count of a later span."""
     def to_wire(self) -> list[Any]:
         """The state as a list that msgpack carries."""
 
@@ -63,6 +62,15 @@ class GaugeState(State):
     def additive(self) -> bool:
         """Each source holds a share of the level (as with users), so that they are added."""
     def copy(self) -> GaugeState: ...
+    def merge(self, other: State) -> None:
+        """Join the same span of another source.
+
+        Additive levels (each source holds a share, as with users) are added; their extremes too,
+        which bounds the true ones, since the sources need not have peaked together. Of others the
+        last one merged gives the value, and the extremes are those of all.
+        """
+    def append(self, later: State) -> None:
+        """Join a later span: its value is the value now."""
     def to_wire(self) -> list[Any]:
         """The state as a list that msgpack carries."""
 
@@ -82,6 +90,10 @@ class RateState(State):
     def fails(self) -> int:
         """Samples that did not."""
     def copy(self) -> RateState: ...
+    def merge(self, other: State) -> None:
+        """Add the counts of another source."""
+    def append(self, later: State) -> None:
+        """Add the counts of a later span."""
     def to_wire(self) -> list[Any]:
         """The state as a list that msgpack carries."""
 
@@ -119,6 +131,10 @@ class TrendState(State):
         """All samples: with a value, failed and cut off."""
     def copy(self) -> TrendState:
         """An independent state with the same content."""
+    def merge(self, other: State) -> None:
+        """Add the samples of another source. ValueError for another resolution."""
+    def append(self, later: State) -> None:
+        """Add the samples of a later span."""
     def to_wire(self) -> list[Any]:
         """The state as a list that msgpack carries."""
 

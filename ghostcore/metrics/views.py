@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from typing import Any, Protocol
 
 from ghostcore.errors import UsageError
 from ghostcore.metrics.declarations import Counter, Declaration, Gauge, Rate, Trend
@@ -15,6 +16,7 @@ from ghostcore.metrics.recorders import AnyState, CounterState, GaugeState, Rate
 __all__ = [
     "CounterView",
     "GaugeView",
+    "NamedView",
     "RateView",
     "TrendView",
     "View",
@@ -243,6 +245,106 @@ class GaugeView:
 
 
 View = TrendView | CounterView | RateView | GaugeView
+
+
+class NamedView(Protocol):
+    """The view of a metric that was asked for by its name, which does not tell a type checker its
+    kind: the attributes of all four kinds, of which the view has those of its own.
+
+    Ask for the metric by its declaration, or narrow the view with ``isinstance``, to have the
+    attributes checked.
+    """
+
+    name: str
+
+    @property
+    def declaration(self) -> Any:
+        """The declaration of the metric, of its kind."""
+
+    @property
+    def state(self) -> Any:
+        """What was measured, in the form of its kind."""
+
+    @property
+    def unit(self) -> str:
+        """The declared unit; not for a Rate."""
+
+    @property
+    def count(self) -> Any:
+        """An int: the samples of a Trend. A number: the sum of a Counter."""
+
+    @property
+    def rate(self) -> float:
+        """The sum of a Counter per second; the share of a Rate that passed."""
+
+    @property
+    def min(self) -> float:
+        """The smallest value of a Trend, the lowest level of a Gauge."""
+
+    @property
+    def max(self) -> float:
+        """The greatest value of a Trend, the highest level of a Gauge."""
+
+    @property
+    def mean(self) -> float:
+        """The mean of the values of a Trend."""
+
+    @property
+    def failed(self) -> int:
+        """Samples of a Trend that will never have a value."""
+
+    @property
+    def cut_off(self) -> int:
+        """Samples of a Trend that were cut off."""
+
+    @property
+    def cut_off_by_cause(self) -> dict[str, int]:
+        """The same by cause."""
+
+    @property
+    def histogram(self) -> Histogram:
+        """The samples of a Trend that have a value."""
+
+    def p(self, q: float) -> float:
+        """The lower bound of percentile ``q``, 0..100, of a Trend."""
+
+    def bounds(self, q: float) -> Bounds:
+        """Both bounds of percentile ``q``, 0..100, of a Trend."""
+
+    def interval(self, q: float, confidence: float = 0.95) -> Interval | TooFew:
+        """The confidence interval of percentile ``q`` of a Trend."""
+
+    def text(self, q: float) -> str:
+        """Percentile ``q`` of a Trend as text."""
+
+    def all_min(self) -> Bounds:
+        """The minimum of all samples of a Trend."""
+
+    def all_max(self) -> Bounds:
+        """The maximum of all samples of a Trend."""
+
+    def all_mean(self) -> Bounds:
+        """The mean of all samples of a Trend."""
+
+    @property
+    def samples(self) -> int:
+        """How many additions to a Counter there were."""
+
+    @property
+    def seconds(self) -> float:
+        """The time over which the rate of a Counter is taken."""
+
+    @property
+    def passes(self) -> int:
+        """How many of a Rate passed."""
+
+    @property
+    def fails(self) -> int:
+        """How many of a Rate did not."""
+
+    @property
+    def value(self) -> float:
+        """The last level of a Gauge."""
 
 
 def view_of(

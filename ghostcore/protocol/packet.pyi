@@ -40,6 +40,7 @@ class Packet:
     :ivar arrived_ns: CLOCK_MONOTONIC in ns when the packet was whole, its attachments included.
     """
 
+    def __init__(self) -> None: ...
     @property
     def type(self) -> int:
         """A :class:`PacketType`, as a plain int."""

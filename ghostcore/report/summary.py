@@ -141,7 +141,7 @@ def key_of(name: str, tag: str, value: str) -> str:
 
 def _metric_tables(result: Result, width: int) -> Iterator[Text]:
     views: list[tuple[str, View]] = [
-        (selector, result.metrics[selector])
+        (selector, result.metrics.view(selector))
         for selector in ordered_selectors(result.metrics, result.thresholds)
     ]
     trends = [

@@ -175,7 +175,7 @@ def _metrics(record: Record) -> dict[str, Any]:
     for name in record.metrics:
         wanted = [one for one in selectors if parse_selector(one).name == name]
         found[name] = {
-            **_view(record.metrics[name]),
+            **_view(record.metrics.view(name)),
             **_error_of(record, name),
             "series": _series(record.metrics, name, wanted),
         }
@@ -192,7 +192,7 @@ def _series(metrics: Metrics, name: str, selectors: Iterable[str]) -> dict[str, 
     """Every combination of tags, and the samples that thresholds selected."""
     names = dict.fromkeys([*map(str, metrics.series(name)), *selectors])
     return {
-        selector: {"tags": dict(parse_selector(selector).tags), **_view(metrics[selector])}
+        selector: {"tags": dict(parse_selector(selector).tags), **_view(metrics.view(selector))}
         for selector in names
         if parse_selector(selector).tags
     }

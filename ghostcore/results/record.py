@@ -5,15 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from ghostcore.errors import UsageError
 from ghostcore.metrics import (
     MEASURED_BY_THE_KERNEL,
+    Counter,
+    CounterView,
+    Declaration,
+    Gauge,
+    GaugeView,
+    NamedView,
+    Rate,
+    RateView,
     SeriesKey,
     ThresholdResult,
     Totals,
     Trend,
+    TrendView,
     View,
     parse_selector,
 )
@@ -95,8 +104,9 @@ class Outcome:
     interrupted: int
 
 
-class Metrics(Mapping[str, View]):
-    """The metrics of a run by name, or by ``name{tag:value}`` for the samples with that tag.
+class Metrics(Mapping[str, NamedView]):
+    """The metrics of a run by declaration, by name, or by ``name{tag:value}`` for the samples with
+    that tag. By its declaration a metric has a view of the declaration's kind.
 
     Iteration gives the names of all metrics that have data or were declared.
     """
@@ -106,7 +116,40 @@ class Metrics(Mapping[str, View]):
         self._declared = declared
         self._views: dict[str, View] = {}
 
-    def __getitem__(self, selector: str) -> View:
+    @overload
+    def __getitem__(self, selector: Trend) -> TrendView: ...
+
+    @overload
+    def __getitem__(self, selector: Counter) -> CounterView: ...
+
+    @overload
+    def __getitem__(self, selector: Rate) -> RateView: ...
+
+    @overload
+    def __getitem__(self, selector: Gauge) -> GaugeView: ...
+
+    @overload
+    def __getitem__(self, selector: str) -> NamedView: ...
+
+    def __getitem__(self, selector: str | Declaration) -> Any:
+        if isinstance(selector, Declaration):
+            return self._declared_as(selector)
+        return self.view(selector)
+
+    def _declared_as(self, declaration: Declaration) -> View:
+        found = self.view(declaration.name)
+        if found.declaration != declaration:
+            raise KeyError(
+                f"metric {declaration.name} was declared as {found.declaration!r}, "
+                f"not as {declaration!r}"
+            )
+        return found
+
+    def view(self, selector: str) -> View:
+        """The view of a metric, as the union of the four kinds.
+
+        :raises KeyError: where there is no such metric, or the selector is none.
+        """
         found = self._views.get(selector)
         if found is None:
             try:
@@ -128,7 +171,7 @@ class Metrics(Mapping[str, View]):
 
     def count_of(self, selector: str) -> int:
         """The sum of a counter as an int; 0 where nothing was counted."""
-        return int(getattr(self[selector], "count", 0))
+        return int(getattr(self.view(selector), "count", 0))
 
 
 @dataclass(frozen=True)

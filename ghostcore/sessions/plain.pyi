@@ -28,3 +28,4 @@ class WebSocketBase(Session):
         :raises TargetError: the session has ended; nothing was sent or counted.
         :raises Timeout: when awaited, kind ``send_timeout``: the server reads nothing.
         """
+    def _pump(self) -> None: ...

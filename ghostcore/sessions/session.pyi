@@ -1,14 +1,14 @@
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar, type_check_only
 
 from ghostcore._engine import Engine, Traffic
 from ghostcore.errors import GhostError, Phase, TargetError
 from ghostcore.loop.timers import Waiter
 from ghostcore.protocol.codec import Codec
 
-T = TypeVar("T")
-SessionT = TypeVar("SessionT", bound="Session")
-SessionT_contra = TypeVar("SessionT_contra", bound="Session", contravariant=True)
+_T = TypeVar("_T")
+_SessionT = TypeVar("_SessionT", bound="Session")
+_SessionT_contra = TypeVar("_SessionT_contra", bound="Session", contravariant=True)
 
 def live_sessions() -> int:
     """Sessions whose connection has not ended yet; the leak tests expect zero."""
@@ -111,7 +111,7 @@ class Session:
     def _on_ping(self, elapsed_ns: int, end: str) -> None: ...
     def _on_end(self) -> None: ...
 
-class Reply(Waiter[T], Generic[T]):
+class Reply(Waiter[_T], Generic[_T]):
     """An answer that a session waits for: completed from Python when the right item arrives.
 
     :param session: whose end fails the wait.
@@ -129,20 +129,21 @@ class Reply(Waiter[T], Generic[T]):
         timeout: float | None,
         kind: str,
         what: str,
-        forget: Callable[[Reply[T]], object],
+        forget: Callable[[Reply[_T]], object],
     ) -> None: ...
-    def set_result(self, value: T) -> None:
+    def set_result(self, value: _T) -> None:
         """The answer has come; ignored once the wait is over."""
     def set_error(self, error: BaseException) -> None:
         """No answer will come, for this reason; ignored once the wait is over."""
 
-class Attempt(Protocol[SessionT_contra]):
+@type_check_only
+class Attempt(Protocol[_SessionT_contra]):
     def secured(self, elapsed_ns: int) -> None: ...
-    def upgraded(self, session: SessionT_contra, tcp_ns: int) -> None: ...
-    def ready(self, session: SessionT_contra) -> None: ...
-    def not_ready(self, session: SessionT_contra, error: BaseException) -> BaseException: ...
+    def upgraded(self, session: _SessionT_contra, tcp_ns: int) -> None: ...
+    def ready(self, session: _SessionT_contra) -> None: ...
+    def not_ready(self, session: _SessionT_contra, error: BaseException) -> BaseException: ...
 
-class Opener(Waiter[SessionT], Generic[SessionT]):
+class Opener(Waiter[_SessionT], Generic[_SessionT]):
     """A session that is being opened; the result is the session, once its user can have it.
 
     :param attempt: is called as opening goes on: ``upgraded(session, tcp_ns)``, then
@@ -150,7 +151,7 @@ class Opener(Waiter[SessionT], Generic[SessionT]):
     :param limit_ns: the deadline of all of opening, on the clock of the session's timers.
     """
 
-    def __init__(self, session: SessionT, attempt: Attempt[SessionT], limit_ns: int) -> None: ...
+    def __init__(self, session: _SessionT, attempt: Attempt[_SessionT], limit_ns: int) -> None: ...
     def upgraded(self, tcp_ns: int) -> None:
         """The 101 has come, and the link is the session's."""
     def set_result(self, value: object) -> None:
@@ -158,7 +159,7 @@ class Opener(Waiter[SessionT], Generic[SessionT]):
     def set_error(self, error: BaseException) -> None:
         """The session cannot be had; the attempt says what is raised for this error."""
 
-class Flow(Waiter[T], Generic[T]):
+class Flow(Waiter[_T], Generic[_T]):
     """An operation that sends by itself until it is complete. Pending: the session is open."""
 
 class DispatchingSession(Session):

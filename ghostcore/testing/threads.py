@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, overload
 
 from ghostcore.errors import UsageError
 from ghostcore.testing._main import Servable
@@ -42,7 +42,15 @@ class ServerThread(Generic[ServerT]):
         """The server's URL."""
         return self.server.url
 
-    def call(self, function: Callable[..., ResultT], *arguments: Any) -> ResultT:
+    @overload
+    def call(
+        self, function: Callable[..., Coroutine[Any, Any, ResultT]], *arguments: Any
+    ) -> ResultT: ...
+
+    @overload
+    def call(self, function: Callable[..., ResultT], *arguments: Any) -> ResultT: ...
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function on the server's loop and return its result; a coroutine function's too.
 
         Servers are not thread-safe: whatever changes one while it runs goes through here.
@@ -54,7 +62,7 @@ class ServerThread(Generic[ServerT]):
             result = function(*arguments)
             return await result if isinstance(result, Coroutine) else result
 
-        return asyncio.run_coroutine_threadsafe(called(), self._loop).result()  # type: ignore[no-any-return]
+        return asyncio.run_coroutine_threadsafe(called(), self._loop).result()
 
     def __enter__(self) -> Self:
         if self._thread is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Unpack
@@ -177,7 +177,7 @@ class VU:
             url, auth, namespace, path, metric, self._observer, options
         )
 
-    def sleep(self, duration: float | str) -> Any:
+    def sleep(self, duration: float | str) -> Awaitable[None]:
         """Sleep for `duration` (seconds, or "200ms"), never shorter. Awaitable."""
         if type(duration) is not float:
             duration = parse_duration(duration, "sleep")

@@ -160,7 +160,7 @@ def test_a_group_of_refusals_alone_has_no_figures(
     refused = {"client": "epoll", "kind": "idle", "users": [1, 2], "refused": "1 was lost"}
     figures = {"kib_per_user": 2.0, "kernel_kib_per_connection": 1.0, "connect_us": 9.0}
     measured = {"client": "picows", "kind": "idle", "users": [1, 2], **figures}
-    rows = [refused]
+    rows: list[dict[str, Any]] = [refused]
     monkeypatch.setitem(command.GROUPS, "idle", command.Group(lambda _: rows, memory.tables))
     words = ["--only", "idle", "--out", str(tmp_path / "bench.json")]
     assert command.main(words) == 1

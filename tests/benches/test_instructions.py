@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import threading
 from contextlib import ExitStack
@@ -146,8 +147,8 @@ def test_without_its_headers_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_pat
         raise subprocess.CalledProcessError(1, command, stderr=text)
 
     monkeypatch.setattr(callgrind, "OUT", tmp_path / "out")
-    monkeypatch.setattr(callgrind.shutil, "which", lambda _: "/usr/bin/valgrind")
-    monkeypatch.setattr(callgrind.subprocess, "run", compiled)
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/valgrind")
+    monkeypatch.setattr(subprocess, "run", compiled)
     with pytest.raises(callgrind.MissingTool, match="headers of valgrind are missing: install it"):
         callgrind.count_unit("sleep")
 
@@ -201,6 +202,6 @@ def test_functions_are_the_difference_of_two_profiles(
         ]
         return subprocess.CompletedProcess(command, 0, "\n".join(lines), "")
 
-    monkeypatch.setattr(callgrind.subprocess, "run", annotated)
+    monkeypatch.setattr(subprocess, "run", annotated)
     found = callgrind.count_functions("sleep", inclusive=False)
     assert found == {("fire", "_timers"): 2000.0, ("0x0000000004936718", "???"): 0.0}

@@ -149,6 +149,9 @@ class Outcome:
 class NoAttempt:
     """Hears of the opening of a session, and has nothing to do."""
 
+    def secured(self, elapsed_ns: int) -> None:
+        pass
+
     def upgraded(self, session: Session, tcp_ns: int) -> None:
         pass
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from greeting import Notes
-
 from ghost_greeter.metrics.agents import LOGINS
 from ghost_greeter.switchboard import CallLog, Switchboard, join_switchboard
+from tests.support.greeting import Notes
 
 
 @dataclass

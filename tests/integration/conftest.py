@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 import trustme
-import uvloop
-from node_servers import NodeServers
 
-from ghostcore.testing.leaks import assert_no_leaks
+from tests.integration.node_servers import NodeServers
 
 
 @pytest.fixture(scope="session")
@@ -43,17 +39,5 @@ def node(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture(autouse=True)
-def no_leaks() -> Iterator[None]:
+def clean(no_leaks: None) -> None:
     """Each test of this folder leaves nothing behind."""
-    with assert_no_leaks():
-        yield
-
-
-@pytest.fixture(params=["uvloop", "asyncio"])
-def run(request: pytest.FixtureRequest) -> Any:
-    """Runs a coroutine to its end on each kind of loop."""
-
-    def execute(main: Coroutine[Any, Any, Any]) -> Any:
-        return uvloop.run(main) if request.param == "uvloop" else asyncio.run(main)
-
-    return execute

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import pytest
 import uvloop
-from node_servers import NodeServers
 
 from ghostcore import connect
 from ghostcore.errors import HandshakeRejected, ProtocolViolation
+from tests.integration.node_servers import NodeServers
 from tests.support.hostile import (
     BINARY,
     CLOSE,

@@ -8,10 +8,10 @@ import socket
 from typing import Any
 
 import pytest
-from scripted import Connection, Script, ScriptedServer, engineio_open, frame
 
 import ghostcore
 from ghostcore import ConstantVUs, PerVUIterations, Result, scenario
+from tests.integration.scripted import Connection, Script, ScriptedServer, engineio_open, frame
 
 USERS = 2
 ITERATIONS = 2

@@ -10,8 +10,6 @@ from typing import Any, Literal
 
 import pytest
 import uvloop
-from scripted import Connection, ScriptedServer, frame
-from waiting import wait_until
 
 import ghostcore
 from ghostcore import ClosedByPeer, ConstantVUs, PerVUIterations, Timeout, Trend, scenario
@@ -23,6 +21,8 @@ from ghostcore.testing import (
     SocketIOServer,
     Wire,
 )
+from tests.integration.scripted import Connection, ScriptedServer, frame
+from tests.support.waiting import wait_until
 
 Link = Literal["epoll", "picows"]
 RTT = Trend("rtt", unit="ms")
@@ -97,7 +97,7 @@ def test_a_server_that_does_not_read(link: Link, end: str) -> None:
                 await pacer
             assert caught.value.kind == "send_timeout" and session.is_open
         if end == "close":
-            session.close()  # type: ignore[unused-awaitable]
+            session.close()
         missed = pacer.missed
         assert session._traffic.take_missed() == (missed if end != "abort" else 0)
         session.abort()
@@ -172,7 +172,7 @@ def test_a_pace_that_nobody_awaits_hides_no_loss(link: Link) -> None:
     @scenario(load=ONCE)
     async def flood(vu: ghostcore.VU) -> None:
         async with vu.connect(vu.env["URL"], link=link) as session:
-            session.every("1ms", "x")  # type: ignore[unused-awaitable]
+            session.every("1ms", "x")
             await vu.sleep(0.3)
 
     async def take_and_reset(wire: Wire) -> None:
@@ -399,7 +399,7 @@ def test_paced_events_with_attachments(run: Any, link: Link) -> None:
         ):
             first = session.emit_every("200us", "tick", {"a": [1, "ü"]}, count=30)
             second = session.emit_every("300us", "tick", b"\0\1", {"b": b"\2"}, count=20)
-            assert await asyncio.gather(first, second) == [30, 20]
+            assert list(await asyncio.gather(first, second)) == [30, 20]
             await wait_until(lambda: len(received) == 50)
             assert received.count(({"a": [1, "ü"]},)) == 30
             assert received.count((b"\0\1", {"b": b"\2"})) == 20

@@ -43,7 +43,7 @@ def test_a_loss_that_a_send_finds_first_is_counted_once(link: Link) -> None:
             time.sleep(0.15)  # noqa: ASYNC251 - the reset arrives while the loop sees nothing
             try:
                 for _ in range(5):
-                    session.send("hello")  # type: ignore[unused-awaitable]
+                    session.send("hello")
             except ClosedByPeer as error:
                 found.append(error)
                 await vu.sleep(0.05)  # time for the loop to see it too
@@ -69,7 +69,7 @@ def test_a_send_that_is_refused_is_not_counted_as_sent(link: Link) -> None:
             await session.recv(timeout=10)
         for _ in range(3):
             with pytest.raises(ClosedByPeer):
-                session.send("too late")  # type: ignore[unused-awaitable]
+                session.send("too late")
         assert session.msgs_sent == 1
         assert session._traffic.take()[0] == 1
 
@@ -138,9 +138,9 @@ def test_the_latest_ping_is_answered_when_there_is_room_again(link: Link) -> Non
     async def main(url: str) -> None:
         async with ghostcore.connect(url, link=link) as session:
             block = b"x" * 262144
-            session.send("go")  # type: ignore[unused-awaitable]
+            session.send("go")
             for _ in range(40):
-                session.send(block)  # type: ignore[unused-awaitable]
+                session.send(block)
             assert (await session.recv(timeout=30)).text == "all"
             await session.send("done")
 

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import pytest
 import uvloop
-from node_servers import NodeServers
 
 from ghostcore import connect, socketio
 from ghostcore.errors import ConnectFailed, HandshakeRejected, TargetError, UsageError
+from tests.integration.node_servers import NodeServers
 from tests.support.hostile import HostileServer
 from tests.support.proxies import ConnectProxy, Proxy, SocksProxy
 

@@ -8,10 +8,9 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from scripted import Connection, ScriptedServer, engineio_open, frame
-from waiting import gone
-
 import ghostcore
+from tests.integration.scripted import Connection, ScriptedServer, engineio_open, frame
+from tests.support.waiting import gone
 
 JOINED = frame('40{"sid":"abc"}')
 

@@ -6,11 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from node_servers import NodeServers
-from waiting import gone, wait_until
 
 import ghostcore
-from ghostcore import ClosedByPeer, ErrorReply, HandshakeRejected, Timeout
+from ghostcore import ClosedByPeer, ErrorReply, Event, HandshakeRejected, Timeout
+from tests.integration.node_servers import NodeServers
+from tests.support.waiting import gone, wait_until
 
 
 def test_events_both_ways(node: NodeServers, run: Any) -> None:
@@ -274,6 +274,7 @@ def test_requests_waits_and_duplicates(node: NodeServers, run: Any) -> None:
             assert [(await session.wait_for("answer")).args for _ in range(2)] == [("old",)] * 2
             with pytest.raises(ErrorReply, match="out of order") as refused:
                 await session.request("fail", "out of order", reply="ok", error="failed")
+            assert isinstance(refused.value.event, Event)
             assert refused.value.event.args == ({"why": "out of order"},)
             with pytest.raises(Timeout) as caught:
                 await session.request("silence", reply="never", timeout=0.02)

@@ -10,11 +10,11 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
-from waiting import gone
 
 import ghostcore
 from ghostcore.errors import UsageError
 from ghostcore.testing import EchoServer, ServerProcess
+from tests.support.waiting import gone
 
 LINKS: list[Literal["epoll", "picows"]] = ["epoll", "picows"]
 

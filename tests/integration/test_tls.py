@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 import trustme
-from node_servers import NodeServers
-from scripted import Connection, ScriptedServer
 
 import ghostcore
 from ghostcore import ConnectFailed, UsageError
 from ghostcore.errors import TargetError
 from ghostcore.testing import EchoServer
 from ghostcore.testing.threads import ServerThread
+from tests.integration.node_servers import NodeServers
+from tests.integration.scripted import Connection, ScriptedServer
 from tests.support.hostile import TEXT, frame, upgrade_answer
 
 

@@ -7,11 +7,11 @@ import json
 from typing import Any
 
 import pytest
-from node_servers import NodeServers
-from waiting import gone, wait_until
 
 import ghostcore
 from ghostcore import ClosedByPeer, UsageError
+from tests.integration.node_servers import NodeServers
+from tests.support.waiting import gone, wait_until
 
 
 def test_echo_of_every_size(node: NodeServers, run: Any) -> None:

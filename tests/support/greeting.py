@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from typing import Any
 
 import ghostcore
@@ -61,7 +61,7 @@ def call(
     return ghostcore.run(SCENARIOS["calls"], **given)
 
 
-def outcomes(result: Result) -> dict[str, int]:
+def outcomes(result: Result) -> dict[str, float]:
     """What became of calls, where it is not 0. They add up to what was requested."""
     found = {name: result.metrics[name].count for name in OUTCOMES}
     assert sum(found.values()) == result.metrics["calls_requested"].count
@@ -74,7 +74,7 @@ class Notes:
     data = None
 
     def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
+        self.counts: defaultdict[str, float] = defaultdict(float)
         self.last: dict[str, float] = {}
 
     def record(self, metric: Any, value: float = 1, **tags: str) -> None:

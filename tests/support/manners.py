@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import uvloop
@@ -11,7 +11,10 @@ import uvloop
 import ghostcore
 from ghostcore import VU, PerVUIterations, Result, Scenario, scenario
 
-__all__ = ["KINDS", "Runs", "task_of", "turns"]
+__all__ = ["KINDS", "Runs", "task_of"]
+
+Body = Callable[[VU], Coroutine[Any, Any, None]]
+"""What users do in an iteration."""
 
 KINDS = ["uvloop", "asyncio", "asyncio-debug"]
 
@@ -21,12 +24,6 @@ def task_of() -> asyncio.Task[Any]:
     task = asyncio.current_task()
     assert task is not None
     return task
-
-
-async def turns(count: int = 5) -> None:
-    """Let the loop turn so often."""
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 class Runs:
@@ -56,14 +53,22 @@ class Runs:
         return await ghostcore.run_async(one, **options)
 
     def result(
-        self, body: Callable[[VU], Awaitable[None]], *, users: int = 1, iterations: int = 1
+        self,
+        body: Body,
+        *,
+        users: int = 1,
+        iterations: int = 1,
     ) -> Result:
         """The result of a run in which each user makes that many iterations of `body`."""
         made = scenario(load=PerVUIterations(users, iterations, max_duration=60))(body)
         return self.of(made)
 
     def well(
-        self, body: Callable[[VU], Awaitable[None]], *, users: int = 1, iterations: int = 1
+        self,
+        body: Body,
+        *,
+        users: int = 1,
+        iterations: int = 1,
     ) -> Result:
         """The same, and all of it must have gone well: an assertion that fails in a scenario is
         an error of the script."""

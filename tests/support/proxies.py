@@ -118,7 +118,8 @@ class ConnectProxy(Proxy):
                 return None
             head += piece
         if self._reply is not None:
-            return _send_last(client, self._reply)
+            _send_last(client, self._reply)
+            return None
         request, *lines = head.decode().split("\r\n")
         method, authority, _ = request.split(" ")
         headers = {name.lower(): value for name, _, value in (x.partition(": ") for x in lines)}
@@ -128,7 +129,8 @@ class ConnectProxy(Proxy):
             wanted = f"Basic {b64encode(self._user.encode()).decode()}"
             if headers.get("proxy-authorization") != wanted:
                 answer = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"
-                return _send_last(client, answer)
+                _send_last(client, answer)
+                return None
         host, _, port = authority.rpartition(":")
         return host.strip("[]"), int(port)
 
@@ -142,10 +144,12 @@ class SocksProxy(Proxy):
         assert version == 5
         methods = _exactly(client, count)
         if self._reply is not None:
-            return _send_last(client, self._reply)
+            _send_last(client, self._reply)
+            return None
         if self._user is not None:
             if 2 not in methods:
-                return _send_last(client, b"\x05\xff")
+                _send_last(client, b"\x05\xff")
+                return None
             client.sendall(b"\x05\x02")
             _, size = _exactly(client, 2)
             user = _exactly(client, size)

@@ -184,7 +184,7 @@ class RawClient:
 
 async def get(url: str, path: str, method: str = "GET", **headers: str) -> tuple[int, str, str]:
     """Status, head and body of one HTTP request."""
-    return await ask(url, path, method, **headers)
+    return await ask(url, path, method, b"", **headers)
 
 
 async def ask(

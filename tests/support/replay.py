@@ -15,11 +15,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from raw_client import CLOSE, PING, PONG, SOCKETIO, Closed, Frame, RawClient
-
 from ghost_greeter.simulator import Simulator
 from ghost_greeter.simulator.machine.core import Send
 from ghost_greeter.simulator.setup.clock import Clock
+from tests.support.raw_client import CLOSE, PING, PONG, SOCKETIO, Closed, Frame, RawClient
 
 LINE = re.compile(r" *([\d.]+) (\S+) +(--|->|<-) (.*)")
 MADE_UP = re.compile(r"(?:call|active|visitor)_\d{13}_[0-9a-z]{7}|(?<=\")[A-Za-z0-9_-]{20}(?=\")")

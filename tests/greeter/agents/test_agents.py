@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from greeting import ACCEPT, IGNORE, Notes, call_options, outcomes, pool_at
 
 import ghostcore
 from ghost_greeter.agents import AgentPool, AgentSettings, Identity, agents_needed, identities
-from ghost_greeter.agents.agent_settings import Answers, longest_s, parse_mix
+from ghost_greeter.agents.agent_settings import Answer, Answers, longest_s, parse_mix
 from ghost_greeter.scenarios import SCENARIOS
 from ghost_greeter.simulator import (
     Database,
@@ -27,16 +25,10 @@ from ghost_greeter.simulator import (
 )
 from ghostcore import InvalidPlan, UsageError, socketio
 from ghostcore.testing import EchoServer
+from tests.support.greeting import ACCEPT, IGNORE, Notes, call_options, outcomes, pool_at
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-
-async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
-    """Wait for something that will be so."""
-    deadline_s = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline_s, "it did not come to be in time"
-        await asyncio.sleep(0.01)
 
 
 def with_pool(
@@ -58,7 +50,7 @@ def with_pool(
                 await script(server, pool, notes)
             finally:
                 await pool.teardown()
-            await until(lambda: server.state.online_agent_count == 0)
+            await wait_until(lambda: server.state.online_agent_count == 0)
 
     asyncio.run(main())
     return notes
@@ -244,11 +236,11 @@ async def asks(server: Simulator, leaves: bool = False) -> str:
 
 def test_an_agent_that_was_marked_away_comes_back() -> None:
     async def script(server: Simulator, pool: AgentPool, notes: Notes) -> None:
-        answers = iter(["ignore", "ignore", "accept"])
-        pool.next_answer = lambda: next(answers)  # type: ignore[method-assign,return-value]
+        answers: Iterator[Answer] = iter(["ignore", "ignore", "accept"])
+        pool.next_answer = lambda: next(answers)  # type: ignore[method-assign]
         for _ in range(2):
             assert await asks(server) == "agent:unavailable"
-            await until(lambda: server.state.agents["load-agent-1"].status == "idle")
+            await wait_until(lambda: server.state.agents["load-agent-1"].status == "idle")
         assert await asks(server) == "call:accepted"
 
     notes = with_pool(script, count=1, timings=Timings().scaled(0.01))
@@ -265,7 +257,7 @@ def test_an_agent_that_was_marked_away_without_a_word_comes_back() -> None:
         server.faults.set({"drop": 1, "drop_events": ["agent:marked_away", "call:cancelled"]})
         await asks(server)
         assert server.state.agents["load-agent-1"].status == "away"
-        await until(lambda: server.state.agents["load-agent-1"].status == "idle")
+        await wait_until(lambda: server.state.agents["load-agent-1"].status == "idle")
 
     notes = with_pool(
         script, count=1, mix=IGNORE, timings=Timings().scaled(0.01), unheard_back_s=0.5
@@ -284,7 +276,7 @@ def test_heartbeats_keep_it_from_going_stale() -> None:
     assert notes.counts["agent_marked_away"] == 0
 
     async def waits(server: Simulator, pool: AgentPool, notes: Notes) -> None:
-        await until(lambda: notes.counts["agent_marked_away{reason:idle}"] >= 2)
+        await wait_until(lambda: notes.counts["agent_marked_away{reason:idle}"] >= 2)
 
     with_pool(waits, count=1, timings=stale, heartbeat_s=60)
 
@@ -292,10 +284,10 @@ def test_heartbeats_keep_it_from_going_stale() -> None:
 def test_agents_come_back_after_the_server_did() -> None:
     async def script(server: Simulator, pool: AgentPool, notes: Notes) -> None:
         await server.crash()
-        await until(lambda: notes.counts["agent_login_failures"] >= 3)
+        await wait_until(lambda: notes.counts["agent_login_failures"] >= 3)
         assert notes.last["agents_online"] == 0
         await server.start()
-        await until(lambda: notes.counts["agent_logins"] == 6, 20)
+        await wait_until(lambda: notes.counts["agent_logins"] == 6, 20)
         assert notes.last["agents_online"] == 3
         assert await asks(server) == "call:accepted"
 
@@ -312,9 +304,9 @@ def test_an_agent_hangs_up_on_a_visitor_that_is_gone() -> None:
 
     async def script(server: Simulator, pool: AgentPool, notes: Notes) -> None:
         await asks(server, leaves=True)
-        await until(lambda: notes.counts["agent_calls_accepted"] == 1)
+        await wait_until(lambda: notes.counts["agent_calls_accepted"] == 1)
         assert server.state.agents["load-agent-1"].status == "in_call"
-        await until(lambda: server.state.agents["load-agent-1"].status == "idle")
+        await wait_until(lambda: server.state.agents["load-agent-1"].status == "idle")
         assert await asks(server) == "call:accepted"
 
     notes = with_pool(script, count=1, longest_call_s=0.3, answer=Distribution.parse("200ms"))
@@ -324,11 +316,11 @@ def test_an_agent_hangs_up_on_a_visitor_that_is_gone() -> None:
 def test_an_accepted_call_that_was_taken_back_is_an_error_with_a_code() -> None:
     async def script(server: Simulator, pool: AgentPool, notes: Notes) -> None:
         await asks(server, leaves=True)
-        await until(lambda: bool(server.state.requests))
+        await wait_until(lambda: bool(server.state.requests))
         (request,) = server.state.requests.values()
         server.machine.core.requests.clear()
         request.agent.pending.clear()
-        await until(lambda: notes.counts["agent_errors{code:CALL_NOT_FOUND}"] == 1)
+        await wait_until(lambda: notes.counts["agent_errors{code:CALL_NOT_FOUND}"] == 1)
         assert await asks(server) == "call:accepted", "it is free again"
 
     with_pool(script, count=1, answer=Distribution.parse("200ms"))

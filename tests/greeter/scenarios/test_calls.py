@@ -6,17 +6,18 @@ import asyncio
 import dataclasses
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
-from greeting import ACCEPT, IGNORE, REJECT, call, call_options, outcomes, pool_at
 
 import ghostcore
+from ghost_greeter.agents.agent_settings import Answer
 from ghost_greeter.scenarios import SCENARIOS
 from ghost_greeter.scenarios.calls import calls, calls_load
 from ghost_greeter.simulator import Distribution, EmbeddedSimulator, Simulator
 from ghostcore import ConstantArrivalRate, PerVUIterations, Result
+from tests.support.greeting import ACCEPT, IGNORE, REJECT, call, call_options, outcomes, pool_at
 
 
 def events(result: Result, name: str, **tags: str) -> int:
@@ -98,8 +99,8 @@ def test_rung_out() -> None:
 def test_passed_on_until_somebody_accepts() -> None:
     with EmbeddedSimulator() as simulator:
         pool = pool_at(simulator.url, 3)
-        answers = iter(["reject", "reject", "accept"])
-        pool.next_answer = lambda: next(answers)  # type: ignore[method-assign,return-value]
+        answers: Iterator[Answer] = iter(["reject", "reject", "accept"])
+        pool.next_answer = lambda: next(answers)  # type: ignore[method-assign]
         result = call(simulator, 1, pool)
         served = simulator.status()["outcomes"]
     assert outcomes(result) == {"calls_accepted": 1}

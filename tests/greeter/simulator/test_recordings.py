@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
-from raw_client import serving
-from replay import HandClock, Replay
-from stage import Stage, Told
 
 from ghost_greeter.simulator import Setup, Simulator
+from tests.support.raw_client import serving
+from tests.support.replay import HandClock, Replay
+from tests.support.stage import Stage, Told
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 UNAVAILABLE = "agent:unavailable"

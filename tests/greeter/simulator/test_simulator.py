@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_client import CLOSE, SOCKETIO, Closed, RawClient, get, serving
 
 from ghost_greeter.simulator import EmbeddedSimulator, HttpSetup, Setup, Simulator, Timings
+from tests.support.raw_client import CLOSE, SOCKETIO, Closed, RawClient, get, serving
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 LINE = re.compile(r" *[\d.]+ (\S+) +(--|->|<-) (.*)")

@@ -6,10 +6,10 @@ import random
 from collections import Counter
 
 import pytest
-from stage import EPOCH_S, Stage, Told, card, names, one, served_by
 
 from ghost_greeter.simulator.machine.packets import WIDGET_SETTINGS
 from ghost_greeter.simulator.setup.clock import iso
+from tests.support.stage import EPOCH_S, Stage, Told, card, names, one, served_by
 
 WIDGET = {"widgetSettings": WIDGET_SETTINGS}
 

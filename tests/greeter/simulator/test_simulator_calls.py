@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from stage import EPOCH_S, Stage, Told, card, incoming, names, one, served_by
 
 from ghost_greeter.simulator import Timings
+from tests.support.stage import EPOCH_S, Stage, Told, card, incoming, names, one, served_by
 
 
 def served(visitor: str = "v", *agents: str) -> Stage:
@@ -368,7 +368,7 @@ def test_a_rung_out_visitor_stays_in_the_list_and_is_told_twice() -> None:
         ("a", "call:started"),
     ]
     stage.leaves("v")
-    assert stage.core.agents["a"].listed == ("w",)
+    assert list(stage.core.agents["a"].listed) == ["w"]
 
 
 def test_away_hands_ringing_calls_to_who_is_free() -> None:

@@ -12,7 +12,8 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from stage import Stage, incoming
+
+from tests.support.stage import Stage, incoming
 
 SMALL, LARGE = 8, 400  # agents, each with 25 visitors
 TIMES = 9  # the median of so many: tables that grow are moved now and then

@@ -8,11 +8,11 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from raw_client import SOCKETIO, Closed, RawClient, ask, serving
-from stage import Stage, names, served_by
 
 from ghost_greeter.simulator import HttpSetup, Setup, Simulator
 from ghostcore import UsageError
+from tests.support.raw_client import SOCKETIO, Closed, RawClient, ask, serving
+from tests.support.stage import Stage, names, served_by
 
 
 def served() -> Stage:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from stage import Stage, Told, card, incoming, names, one
-
 from ghost_greeter.simulator import Database
+from tests.support.stage import Stage, Told, card, incoming, names, one
 
 PAUSED = "We're temporarily unavailable. Please check back soon!"
 

@@ -9,8 +9,6 @@ import statistics
 from typing import Any
 
 import pytest
-from raw_client import SOCKETIO, Closed, RawClient, ask, serving
-from stage import Stage, Told, incoming, names
 
 from ghost_greeter.simulator import (
     Behaviour,
@@ -23,6 +21,8 @@ from ghost_greeter.simulator import (
     Timings,
 )
 from ghostcore import UsageError
+from tests.support.raw_client import SOCKETIO, Closed, RawClient, ask, serving
+from tests.support.stage import Stage, Told, incoming, names
 
 # -- distributions -------------------------------------------------------------------------------
 
@@ -287,7 +287,9 @@ def test_the_limit_holds_for_many_at_once_and_for_polling() -> None:
 
     async def opens(simulator: Simulator, way: int) -> int:
         upgrade = {} if way else {"Upgrade": "websocket", "Connection": "Upgrade"}
-        status, _, body = await ask(simulator.url, polling if way else SOCKETIO, **upgrade)
+        status, _, body = await ask(
+            simulator.url, polling if way else SOCKETIO, "GET", b"", **upgrade
+        )
         if status == 200:
             sids.append(json.loads(body[1:])["sid"])
         return status

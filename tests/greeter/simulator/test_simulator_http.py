@@ -7,9 +7,9 @@ import json
 from typing import Any
 
 import pytest
-from raw_client import RawClient, ask, serving
 
 from ghost_greeter.simulator import Database, Faults, HttpSetup, Setup, Simulator, Timings
+from tests.support.raw_client import RawClient, ask, serving
 
 POLLING = "/socket.io/?EIO=4&transport=polling"
 JSON = {"Content-Type": "application/json"}

@@ -11,12 +11,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from raw_client import Closed, RawClient
 
 import ghost_greeter.simulator as simulator_module
 from ghost_greeter.simulator import EmbeddedSimulator, Faults, Simulator
 from ghost_greeter.simulator.cli import main, simulate_command, simulator_arguments
 from ghostcore.testing import ServerDied
+from tests.support.raw_client import Closed, RawClient
 
 PROGRAM = (sys.executable, "-m", "ghost_greeter", "simulate")
 

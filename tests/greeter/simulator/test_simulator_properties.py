@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from stage import Stage, Told, told
 
 from ghost_greeter.simulator import Database
+from tests.support.stage import Stage, Told, told
 
 VISITORS = [f"v{n}" for n in range(5)]
 AGENTS = [f"a{n}" for n in range(3)]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from stage import Stage, Told, incoming, names, one, served_by
 
 from ghost_greeter.simulator.setup.setup import Setup
 from ghostcore import UsageError
+from tests.support.stage import Stage, Told, incoming, names, one, served_by
 
 
 def served() -> Stage:
@@ -291,4 +291,4 @@ def test_what_cannot_be() -> None:
         {"replicas": 65, "mode": "redis"},
     ):
         with pytest.raises(UsageError, match=r"expected|separate servers"):
-            Setup(**wrong)  # type: ignore[arg-type]
+            Setup(**wrong)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterator
 
 import pytest
 import trustme
@@ -16,13 +15,8 @@ from ghostcore.cli.doctor import Ceiling, examine, lines_of_limits, measure_ceil
 from ghostcore.monitor.limits import Finding, Limits
 from ghostcore.results.record import EXIT_THRESHOLDS
 from ghostcore.testing import EchoServer, ServerThread, SocketIOServer
-from ghostcore.testing.leaks import assert_no_leaks
 
-
-@pytest.fixture(autouse=True)
-def no_leaks() -> Iterator[None]:
-    with assert_no_leaks():
-        yield
+pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
 FINDINGS = [

@@ -20,7 +20,6 @@ from ghostcore import (
     PerVUIterations,
     ProtocolViolation,
     Result,
-    Scenario,
     Timeout,
     Trend,
     scenario,
@@ -28,15 +27,10 @@ from ghostcore import (
 from ghostcore.metrics import TrendView
 from ghostcore.results.record import Outcome
 from ghostcore.testing import EchoServer
-from ghostcore.testing.fakeclock import run_fake
 from tests.support.hostile import TEXT, Hangup, HostileServer, WaitFor
+from tests.support.running import run_it
 
 STEP = Trend("step_time")
-
-
-def run_it(one: Scenario, **options: Any) -> Result:
-    """A run whose seconds take no time."""
-    return run_fake(lambda: ghostcore.run_async(one, seed=1, **options))
 
 
 def response(result: Result) -> tuple[int, int, int]:

@@ -39,15 +39,10 @@ from ghostcore.testing import EchoServer, SocketIOServer
 from ghostcore.testing.fakeclock import FakeClockLoop, run_fake
 from ghostcore.users.slots import UserPool
 from ghostcore.users.vu import Scope
+from tests.support.running import run_it
 
 STEP = Trend("step_time")
 SEEN = Counter("seen")
-
-
-def run_it(*scenarios: Scenario, **options: Any) -> Result:
-    """A run whose seconds take no time."""
-    options.setdefault("seed", 1)
-    return run_fake(lambda: ghostcore.run_async(*scenarios, **options))
 
 
 def stall(seconds: float) -> None:

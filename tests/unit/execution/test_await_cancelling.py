@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
 
 import pytest
 
 from ghostcore import VU, ConstantVUs, scenario
-from tests.support.manners import Runs, task_of, turns
+from tests.support.manners import Runs, task_of
+from tests.support.waiting import turns
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -228,7 +230,7 @@ async def raises_it(vu: VU) -> None:
 
 @pytest.mark.parametrize("body", [cancels_itself, cancelled_by_its_child, raises_it])
 def test_a_cancellation_of_the_scripts_own_is_its_error(
-    runs: Runs, body: Callable[[VU], Awaitable[None]]
+    runs: Runs, body: Callable[[VU], Coroutine[Any, Any, None]]
 ) -> None:
     result = runs.of(scenario(load=ConstantVUs(2, 0.3, graceful_stop=1))(body))
     assert result.exit_code == 107
@@ -242,7 +244,7 @@ def test_a_cancellation_of_the_scripts_own_is_its_error(
 def test_a_user_is_not_stepped_while_it_runs(runs: Runs) -> None:
     async def one(vu: VU) -> None:
         order: list[str] = []
-        operation = vu.sleep(LONG_S)
+        operation: Any = vu.sleep(LONG_S)
 
         async def waiting() -> None:
             try:

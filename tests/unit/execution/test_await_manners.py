@@ -11,7 +11,7 @@ import io
 import re
 import types
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import Any
 
 import pytest
@@ -19,7 +19,8 @@ import pytest
 import ghostcore
 from ghostcore import VU, ConstantVUs, SharedIterations, scenario
 from ghostcore._tracebacks import suspended_line
-from tests.support.manners import Runs, task_of, turns
+from tests.support.manners import Runs, task_of
+from tests.support.waiting import turns
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -219,11 +220,8 @@ def test_whatever_asyncio_lets_one_await(runs: Runs) -> None:
                 return "odd"
 
         assert await Odd() == "odd"
-        assert await asyncio.gather(vu.sleep(0.001), asyncio.sleep(0.001, 2), own(vu)) == [
-            None,
-            2,
-            "own",
-        ]
+        done = await asyncio.gather(vu.sleep(0.001), asyncio.sleep(0.001, 2), own(vu))
+        assert list(done) == [None, 2, "own"]
 
     async def own(vu: VU) -> str:
         await vu.sleep(0)
@@ -308,7 +306,7 @@ def test_futures_of_another_loop_are_refused(runs: Runs) -> None:
 
 def test_an_operation_awaited_again_and_by_two(runs: Runs) -> None:
     async def one(vu: VU) -> None:
-        operation = vu.sleep(0.005)
+        operation: Any = vu.sleep(0.005)
 
         async def wait() -> None:
             await operation
@@ -398,14 +396,14 @@ async def no_exception(vu: VU) -> None:
     ],
 )
 def test_errors_are_counted_with_the_line_they_came_from(
-    runs: Runs, body: Callable[[VU], Awaitable[None]], text: str
+    runs: Runs, body: Callable[[VU], Coroutine[Any, Any, None]], text: str
 ) -> None:
     result = runs.result(body)
     assert result.exit_code == 107
     assert result.metrics["script_errors"].count == 1
     assert result.metrics["iterations"].count == 1
     [error] = result.errors
-    first = body.__code__.co_firstlineno  # type: ignore[attr-defined]
+    first = body.__code__.co_firstlineno
     sample = error.samples[0].text
     assert text in sample
     found = re.match(r".*test_await_manners\.py:(\d+)", sample)

@@ -12,6 +12,7 @@ from ghostcore import VU, ConstantVUs, GhostError, run, scenario
 from ghostcore._engine import engine_of
 from ghostcore.execution import calibration
 from ghostcore.execution.calibration import calibrate
+from ghostcore.monitor.generator_report import Calibration
 from ghostcore.report import summary_text
 from ghostcore.testing.leaks import assert_no_leaks
 
@@ -22,7 +23,7 @@ async def idle(vu: VU) -> None:
 
 
 def test_round_trips_are_measured() -> None:
-    async def main() -> calibration.Calibration:
+    async def main() -> Calibration:
         found = await calibrate(0.5)
         engine_of(asyncio.get_running_loop()).close()
         return found

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-import ghostcore
 from ghostcore import (
     VU,
     ConstantArrivalRate,
@@ -19,22 +18,15 @@ from ghostcore import (
     InvalidPlan,
     PerVUIterations,
     RampingArrivalRate,
-    Result,
-    Scenario,
     SharedIterations,
     feeder,
     scenario,
 )
 from ghostcore.execution.plan import make_plan
 from ghostcore.load import LoadModel
-from ghostcore.testing.fakeclock import run_fake
+from tests.support.running import run_it
 
 Rows = dict[tuple[int, int], Any]
-
-
-def run_it(*scenarios: Scenario, **options: Any) -> Result:
-    options.setdefault("seed", 1)
-    return run_fake(lambda: ghostcore.run_async(*scenarios, **options))
 
 
 def rows_given(one: Feeder, load: LoadModel, name: str = "play", seed: int = 1) -> Rows:

@@ -24,7 +24,6 @@ from ghostcore import (
     Rate,
     Result,
     RunControl,
-    Scenario,
     Trend,
     UsageError,
     scenario,
@@ -32,14 +31,9 @@ from ghostcore import (
 from ghostcore.execution.plan import Plan
 from ghostcore.report import summary_text
 from ghostcore.testing.fakeclock import run_fake
+from tests.support.running import run_it
 
 T, C, R, G = Trend("t"), Counter("c"), Rate("r"), Gauge("g")
-
-
-def run_it(*scenarios: Scenario, **options: Any) -> Result:
-    """A run whose seconds take no time."""
-    options.setdefault("seed", 1)
-    return run_fake(lambda: ghostcore.run_async(*scenarios, **options))
 
 
 def test_constant_users_iterate_for_their_time() -> None:

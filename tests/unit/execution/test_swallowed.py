@@ -7,13 +7,8 @@ import gc
 import subprocess
 import sys
 
-import ghostcore
-from ghostcore import VU, ConstantVUs, Result, Scenario, scenario
-from ghostcore.testing.fakeclock import run_fake
-
-
-def run_it(one: Scenario) -> Result:
-    return run_fake(lambda: ghostcore.run_async(one, seed=1))
+from ghostcore import VU, ConstantVUs, scenario
+from tests.support.running import run_it
 
 
 def test_one_that_swallows_a_few_comes_to_its_end() -> None:

@@ -26,7 +26,7 @@ from ghostcore import (
 from ghostcore.execution.plan import Plan, make_plan
 from ghostcore.execution.watch import SlidingWindow, ThresholdWatch
 from ghostcore.metrics import BUILTINS, KNOWN_WITH, Registry, Totals
-from ghostcore.metrics.recorders import CounterState, GaugeState
+from ghostcore.metrics.recorders import CounterRecorder, CounterState, GaugeState
 from ghostcore.metrics.snapshot import MAX_SERIES
 from ghostcore.testing.fakeclock import FakeClockLoop, run_fake
 
@@ -124,6 +124,14 @@ def plan_with(thresholds: dict[Any, Any], **options: Any) -> Plan:
         """Nothing."""
 
     return make_plan([one], seed=1, **options)
+
+
+def add(
+    registry: Registry, metric: Counter | str, amount: float, tags: dict[str, str] | None = None
+) -> None:
+    recorder = registry.recorder(metric, tags)
+    assert isinstance(recorder, CounterRecorder)
+    recorder.add(amount)
 
 
 class Seconds:
@@ -265,7 +273,7 @@ def test_a_window_is_judged_without_what_lies_before_it() -> None:
     run = Seconds({T: ["max<100 over last 2s", "max<100"], C: "rate<3 over last 4s"})
     run.trend(5000)
     for _ in range(5):
-        run.registry.recorder(C).add(2)  # type: ignore[union-attr]
+        add(run.registry, C, 2)
         run.end()
         run.trend(10)
     window, whole, rate = run.conclude()
@@ -285,18 +293,18 @@ def test_no_error_of_a_kind_is_known_once_there_was_an_attempt() -> None:
     run = Seconds({"ws_errors{kind:closed}": ["count<1", "count<1 over last 2s"]})
     run.end()
     assert [one.verdict for one in run.conclude()] == ["fail", "fail"], "nothing was attempted"
-    run.registry.recorder("ws_errors").add(0)  # type: ignore[union-attr]
+    add(run.registry, "ws_errors", 0)
     for _ in range(5):
         run.end()
     assert [one.verdict for one in run.conclude()] == ["pass", "pass"]
-    run.registry.recorder("ws_errors", {"kind": "closed"}).add(1)  # type: ignore[union-attr]
+    add(run.registry, "ws_errors", 1, {"kind": "closed"})
     run.end()
     assert [one.verdict for one in run.conclude()] == ["fail", "fail"]
 
 
 def test_of_other_counters_tags_that_never_came_are_no_data() -> None:
     run = Seconds({"c{page:typo}": "count<1"})
-    run.registry.recorder(C, {"page": "home"}).add(1)  # type: ignore[union-attr]
+    add(run.registry, C, 1, {"page": "home"})
     run.end()
     assert run.conclude()[0].verdict == "fail"
 
@@ -305,11 +313,11 @@ def test_what_went_wrong_with_iterations_is_known_to_be_nothing_once_there_was_o
     wanted = {f"{name}{{scenario:a}}": "count<1" for name in KNOWN_WITH}
     run = Seconds({**wanted, "ws_msgs_missed{scenario:a}": "count<1"})
     for name in ("iterations_started", "ws_sessions"):
-        run.registry.recorder(name, {"scenario": "b"}).add(1)  # type: ignore[union-attr]
+        add(run.registry, name, 1, {"scenario": "b"})
     run.end()
     assert {one.verdict for one in run.conclude()} == {"fail"}, "not of this scenario"
     for name in ("iterations_started", "ws_sessions"):
-        run.registry.recorder(name, {"scenario": "a"}).add(1)  # type: ignore[union-attr]
+        add(run.registry, name, 1, {"scenario": "a"})
     run.end()
     *known, unknown = run.conclude()
     assert [(one.verdict, one.observed) for one in known] == [("pass", 0)] * len(KNOWN_WITH)
@@ -351,6 +359,7 @@ def test_a_run_that_a_threshold_ended() -> None:
     assert (result.verdict, result.exit_code) == ("fail", 99)
     first, second = result.thresholds
     assert first.aborted_at_s == pytest.approx(result.duration_s, abs=0.1)
+    assert first.aborted_at_s is not None
     assert 60 < first.aborted_at_s < 600
     assert second.verdict == "pass"
     (reason,) = result.reasons

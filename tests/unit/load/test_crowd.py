@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from ghostcore.load import ConstantArrivalRate, OpenModel, RampingArrivalRate, Share
+from ghostcore.load.control import User
 from ghostcore.load.crowd import Crowd
 
 S = 1_000_000_000
@@ -15,17 +17,21 @@ class Desk:
 
     def __init__(self, profile: OpenModel, share: Share | None = None) -> None:
         self.now_ns = 0
+        self.on_idle: Callable[[User], None] | None = None
         self.sizes: list[int] = []
         self.crowd = Crowd(
             profile,
             self,
             share or Share(),
             lambda: self.now_ns,
-            self.sizes.append,  # type: ignore[arg-type]
+            self.sizes.append,
         )
 
     def user(self, index: int) -> Any:
         return index
+
+    async def idle(self) -> None:
+        raise AssertionError("a crowd does not wait")
 
     def serve(self, count: int, seconds: float) -> None:
         """So many iterations at a time, all of that length."""
@@ -94,5 +100,6 @@ def test_users_at_the_beginning(profile: OpenModel, share: Share, first: int) ->
 def test_users_have_their_number_in_the_whole_plan() -> None:
     desk = Desk(ConstantArrivalRate(100, 10, preallocated_vus=7), Share(1, 3))
     desk.crowd.grow(2)
-    assert desk.crowd.all == [1, 4]
+    numbers: list[Any] = desk.crowd.all
+    assert numbers == [1, 4]
     assert desk.crowd.most == 2

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import random
 from collections.abc import Awaitable, Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import uvloop
 from ghostcore.errors import EngineError, UsageError
 from ghostcore.loop.timers import Sleep, Stepper, TimerQueue, live_waiters
 from ghostcore.testing.fakeclock import run_fake
+from tests.support.waiting import turns
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -66,11 +68,6 @@ async def finish(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
 
-async def turns(count: int = 5) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
 # ---- the queue ----------------------------------------------------------------------------------
 
 
@@ -79,9 +76,13 @@ def test_never_early_and_in_order(run: Any) -> None:
         draw = random.Random(5)
         fired: list[tuple[int, int]] = []
         start_ns = queue.now_ns()
+
+        def note(due_ns: int) -> None:
+            fired.append((due_ns, queue.now_ns()))
+
         dues = [start_ns + draw.randrange(60 * MS) for _ in range(3000)]
         for due_ns in dues:
-            queue.call_at(due_ns, lambda due_ns=due_ns: fired.append((due_ns, queue.now_ns())))
+            queue.call_at(due_ns, partial(note, due_ns))
         assert len(queue) == 3000
         await queue.sleep_until(start_ns + 60 * MS)
         await turns()
@@ -129,7 +130,7 @@ def test_cancelled_timers_do_not_fire_and_leave_the_others_in_order(run: Any) ->
         timers = {}
         for number in range(2000):
             due_ns = base_ns + draw.randrange(20 * MS)
-            timers[number] = (due_ns, queue.call_at(due_ns, lambda n=number: fired.append(n)))
+            timers[number] = (due_ns, queue.call_at(due_ns, partial(fired.append, number)))
         gone = set(draw.sample(range(2000), 1200))
         for number in gone:
             queue.cancel(timers[number][1])
@@ -293,7 +294,8 @@ def test_timeouts(run: Any) -> None:
 
 def test_gather_wait_and_shield(run: Any) -> None:
     async def main(queue: TimerQueue) -> None:
-        assert await asyncio.gather(queue.sleep(0.002), queue.sleep(0.001)) == [None, None]
+        both = await asyncio.gather(queue.sleep(0.002), queue.sleep(0.001))
+        assert list(both) == [None, None]
         gathered = asyncio.gather(queue.sleep(LONG_S), queue.sleep(LONG_S))
         await turns()
         gathered.cancel("both")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,13 +11,8 @@ import ghostcore
 from ghostcore._engine import engine_of
 from ghostcore.loop.vitals import Vitals
 from ghostcore.testing import EchoServer, FaultProxy, ServerThread
-from ghostcore.testing.leaks import assert_no_leaks
 
-
-@pytest.fixture(autouse=True)
-def no_leaks() -> Iterator[None]:
-    with assert_no_leaks():
-        yield
+pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
 def test_a_loop_without_sessions_has_nothing_to_tell() -> None:

@@ -269,7 +269,7 @@ def test_states_of_different_kinds_are_neither_equal_nor_mergeable() -> None:
         for other in states[i + 1 :]:
             assert one != other
             with pytest.raises(TypeError):
-                one.merge(other)  # type: ignore[arg-type]
+                one.merge(other)
 
 
 def test_counters_and_rates_merge_and_append_by_adding() -> None:

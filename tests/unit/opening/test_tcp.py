@@ -6,6 +6,7 @@ import asyncio
 import errno
 import socket
 import ssl
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ def test_addresses_are_tried_in_order() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
             target = parse_target(f"ws://127.0.0.1:{port}")
-            addresses = [
+            addresses: list[tuple[int, Any]] = [
                 (socket.AF_INET, ("127.0.0.2", port)),  # nobody listens there
                 (socket.AF_INET, ("127.0.0.1", port)),
             ]

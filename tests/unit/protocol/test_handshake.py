@@ -14,7 +14,7 @@ from ghostcore.errors import HandshakeRejected
 from ghostcore.protocol import upgrade as _upgrade
 from ghostcore.protocol.deflate_offer import DeflateOffer
 from ghostcore.protocol.handshake import Judge, Request, accept_of
-from ghostcore.protocol.upgrade import read_answer
+from ghostcore.protocol.upgrade import Answer, read_answer
 
 KEYS = [base64.b64encode(bytes([number]) * 16) for number in range(3)]
 
@@ -75,7 +75,7 @@ def test_an_answer_is_known_again_whatever_its_key() -> None:
     judge = Judge()
     answers = [judge.read(key, head(key, b"Server: x") + b"\x81\x00") for key in KEYS]
     assert judge.known == 1
-    assert answers[0] is not None
+    assert isinstance(answers[0], Answer)
     assert all(answer is answers[0] for answer in answers)
     assert answers[0].size == len(head(KEYS[0], b"Server: x"))
 
@@ -84,7 +84,7 @@ def test_other_answers_are_judged_and_the_newest_kept() -> None:
     judge = Judge()
     for second in range(20):
         answer = judge.read(KEYS[0], head(KEYS[0], b"Date: %d" % second))
-        assert answer is not None
+        assert isinstance(answer, Answer)
         assert answer.headers["date"] == [str(second)]
     assert judge.known == 8
 
@@ -93,7 +93,7 @@ def test_an_answer_with_the_value_twice_is_judged_each_time() -> None:
     judge = Judge()
     for key in KEYS:
         answer = judge.read(key, head(key, b"X-Accept: " + accept_of(key)))
-        assert answer is not None
+        assert isinstance(answer, Answer)
         assert answer.headers["x-accept"] == [accept_of(key).decode()]
     assert judge.known == 0
     with pytest.raises(HandshakeRejected, match="does not fit the key"):

@@ -108,7 +108,9 @@ def test_the_body_of_a_refusal_is_waited_for(whole: bytes, content: bytes) -> No
     upgrade = Request("h", "/").upgrade()
     assert all(upgrade.read(whole[:end]) is None for end in range(len(whole)))
     assert upgrade.refusal is not None
-    assert content.startswith(upgrade.refusal.data)
+    data = upgrade.refusal.data
+    assert isinstance(data, bytes)
+    assert content.startswith(data)
     with pytest.raises(HandshakeRejected) as caught:
         upgrade.read(whole)
     assert (caught.value.status, caught.value.data) == (403, content)

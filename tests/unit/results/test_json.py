@@ -11,8 +11,9 @@ import jsonschema
 import pytest
 
 from ghostcore import VU, ConstantVUs, Result, Scenario, run, scenario
+from ghostcore.metrics import SeriesKey
 from ghostcore.metrics.histogram import Histogram
-from ghostcore.metrics.recorders import CounterState
+from ghostcore.metrics.recorders import AnyState, CounterState
 from ghostcore.monitor.generator_report import Calibration, GeneratorReport
 from ghostcore.results.json import JsonOutput, figure, plain, schema, to_dict
 from tests.support.results import JOIN, make_result, tagged, trend_state, troubled_result
@@ -102,7 +103,7 @@ def test_series_are_told_apart() -> None:
 
 
 def test_what_a_threshold_selects_is_a_series_of_its_own() -> None:
-    both = {tagged("ws_errors", kind="closed"): CounterState(2, 2)}
+    both: dict[SeriesKey, AnyState] = {tagged("ws_errors", kind="closed"): CounterState(2, 2)}
     both[tagged("ws_errors", kind="tls_failed")] = CounterState(3, 3)
     result = make_result([both], thresholds=troubled_result().thresholds[2:3])
     result.thresholds[0] = type(result.thresholds[0])(
@@ -131,7 +132,7 @@ def test_payloads_hold_the_samples() -> None:
 
 
 def test_blocks_join_the_series_of_a_trend() -> None:
-    window = {tagged("join_time", page="a"): trend_state([1, 2])}
+    window: dict[SeriesKey, AnyState] = {tagged("join_time", page="a"): trend_state([1, 2])}
     window[tagged("join_time", page="b")] = trend_state([3], failed=1)
     (block,) = checked(make_result([window]))["timeline"]["blocks"]
     assert block["trends"]["join_time"]["count"] == 4

@@ -7,7 +7,8 @@ import math
 
 import pytest
 
-from ghostcore.metrics.recorders import CounterState, RateState
+from ghostcore.metrics import SeriesKey
+from ghostcore.metrics.recorders import AnyState, CounterState, RateState
 from ghostcore.results.record import Metrics, Record, WarmUp
 from tests.support.results import make_result, tagged, trend_state, troubled_result
 
@@ -82,7 +83,7 @@ def test_the_generator_error_is_known_of_durations_only() -> None:
 
 
 def test_seconds_of_the_warmup_do_not_count_for_the_generator_error() -> None:
-    windows = [{tagged("join_time"): trend_state([1.0] * 10)}] * 2
+    windows: list[dict[SeriesKey, AnyState]] = [{tagged("join_time"): trend_state([1.0] * 10)}] * 2
     samples = troubled_result().generator
     whole = make_result(windows, generator=samples)
     cut = make_result(windows, generator=samples, warmup=WarmUp(1.0, whole.metrics))

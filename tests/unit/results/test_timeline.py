@@ -16,8 +16,8 @@ def filled(seconds: int, max_blocks: int) -> Timeline:
     for second in range(seconds):
         registry.recorder(T, {"s": "a"}).record(second + 1)  # type: ignore[union-attr]
         registry.recorder(T, {"s": "b"}).fail()  # type: ignore[union-attr]
-        registry.recorder("iterations").add(second)  # type: ignore[union-attr]
-        registry.recorder(R).add(second % 2)  # type: ignore[union-attr]
+        registry.recorder("iterations").add(second)  # type: ignore[union-attr, arg-type]
+        registry.recorder(R).add(second % 2 == 1)  # type: ignore[union-attr]
         registry.recorder(G).set(second)  # type: ignore[union-attr]
         timeline.add(registry.drain(second * SECOND, (second + 1) * SECOND))
     return timeline

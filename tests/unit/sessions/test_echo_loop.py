@@ -61,6 +61,7 @@ def test_every_round_trip_is_measured(frame: Any) -> None:
             assert link.sent == [(n * 250 * MS, sent) for n in range(40)]
             state = observer.drain()
             assert (state.count, state.hist.count, state.failed, state.cut_off) == (40, 40, 0, {})
+            assert state.hist.min is not None and state.hist.max is not None
             assert state.hist.min <= 250 * MS <= state.hist.max < 251 * MS
             assert is_itself(session)
             assert session._traffic.take()[:2] == (40, 40)
@@ -136,7 +137,8 @@ def test_after_its_duration_what_is_in_flight_is_cut_off() -> None:
             assert (state.count, state.hist.count, state.failed) == (4, 3, 0)
             assert list(state.cut_off) == ["deadline"]
             cut = state.cut_off["deadline"]
-            assert cut.count == 1 and cut.min <= 100 * MS <= cut.max < 101 * MS
+            assert cut.count == 1 and cut.min is not None and cut.max is not None
+            assert cut.min <= 100 * MS <= cut.max < 101 * MS
             assert session.is_open and len(session._engine.timers) == 0
 
     run_fake(main)

@@ -16,6 +16,7 @@ from ghostcore.sessions.flood import PacedSends
 from ghostcore.sessions.plain import WebSocketBase
 from ghostcore.testing.fakeclock import run_fake
 from tests.support.sessions import MS, busy_until, now_ns, offline, offline_socketio
+from tests.support.waiting import turns
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -24,11 +25,6 @@ BURST = 64
 
 async def wait_for(pacer: PacedSends) -> int:
     return await pacer
-
-
-async def turns(count: int = 5) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 # ---- when ---------------------------------------------------------------------------------------
@@ -288,7 +284,7 @@ def test_a_loss_that_nobody_waited_for_is_still_to_be_told() -> None:
                 await pacer
             assert not session._has_unseen_error
         async with offline() as (session, link):
-            session.ping()  # type: ignore[unused-awaitable]
+            session.ping()
             link.lose()
             assert session._has_unseen_error
 
@@ -380,7 +376,7 @@ def test_several_on_one_session() -> None:
             counts = await asyncio.gather(
                 session.every(3, "a", count=3), session.every(2, b"b", count=4)
             )
-            assert counts == [3, 4]
+            assert list(counts) == [3, 4]
             told = sorted((ns - start_ns) // (1000 * MS) for ns, _ in link.sent)
             assert told == [0, 0, 2, 3, 4, 6, 6]
             again = session.every(1, "c", count=1)

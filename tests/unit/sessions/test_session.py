@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,21 +16,9 @@ from ghostcore.opening.names import Names
 from ghostcore.sessions.observer import NullObserver
 from ghostcore.sessions.session import live_sessions
 from ghostcore.testing import EchoServer, SocketIOServer
+from tests.support.waiting import turns, wait_until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-
-async def turns(count: int = 5) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Poll until the condition holds."""
-    deadline_s = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline_s
-        await asyncio.sleep(0.001)
 
 
 # ---- options ------------------------------------------------------------------------------------
@@ -105,7 +91,7 @@ async def text_of(session: Any) -> str:
 def test_a_cancelled_receiver_loses_no_message(run: Any) -> None:
     async def main() -> None:
         async with EchoServer() as server, ghostcore.connect(server.url) as session:
-            received = []
+            received: list[Any] = []
             amount = 400
             for number in range(amount):
                 session.send(str(number))
@@ -128,7 +114,7 @@ async def backlog(session: Any, amount: int) -> None:
     before = session._traffic.msgs_received
     for number in range(amount):
         session.send(str(number))
-    await until(lambda: session._traffic.msgs_received >= before + amount)
+    await wait_until(lambda: session._traffic.msgs_received >= before + amount)
 
 
 def test_cancelled_between_its_message_and_its_step(run: Any) -> None:
@@ -273,7 +259,7 @@ def test_opening_is_cancelled_cleanly_at_every_moment(run: Any) -> None:
                 await turns(steps)
                 task.cancel()
                 await asyncio.wait({task})
-            await until(lambda: not live_sessions())
+            await wait_until(lambda: not live_sessions())
 
     async def enter(url: str) -> None:
         async with ghostcore.socketio(url):
@@ -307,7 +293,7 @@ class Heard(NullObserver):
         self.target: list[BaseException] = []
         self.script: list[BaseException] = []
 
-    def target_error(self, error: BaseException) -> None:  # type: ignore[override]
+    def target_error(self, error: BaseException) -> None:
         self.target.append(error)
 
     def script_error(self, error: BaseException) -> None:
@@ -345,7 +331,7 @@ def test_errors_of_handlers(run: Any) -> None:
             for handler in (plain, task, ask, abort):
                 session.on(handler.__name__, handler)
             await session.request("go", reply="done")
-            await until(lambda: len(heard.script) + len(heard.target) == 4)
+            await wait_until(lambda: len(heard.script) + len(heard.target) == 4)
             assert {type(error) for error in heard.script} == {
                 ValueError, KeyError, ghostcore.ScriptAborted
             }  # fmt: skip
@@ -393,11 +379,11 @@ def test_handlers_under_way_end_with_the_session(run: Any) -> None:
 
             session.on("long", long)
             session.emit("go")
-            await until(lambda: state)
+            await wait_until(lambda: state)
             session.emit("kick")
             with pytest.raises(ClosedByPeer):
                 await session.wait_for("never")
-            await until(lambda: len(state) == 2 and not session._is_linked)
+            await wait_until(lambda: len(state) == 2 and not session._is_linked)
             assert state == ["begun", "ended"]
 
     run(main())

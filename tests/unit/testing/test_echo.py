@@ -6,10 +6,21 @@ from pathlib import Path
 
 import pytest
 import trustme
-from raw_client import BINARY, CLOSE, PING, PONG, TEXT, Closed, Frame, RawClient, get, serving
 
 from ghostcore.errors import UsageError
 from ghostcore.testing import EchoServer
+from tests.support.raw_client import (
+    BINARY,
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    Closed,
+    Frame,
+    RawClient,
+    get,
+    serving,
+)
 
 
 def test_echoes_text_and_binary_and_counts() -> None:

@@ -11,9 +11,18 @@ from typing import Any
 
 import pytest
 import uvloop
-from raw_client import PING, PONG, SOCKETIO, Closed, Frame, RawClient, ask, get, serving
 
 from ghostcore.testing import HttpRequest, HttpResponse, Refusal, SocketIOClient, SocketIOServer
+from tests.support.raw_client import (
+    PING,
+    PONG,
+    SOCKETIO,
+    Closed,
+    Frame,
+    RawClient,
+    get,
+    serving,
+)
 
 Run = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 
@@ -257,7 +266,7 @@ def test_refusals(
 ) -> None:
     async def main() -> None:
         async with serving(server_of_echoes()) as server:
-            status, _, body = await ask(server.url, f"/socket.io/{query}", method, **headers)
+            status, _, body = await get(server.url, f"/socket.io/{query}", method, **headers)
             assert (status, json.loads(body)) == (400, answer)
 
     run(main)

@@ -8,10 +8,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from raw_client import CLOSE, Closed, RawClient
 
 from ghostcore.errors import UsageError
 from ghostcore.testing import EchoServer, ServerDied, ServerProcess
+from tests.support.raw_client import CLOSE, Closed, RawClient
 
 
 def is_running(pid: int) -> bool:

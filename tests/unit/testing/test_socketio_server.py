@@ -8,7 +8,16 @@ import time
 from typing import Any
 
 import pytest
-from raw_client import (
+
+from ghostcore.errors import UsageError
+from ghostcore.testing import (
+    HttpRequest,
+    HttpResponse,
+    ServerProcess,
+    SocketIOClient,
+    SocketIOServer,
+)
+from tests.support.raw_client import (
     BINARY,
     CLOSE,
     PING,
@@ -18,15 +27,6 @@ from raw_client import (
     RawClient,
     get,
     serving,
-)
-
-from ghostcore.errors import UsageError
-from ghostcore.testing import (
-    HttpRequest,
-    HttpResponse,
-    ServerProcess,
-    SocketIOClient,
-    SocketIOServer,
 )
 
 SID = re.compile(r"[A-Za-z0-9_-]{20}")
