@@ -8,21 +8,30 @@
 # make fuzz   ten million random frames (FRAMES=) against a reference, on the sanitized build
 # make lint   ruff and mypy
 # make wheel  the wheel, into dist/
+#
+# With PYTHON=, any of them uses that interpreter, in a virtual environment of its own: .venv-3.13
 
 PYTHON ?= python3
-VENV := .venv
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+VENV ?= $(if $(filter file,$(origin PYTHON)),.venv,.venv-$(VERSION))
 BIN := $(VENV)/bin
 FRAMES ?= 10000000
 SEED ?= 1
 SOURCES := setup.py pyproject.toml $(wildcard ghostcore/*.pyx ghostcore/*.pxi ghostcore/*.pxd)
 
 .PHONY: build run test test-debug test-sanitized test-full valgrind bench demo-omission \
-	instructions fuzz lint wheel clean
+	instructions fuzz lint wheel clean same-python
 .DELETE_ON_ERROR:
 
 build: $(VENV)/built
 
-$(VENV)/created:
+# A virtual environment that is there already must be of the interpreter asked for, not of another.
+same-python: IDENTITY = import sys; print(sys.version, sys.base_prefix)
+same-python:
+	@test ! -x $(BIN)/python || test "$$($(BIN)/python -c '$(IDENTITY)')" = "$$($(PYTHON) -c '$(IDENTITY)')" \
+		|| { echo "$(VENV) was made by another Python than $(PYTHON): remove it, or give VENV="; exit 1; }
+
+$(VENV)/created: | same-python
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "ghostcore needs Python 3.11 or newer; PYTHON=$(PYTHON) is not"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
@@ -87,6 +96,6 @@ wheel: $(VENV)/built
 	$(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) build dist out *.egg-info benches/out tests/node/node_modules
+	rm -rf .venv .venv-* $(VENV) build dist out *.egg-info benches/out tests/node/node_modules
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find ghostcore -name '*.so' -delete
