@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from ghostcore import _dial, _epoll_link
+from ghostcore._asyncio_private import runs_here
 from ghostcore._engine import Opener, Session
 from ghostcore._handshake import Upgrade
 from ghostcore._link import Engine, Traffic
@@ -43,7 +44,7 @@ def engine_of(loop: asyncio.AbstractEventLoop) -> Engine:
         engine = Engine(loop)
         # On the loop itself: it lives as long, and to look it up costs every connection.
         loop._ghostcore_engine = engine  # type: ignore[attr-defined]
-        if asyncio._get_running_loop() is loop:
+        if runs_here(loop):
             closer = _until_the_end(engine)
             with suppress(StopIteration):
                 closer.__anext__().__await__().send(None)
