@@ -1,5 +1,7 @@
 # make run    a first run: builds, then a short connections and widget phase against the simulator
 # make test   every test that needs no root: builds, installs what the tests need, runs them
+# make test-unit   of these only those of single parts
+# make test-interpreters   these on every other Python of this machine; says which it has not
 # make test-debug, make test-sanitized   most tests again, on builds that catch what C lets pass
 # make test-full   these two and the instructions; installs valgrind if it is missing, as root
 # make bench  speed and memory, beside k6 in the same run
@@ -19,8 +21,8 @@ FRAMES ?= 10000000
 SEED ?= 1
 SOURCES := setup.py pyproject.toml $(wildcard ghostcore/*.pyx ghostcore/*.pxi ghostcore/*.pxd)
 
-.PHONY: build run test test-debug test-sanitized test-full valgrind bench demo-omission \
-	instructions fuzz lint wheel clean same-python
+.PHONY: build run test test-unit test-interpreters test-debug test-sanitized test-full valgrind \
+	bench demo-omission instructions fuzz lint wheel clean same-python
 .DELETE_ON_ERROR:
 
 build: $(VENV)/built
@@ -56,6 +58,12 @@ run: build
 # Three processes: most tests wait for a server or a deadline. A file stays in one process.
 test: $(VENV)/test lint
 	$(BIN)/python -m pytest tests -n 3 --dist loadfile
+
+test-unit: $(VENV)/test
+	$(BIN)/python -m pytest tests/unit tests/property -n 3 --dist loadfile
+
+test-interpreters: $(VENV)/created
+	$(BIN)/python -m tests.builds.interpreters
 
 # Copies of the tree in build/debug and build/sanitized: see tests/builds.
 test-debug: $(VENV)/test
