@@ -62,8 +62,8 @@ def _tune() -> Callable[[], None]:
 
 
 def _frozen_by_others() -> bool:
-    """Whether somebody called ``gc.freeze()``. The count alone does not say so: from Python 3.12 on,
-    every collection sets the immortal objects aside in the same place."""
+    """Whether somebody called ``gc.freeze()``. The count alone does not say so: from Python 3.12
+    on, every collection sets the immortal objects aside in the same place."""
     if gc.get_freeze_count() == 0:
         return False
     oldest = sys.modules  # whoever freezes anything freezes it as well
