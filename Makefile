@@ -1,5 +1,7 @@
 # make run    a first run: builds, then a short connections and widget phase against the simulator
 # make test   every test that needs no root: builds, installs what the tests need, runs them
+# make test-unit   of these only those of single parts
+# make test-interpreters   these on every other Python of this machine; says which it has not
 # make test-debug, make test-sanitized   most tests again, on builds that catch what C lets pass
 # make test-full   these two and the instructions; installs valgrind if it is missing, as root
 # make bench  speed and memory, beside k6 in the same run
@@ -9,22 +11,31 @@
 # make lint   ruff, mypy, and the stubs of the compiled modules against what was compiled
 # make stubs  docstrings of the compiled modules, copied into their .pyi
 # make wheel  the wheel, into dist/
+#
+# With PYTHON=, any of them uses that interpreter, in a virtual environment of its own: .venv-3.13
 
 PYTHON ?= python3
-VENV := .venv
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+VENV ?= $(if $(filter file,$(origin PYTHON)),.venv,.venv-$(VERSION))
 BIN := $(VENV)/bin
 FRAMES ?= 10000000
 SEED ?= 1
 SOURCES := setup.py pyproject.toml $(wildcard $(foreach kind,pyx pxi pxd,ghostcore/*.$(kind) ghostcore/*/*.$(kind)))
 COMPILED := $(subst /,.,$(basename $(wildcard ghostcore/*.pyx ghostcore/*/*.pyx)))
 
-.PHONY: build run test test-debug test-sanitized test-full valgrind bench demo-omission \
-	instructions fuzz lint stubs wheel clean
+.PHONY: build run test test-unit test-interpreters test-debug test-sanitized test-full valgrind \
+	bench demo-omission instructions fuzz lint stubs wheel clean same-python
 .DELETE_ON_ERROR:
 
 build: $(VENV)/built
 
-$(VENV)/created:
+# A virtual environment that is there already must be of the interpreter asked for, not of another.
+same-python: IDENTITY = import sys; print(sys.version, sys.base_prefix)
+same-python:
+	@test ! -x $(BIN)/python || test "$$($(BIN)/python -c '$(IDENTITY)')" = "$$($(PYTHON) -c '$(IDENTITY)')" \
+		|| { echo "$(VENV) was made by another Python than $(PYTHON): remove it, or give VENV="; exit 1; }
+
+$(VENV)/created: | same-python
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "ghostcore needs Python 3.11 or newer; PYTHON=$(PYTHON) is not"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
@@ -49,6 +60,12 @@ run: build
 # Three processes: most tests wait for a server or a deadline. A file stays in one process.
 test: $(VENV)/test lint
 	$(BIN)/python -m pytest tests -n 3 --dist loadfile
+
+test-unit: $(VENV)/test
+	$(BIN)/python -m pytest tests/unit tests/property -n 3 --dist loadfile
+
+test-interpreters: $(VENV)/created
+	$(BIN)/python -m tests.builds.interpreters
 
 # Copies of the tree in build/debug and build/sanitized: see tests/builds.
 test-debug: $(VENV)/test
@@ -95,6 +112,6 @@ wheel: $(VENV)/built
 	$(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) build dist out *.egg-info benches/out tests/node/node_modules
+	rm -rf .venv .venv-* $(VENV) build dist out *.egg-info benches/out tests/node/node_modules
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find ghostcore -name '*.so' -delete

@@ -6,9 +6,9 @@ from libc.stdint cimport int64_t
 from ghostcore.loop.timers cimport TimerQueue
 from ghostcore.loop.vitals cimport Vitals
 
-import asyncio
 from contextlib import suppress
 
+from ghostcore._asyncio_private import runs_here
 from ghostcore.errors import EngineError
 
 cdef enum:
@@ -158,7 +158,7 @@ def engine_of(loop):
         engine = Engine(loop)
         # On the loop itself: it lives as long, and to look it up costs every connection.
         loop._ghostcore_engine = engine
-        if asyncio._get_running_loop() is loop:
+        if runs_here(loop):
             closer = _until_the_end(engine)
             with suppress(StopIteration):
                 closer.__anext__().__await__().send(None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,7 +48,7 @@ def _tune() -> Callable[[], None]:
     """Returns what undoes it."""
     before = gc.get_threshold()
     gc.collect()
-    freezes = gc.get_freeze_count() == 0
+    freezes = not _frozen_by_others()
     if freezes:
         gc.freeze()
     gc.set_threshold(*THRESHOLDS)
@@ -58,3 +59,12 @@ def _tune() -> Callable[[], None]:
             gc.unfreeze()
 
     return restore
+
+
+def _frozen_by_others() -> bool:
+    """Whether somebody called ``gc.freeze()``. The count alone does not say so: from Python 3.12
+    on, every collection sets the immortal objects aside in the same place."""
+    if gc.get_freeze_count() == 0:
+        return False
+    oldest = sys.modules  # whoever freezes anything freezes it as well
+    return all(seen is not oldest for seen in gc.get_objects())

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
+from ghostcore._asyncio_private import runs_here
 from ghostcore.errors import UsageError
 from ghostcore.load.share import ALL, Share
 
@@ -327,7 +328,7 @@ class RunControl:
         """Call it in the thread of the run, where events have their waiters."""
         with self._lock:
             loop = self._loop
-            if loop is None or asyncio._get_running_loop() is loop:
+            if loop is None or runs_here(loop):
                 function(*arguments)
                 return
         with contextlib.suppress(RuntimeError):  # the loop is closed, and no waiter is left on it

@@ -16,9 +16,8 @@ cdef enum StepperState:
     STEPPER_RAISED
 
 
-# From 3.14 on there is no dict that says which task is running.
-cdef object _enter_task = asyncio.tasks._enter_task
-cdef object _leave_task = asyncio.tasks._leave_task
+cdef object _enter_task = enter_task
+cdef object _leave_task = leave_task
 
 
 cdef class Stepper:
@@ -105,10 +104,10 @@ cdef class Stepper:
         self._state = STEPPER_IDLE
         if self._cancel_asked:
             self._cancel_asked = False
-            if self._task._must_cancel:     # not so if it was taken back in the same step
+            if cancel_asked(self._task):   # not so if it was taken back in the same step
                 waiter = self._shown
                 waiter._callback = None
-                waiter.cancel(self._task._cancel_message)
+                waiter.cancel(cancel_message(self._task))
                 self._wake_later()
         return True
 

@@ -19,6 +19,13 @@ import asyncio
 import contextvars
 import sys
 
+from ghostcore._asyncio_private import (
+    cancel_asked,
+    cancel_message,
+    current_tasks,
+    enter_task,
+    leave_task,
+)
 from ghostcore._units import MAX_SECONDS as _MAX_SECONDS
 from ghostcore.errors import EngineError, UsageError
 
@@ -52,9 +59,8 @@ cdef extern from *:
     int ghost_timerfd_create() nogil
     int ghost_timerfd_set(int fd, timespec due) nogil
 
-# What current_task(), a Python function before 3.12, looks into; from 3.14 on there is none.
 cdef object _current_task = asyncio.current_task
-cdef dict _current_tasks = asyncio.tasks._current_tasks if sys.version_info < (3, 14) else None
+cdef dict _current_tasks = current_tasks
 cdef object _copy_context = contextvars.copy_context
 cdef object CancelledError = asyncio.CancelledError
 cdef object InvalidStateError = asyncio.InvalidStateError

@@ -89,6 +89,14 @@ class FakeClockLoop(asyncio.SelectorEventLoop):
         finally:
             timer.cancel()
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait until the threads of :meth:`run_in_executor` have ended; the clock stands still.
+
+        :param timeout: ignored. It means seconds of real time, but from Python 3.13 on asyncio has
+            it run out on this loop's clock, which jumps to it while a thread still works.
+        """
+        await super().shutdown_default_executor()
+
     def _idle(self, timeout: float | None) -> float | None:
         """Nothing has come in from outside: move the clock on.
 

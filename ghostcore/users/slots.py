@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from ghostcore._asyncio_private import CAN_STEP, give_up
 from ghostcore._engine import Engine
 from ghostcore._random import Random
 from ghostcore._tracebacks import suspended_line
@@ -111,9 +112,8 @@ class User(UserObserver):
         )
         task.remove_done_callback(self)
         # Or the loop would wait for it when it is closed, and asyncio complain of it a second time,
-        # without the line, when it is freed. It has no public way to give a task up.
-        asyncio.tasks._unregister_task(task)
-        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        # without the line, when it is freed.
+        give_up(task)
         # Kept for ever: to be freed its coroutine would be closed, and one that swallows that as
         # well would go round without ever waiting again, and hang the process.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))
@@ -130,7 +130,10 @@ class User(UserObserver):
         # would make both anew, 120 bytes a user.
         pool = self._pool
         loop = pool.engine.loop
-        self._task = loop.create_task(Stepper(loop, self._run()), name=pool.scenario)
+        steps: Coroutine[Any, Any, None] = self._run()
+        if CAN_STEP:
+            steps = Stepper(loop, steps)
+        self._task = loop.create_task(steps, name=pool.scenario)
         self._task.add_done_callback(self, context=pool.context)
 
     def __call__(self, task: asyncio.Task[None]) -> None:

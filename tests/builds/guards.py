@@ -10,6 +10,7 @@ import importlib
 import re
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 __all__ = ["PROBE", "missing_guards"]
@@ -63,17 +64,18 @@ def _unmarked(build: str, root: Path) -> list[str]:
     package = root / "ghostcore"
     missing = []
     for source in sorted(package.rglob("*.pyx")):
-        found = list(source.parent.glob(f"{source.stem}.*.so"))
-        if len(found) != 1:
-            missing.append(f"{source.relative_to(root)} has {len(found)} compiled modules")
+        # Those of other Pythons may lie beside it.
+        module = source.with_name(source.stem + sysconfig.get_config_var("EXT_SUFFIX"))
+        if not module.exists():
+            missing.append(f"{source.relative_to(root)} is not compiled: no {module.name}")
             continue
-        code = found[0].read_bytes()
+        code = module.read_bytes()
         missing += [
-            f"{found[0].name} has no {mark.decode()}" for mark in MARKS[build] if mark not in code
+            f"{module.name} has no {mark.decode()}" for mark in MARKS[build] if mark not in code
         ]
         name = ".".join(source.relative_to(root).with_suffix("").parts)
         used = Path(importlib.import_module(name).__file__ or "")
-        if used != found[0]:
+        if used != module:
             missing.append(f"{used} is imported, not that of the build")
     return missing
 

@@ -41,8 +41,10 @@ def test_one_that_swallows_all_of_them_is_left_behind() -> None:
 
 
 STUBBORN = """
-import contextlib, gc
+import contextlib, gc, logging
 import ghostcore
+
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # that the machine is slow is a warning
 
 @ghostcore.scenario(load=ghostcore.ConstantVUs(2, 0.1, graceful_stop=0))
 async def stubborn(vu):

@@ -82,6 +82,14 @@ def test_refused_packets(vector: dict[str, Any]) -> None:
     assert decoder.error is None
 
 
+def test_what_is_nested_deeper_than_python_reads_is_refused() -> None:
+    decoder = Decoder()
+    depth = 1_000_000  # Python's limit is 1,000 in 3.11, and has grown with almost every version
+    with pytest.raises(ValueError, match="JSON nested too deeply"):
+        feed(decoder, '2["foo",' + "[" * depth + "]" * depth + "]")
+    assert decoder.error == "JSON nested too deeply"
+
+
 def test_the_arrival_is_that_of_the_last_attachment() -> None:
     decoder = Decoder()
     text = '52-["x",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]'

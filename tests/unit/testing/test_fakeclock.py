@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 
 import pytest
 
@@ -96,6 +97,30 @@ def test_threads_and_their_results_work() -> None:
         return await asyncio.to_thread(lambda: 42), here().time()
 
     assert run_fake(main) == (42, 0)
+
+
+def test_closing_waits_for_a_thread_without_a_jump() -> None:
+    ended = []
+
+    def work() -> None:
+        time.sleep(0.05)
+        ended.append(True)
+
+    async def main() -> FakeClockLoop:
+        here().run_in_executor(None, work)
+        return here()
+
+    loop = run_fake(main)
+    assert (ended, loop.time(), loop.jumps) == ([True], 0, 0)
+
+
+def test_a_limit_for_its_threads_is_none_of_the_fake_clock() -> None:
+    async def main() -> float:
+        here().run_in_executor(None, time.sleep, 0.05)
+        await here().shutdown_default_executor(1)
+        return here().time()
+
+    assert run_fake(main) == 0
 
 
 def test_signals_work() -> None:
