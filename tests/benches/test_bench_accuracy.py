@@ -12,6 +12,7 @@ import pytest
 from benches import accuracy, delays
 from benches.measure import Refused
 from benches.processes import Server
+from tests.support import hostile
 from tests.support.tables import text_of
 
 MS = 10**6
@@ -32,10 +33,7 @@ def upgraded(server: Server) -> socket.socket:
 
 
 def frame(number: int) -> bytes:
-    text = str(number).encode()
-    mask = b"\x01\x02\x03\x04"
-    masked = bytes(a ^ b for a, b in zip(text, mask * 8, strict=False))
-    return bytes((0x81, 0x80 | len(text))) + mask + masked
+    return hostile.frame(1, str(number).encode(), mask=b"\x01\x02\x03\x04")
 
 
 def test_the_delay_that_was_is_recorded_with_its_number() -> None:

@@ -30,21 +30,17 @@ def test_quarters_that_cannot_be_seen_or_measure_the_server_are_refused() -> Non
 @pytest.mark.parametrize(
     "case",
     [
-        connect.Case("C"),
         connect.Case("C", pace=400),
         connect.Case("epoll", pace=400),
-        connect.Case("epoll", source="127.0.0.3"),
-        connect.Case("picows"),
+        connect.Case("epoll", pace=400, source="127.0.0.3"),
+        connect.Case("picows", pace=400),
     ],
     ids=str,
 )
 def test_connects_are_counted_at_the_server(case: connect.Case) -> None:
-    row = connect.measure_once(case, 400, 0.1)
-    if "refused" in row:  # so few may all come between two looks
-        assert "more users" in row["refused"] or "busy" in row["refused"]
-    else:
-        assert len(row["quarters"]) == 4
-        assert row["connect_us"] > 0
+    row = connect.measure_once(case, 400, 0.1)  # a second: each quarter is looked at several times
+    assert len(row["quarters"]) == 4, row
+    assert row["connect_us"] > 0
     assert case.client in text_of(*connect.tables([row]))
 
 

@@ -5,8 +5,6 @@ A script is a function of one accepted connection. When it returns, the connecti
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import socket
 import struct
@@ -15,9 +13,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from tests.support import hostile
+
 __all__ = ["Connection", "Script", "ScriptedServer", "engineio_open", "frame"]
 
-_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _STEP_S = 0.05
 _JOIN_S = 30.0
 
@@ -27,12 +26,7 @@ def frame(payload: bytes | str, *, opcode: int | None = None, fin: bool = True) 
     data = payload.encode() if isinstance(payload, str) else payload
     if opcode is None:
         opcode = 1 if isinstance(payload, str) else 2
-    first = bytes([(0x80 if fin else 0) | opcode])
-    if len(data) < 126:
-        return first + bytes([len(data)]) + data
-    if len(data) < 65536:
-        return first + b"\x7e" + struct.pack(">H", len(data)) + data
-    return first + b"\x7f" + struct.pack(">Q", len(data)) + data
+    return hostile.frame(opcode, data, fin=fin)
 
 
 def engineio_open(ping_interval_ms: int = 25000, ping_timeout_ms: int = 20000) -> bytes:
@@ -70,7 +64,7 @@ class Connection:
             for line in head.split(b"\r\n")
             if line.lower().startswith(b"sec-websocket-key:")
         )
-        right = base64.b64encode(hashlib.sha1(key + _GUID).digest())
+        right = hostile.accept_of(key.decode()).encode()
         return (
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: " + (accept or right) + b"\r\n" + extra + b"\r\n"

@@ -271,4 +271,6 @@ def test_a_loop_that_is_closed_is_not_told() -> None:
         control.begin({})
 
     run_fake(main)
-    control.stop("late")
+    control.stop("late")  # must not raise: nobody is left to tell
+    assert not control.stop_requested.is_set()
+    assert control.reason == ""

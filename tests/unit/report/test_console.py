@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ghostcore import VU, ConstantVUs, EngineError, RunListener, run, scenario
+from ghostcore import VU, ConstantVUs, EngineError, run, scenario
 from ghostcore.execution.plan import Plan, make_plan
 from ghostcore.execution.progress import Progress
 from ghostcore.metrics import BUILTINS, Totals
@@ -46,11 +46,6 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     yield
-
-
-def test_a_console_follows_runs() -> None:
-    listener: RunListener = Console(io.StringIO())
-    assert listener is not None
 
 
 def test_a_stream_gets_plain_text_that_ends_with_the_summary() -> None:
