@@ -41,7 +41,7 @@ class Observer(Report, Protocol):
         """What the sessions of a scenario count into."""
         ...
 
-    def begun(self, at_ns: int, *metrics: Any) -> Report:
+    def operation_begins(self, at_ns: int, *metrics: Any) -> Report:
         """An operation begins; those of its metrics that are None do not count.
 
         :returns: where the operation reports its end. Where it is the first step of something that
@@ -91,7 +91,7 @@ class NullObserver:
     def trend(self, metric: Any) -> TrendRecorder | None:
         return None
 
-    def begun(self, at_ns: int, *metrics: Any) -> Report:
+    def operation_begins(self, at_ns: int, *metrics: Any) -> Report:
         return self
 
     def cancel_cause(self) -> str:

@@ -81,7 +81,7 @@ cdef class Session(Channel):
     cdef int link_lost(self, object error) except -1
 
     cpdef double age_s(self)
-    cdef int _watch(self, int64_t within_ns) except -1
+    cdef int _expect_within(self, int64_t within_ns) except -1
     cdef int _send(self, int opcode, const char *data, Py_ssize_t size) except -1
     cdef int _send_close(self, int code, str reason) except -1
     cdef int _postpone(self, int opcode, const char *data, Py_ssize_t size) except -1

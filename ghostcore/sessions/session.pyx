@@ -94,7 +94,7 @@ cdef class Session(Channel):
             self._state = SESSION_CLOSING
             self._close_sent_ns = self._engine.timers.now()
             self._send_close(code, reason)
-            self._watch(CLOSE_TIMEOUT_NS)
+            self._expect_within(CLOSE_TIMEOUT_NS)
             self._end_flows()
         cdef EndWaiter op = EndWaiter.__new__(EndWaiter)
         op._queue = self._engine.timers
@@ -220,7 +220,7 @@ cdef class Session(Channel):
         if self._state == SESSION_OPEN:
             self._state = SESSION_CLOSING
             self._send_close(1000, "")
-            self._watch(CLOSE_TIMEOUT_NS)
+            self._expect_within(CLOSE_TIMEOUT_NS)
             self._end(error)
 
     # For subclasses written in Python: items are handed to _on_item(), the end to _on_end().
@@ -271,9 +271,9 @@ cdef class Session(Channel):
     cdef int watchdog(self, int64_t within_ns) except -1:
         if self._state != SESSION_OPEN:
             return 0    # the deadline of closing stands, whatever the server goes on to send
-        return self._watch(within_ns)
+        return self._expect_within(within_ns)
 
-    cdef int _watch(self, int64_t within_ns) except -1:
+    cdef int _expect_within(self, int64_t within_ns) except -1:
         cdef Watchdog dog = self._watchdog
         cdef int64_t now_ns
         if within_ns == 0:
@@ -466,7 +466,7 @@ cdef class Session(Channel):
             url=self.url, code=code, reason=reason, age_s=age_s)
         self._state = SESSION_CLOSING
         self._send_close(code, "")
-        self._watch(CLOSE_TIMEOUT_NS)
+        self._expect_within(CLOSE_TIMEOUT_NS)
         return self._end(self.error)
 
     cdef int _violated(self, int code, str detail) except -1:
@@ -477,7 +477,7 @@ cdef class Session(Channel):
             self._send_close(code, detail)
         self._state = SESSION_CLOSING
         self.link.close()
-        self._watch(CLOSE_TIMEOUT_NS)
+        self._expect_within(CLOSE_TIMEOUT_NS)
         kind = "message_too_big" if code == 1009 else "protocol_violation"
         return self._end(ProtocolViolation(detail, kind=kind, url=self.url, code=code))
 

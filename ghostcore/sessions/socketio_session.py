@@ -21,7 +21,7 @@ from ghostcore.protocol.socketio_codec import (
     encode_event,
     encode_packet,
 )
-from ghostcore.sessions.flood import PacedSends
+from ghostcore.sessions.paced_sends import PacedSends
 from ghostcore.sessions.session import Opener, Reply
 from ghostcore.sessions.socketio_inbox import Awaited, EventfulSession, Handler
 
@@ -87,7 +87,7 @@ class SocketIOSession(EventfulSession):
             lambda _: joining.pop(namespace, None),
         )
         joining[namespace] = reply
-        self._observer.begun(reply.asked_ns)
+        self._observer.operation_begins(reply.asked_ns)
         self._write_message(packet)
         await reply
 
@@ -278,7 +278,7 @@ class SocketIOSession(EventfulSession):
                 if event.name in names and event.namespace == space:
                     self._unread.remove(event)
                     event.elapsed_ms = 0.0
-                    report = self._observer.begun(self._engine.now_ns(), metric)
+                    report = self._observer.operation_begins(self._engine.now_ns(), metric)
                     if metric is not None:
                         report.sample(metric, 0)
                     return event
@@ -335,7 +335,7 @@ class SocketIOSession(EventfulSession):
         thousands of such circles are what the garbage collector stops the loop for.
         """
         observer = self._observer
-        report = observer.begun(reply.asked_ns, metric)
+        report = observer.operation_begins(reply.asked_ns, metric)
         try:
             packet = await reply
         except BaseException as error:

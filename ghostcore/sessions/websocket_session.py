@@ -7,8 +7,9 @@ from typing import Any, Self
 from ghostcore._engine import Engine
 from ghostcore.errors import ClosedByPeer, UsageError
 from ghostcore.protocol.codec import Message, PlainCodec
-from ghostcore.sessions.flood import EchoLoop, PacedSends
+from ghostcore.sessions.echo_loop import EchoLoop
 from ghostcore.sessions.observer import Observer, SessionBlock
+from ghostcore.sessions.paced_sends import PacedSends
 from ghostcore.sessions.plain import WebSocketBase
 
 __all__ = ["WebSocketSession"]
@@ -110,7 +111,7 @@ class WebSocketSession(SessionBlock, WebSocketBase):
         :raises ProtocolViolation: see `verify`.
         :raises ClosedByPeer: the connection ended; what was in flight counts as infinite.
         """
-        self._observer.begun(self._engine.now_ns())
+        self._observer.operation_begins(self._engine.now_ns())
         return EchoLoop(
             self, frame, count, duration, in_flight, timeout, verify, metric, self._observer
         )

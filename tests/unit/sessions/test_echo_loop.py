@@ -12,7 +12,7 @@ from ghostcore import ClosedByPeer, ProtocolViolation, Timeout, UsageError
 from ghostcore._engine import Engine, Traffic
 from ghostcore.loop.timers import live_waiters
 from ghostcore.protocol.codec import PlainCodec
-from ghostcore.sessions.flood import EchoLoop
+from ghostcore.sessions.echo_loop import EchoLoop
 from ghostcore.sessions.observer import NullObserver
 from ghostcore.sessions.plain import WebSocketBase
 from ghostcore.sessions.websocket_session import WebSocketSession

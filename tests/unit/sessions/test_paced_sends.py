@@ -12,7 +12,7 @@ from ghostcore import ClosedByPeer, Timeout, UsageError
 from ghostcore._engine import Engine, Traffic
 from ghostcore.loop.timers import live_waiters
 from ghostcore.protocol.codec import PlainCodec
-from ghostcore.sessions.flood import PacedSends
+from ghostcore.sessions.paced_sends import PacedSends
 from ghostcore.sessions.plain import WebSocketBase
 from ghostcore.testing.fakeclock import run_fake
 from tests.support.sessions import MS, busy_until, now_ns, offline, offline_socketio

@@ -1,7 +1,5 @@
 from collections.abc import Sequence
-from typing import Any
 
-from ghostcore.sessions.plain import WebSocketBase
 from ghostcore.sessions.session import Flow, Session
 
 class PacedSends(Flow[int]):
@@ -29,23 +27,3 @@ class PacedSends(Flow[int]):
         """Messages that were due while the socket was full, and that are not sent any more."""
     def stop(self) -> None:
         """Send no more: whoever awaits it gets the number that were sent. Idempotent."""
-
-class EchoLoop(Flow[int]):
-    """Round trips with an echo server: what ``session.echo_loop()`` returns.
-
-    :ivar round_trips: how many were completed so far.
-    """
-
-    round_trips: int
-    def __init__(
-        self,
-        session: WebSocketBase,
-        frame: str | bytes | bytearray | memoryview,
-        count: int | None,
-        duration: float | str | None,
-        in_flight: int,
-        timeout: float | str,
-        verify: bool,
-        metric: Any,
-        observer: Any,
-    ) -> None: ...
