@@ -25,7 +25,7 @@ from ghostcore.sessions.websocket_session import WebSocketSession
 from ghostcore.users.scenario import Scenario, scenario
 from ghostcore.users.vu import VU
 
-__all__ = ["RESPONSE_TIME", "SERVICE_TIME", "Bench", "Pace", "make_bench"]
+__all__ = ["RESPONSE_TIME", "SERVICE_TIME", "Bench", "Schedule", "make_bench"]
 
 RESPONSE_TIME = Trend("response_time", unit="ms")
 SERVICE_TIME = Trend("service_time", unit="ms")
@@ -50,7 +50,7 @@ MAX_SIZE = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Schedule:
     """When messages are due.
 
     :ivar rate: messages a second over all connections, more than 0.
@@ -134,12 +134,12 @@ class Bench:
         return parse_duration(self.timeout, "timeout")
 
     @property
-    def pace(self) -> Pace | None:
+    def pace(self) -> Schedule | None:
         """None for a rate of 0."""
         if not self.rate:
             return None
         rate = Fraction(self.rate).limit_denominator(10**6)
-        return Pace(rate, seconds_to_ns(self.duration_s), self.connections)
+        return Schedule(rate, seconds_to_ns(self.duration_s), self.connections)
 
 
 @dataclass(frozen=True)
@@ -273,7 +273,7 @@ class _Gate:
 
 
 class _Run:
-    def __init__(self, bench: Bench, pace: Pace | None) -> None:
+    def __init__(self, bench: Bench, pace: Schedule | None) -> None:
         self._bench = bench
         self._pace = pace
         self._gate = _Gate(bench.connections)
@@ -315,7 +315,7 @@ class _Connection:
         self._observer = vu._observer
         self._timers = vu._engine.timers
 
-    async def keep(self, pace: Pace, start_ns: int) -> None:
+    async def keep(self, pace: Schedule, start_ns: int) -> None:
         """Send every message of this connection when it is due, or as soon after as can be."""
         vu, timers, width = self._vu, self._timers, self._bench.size
         numbers = pace.of(vu.id - 1)

@@ -11,7 +11,7 @@ from ghostcore._units import Duration, format_duration, parse_duration, seconds_
 from ghostcore.errors import KINDS, InvalidPlan, UsageError
 from ghostcore.execution.hooks import HOOK_TIMEOUT_S, Hook, HookFunction, make_hook
 from ghostcore.load import ExternallyControlled, LoadModel
-from ghostcore.load.control import Lever
+from ghostcore.load.control import VuControl
 from ghostcore.load.model import text_problems
 from ghostcore.metrics import (
     BUILTINS,
@@ -24,7 +24,7 @@ from ghostcore.metrics import (
     threshold_of,
 )
 from ghostcore.users.feeder import Feed, Feeder, Rows
-from ghostcore.users.scenario import Scenario, ScenarioFunction, Settings
+from ghostcore.users.scenario import Env, Scenario, ScenarioFunction
 
 __all__ = ["Plan", "PlannedThreshold", "RunOptions", "ScenarioPlan", "make_plan"]
 
@@ -118,10 +118,10 @@ class Plan:
         """From the start to the expected end of the last profile, graceful stops not included."""
         return max(one.load.start_time_ns + one.load.expected_ns for one in self.scenarios)
 
-    def levers(self) -> dict[str, Lever]:
+    def vu_controls(self) -> dict[str, VuControl]:
         """For each externally controlled scenario, what controls it in one run."""
         return {
-            one.name: Lever(one.load.vus, one.load.peak_vus)
+            one.name: VuControl(one.load.vus, one.load.peak_vus)
             for one in self.scenarios
             if isinstance(one.load, ExternallyControlled)
         }
@@ -299,7 +299,7 @@ def make_plan(
         allow_empty,
         allow_script_errors,
         seconds_to_ns(warmup_s),
-        Settings(env),
+        Env(env),
         make_hook("setup", setup, ("env",), setup_timeout, draft.problems),
         make_hook("teardown", teardown, ("data", "env"), teardown_timeout, draft.problems),
         allow_oversized,
@@ -381,7 +381,7 @@ def _plan_scenario(
         scenario.function,
         load,
         tags,
-        Settings({**env, **scenario.env, **load.env}),
+        Env({**env, **scenario.env, **load.env}),
         own_feeds,
     )
 

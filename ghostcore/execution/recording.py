@@ -20,7 +20,7 @@ from ghostcore.errors import (
     TargetError,
     UsageError,
 )
-from ghostcore.execution.accounts import SessionAccounts
+from ghostcore.execution.session_counters import SessionCounters
 from ghostcore.loop.vitals import Vitals
 from ghostcore.metrics import Trend, from_due
 from ghostcore.metrics.recorders import (
@@ -103,7 +103,7 @@ class ErrorLog:
 
 
 class ScenarioRecorder:
-    """Implements ``users.recorder.Recorder``: every sample carries the scenario's name and tags."""
+    """A ``ScenarioSink`` of users: every sample carries the scenario's name and tags."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class ScenarioRecorder:
             )
         }
         self._iterations_started = self._counters["iterations_started"]
-        self._accounts = SessionAccounts(
+        self._session_counters = SessionCounters(
             self._counters["ws_sessions"],
             cast(CounterRecorder, self._resolve("ws_errors")),
             self._counters["ws_sessions_opened"],
@@ -193,7 +193,7 @@ class ScenarioRecorder:
             found = self._from_due[metric] = self._trend(from_due(declared))
         return found
 
-    def begun(self, at_ns: int, *metrics: Any) -> Report:
+    def operation_begins(self, at_ns: int, *metrics: Any) -> Report:
         return self  # what is due is a user's own matter
 
     def sample(self, metric: Any, elapsed_ns: int) -> None:
@@ -240,10 +240,10 @@ class ScenarioRecorder:
         self._phases[name].record_ns(elapsed_ns)
 
     def dialing(self) -> None:
-        self._accounts.dialing()
+        self._session_counters.dialing()
 
     def opened(self, session: Session, tcp_ns: int) -> None:
-        self._accounts.opened(session, tcp_ns)
+        self._session_counters.opened(session, tcp_ns)
 
     def not_opened(self, elapsed_ns: int, cause: str | None) -> None:
         if cause is None:

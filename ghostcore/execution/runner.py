@@ -16,11 +16,11 @@ from ghostcore._engine import engine_of
 from ghostcore.errors import EngineError, GhostError, InvalidPlan, UsageError
 from ghostcore.execution import preflight
 from ghostcore.execution.backends.local import run_local
-from ghostcore.execution.gathering import Gathering
 from ghostcore.execution.lifecycle import Lifecycle
 from ghostcore.execution.listeners import Listeners, listeners_of
 from ghostcore.execution.plan import Plan, RunOptions, make_plan
 from ghostcore.execution.progress import RunListener
+from ghostcore.execution.run_accumulator import RunAccumulator
 from ghostcore.execution.verdict import judge, outcome_of
 from ghostcore.execution.worker import WorkerEnd
 from ghostcore.load.control import RunControl
@@ -128,8 +128,8 @@ async def carry_out(
 ) -> Result:
     """Set up, load, tear down and judge."""
     listeners.started(plan)
-    control.begin(plan.levers())
-    gathering = Gathering(plan, control, listeners)
+    control.begin(plan.vu_controls())
+    gathering = RunAccumulator(plan, control, listeners)
     lifecycle = Lifecycle(plan, control)
     end: WorkerEnd | None = None
     if plan.calibrate:
@@ -163,7 +163,7 @@ async def _noise_floor(warnings: list[str]) -> Calibration | None:
 
 def _conclude(
     plan: Plan,
-    gathering: Gathering,
+    gathering: RunAccumulator,
     lifecycle: Lifecycle,
     end: WorkerEnd | None,
     control: RunControl,

@@ -38,10 +38,10 @@ from ghostcore.monitor.sample import Doubt, GeneratorSample
 from ghostcore.results.record import Metrics, Outcome
 from ghostcore.results.timeline import Timeline
 
-__all__ = ["local_failures_of_run", "reconsider", "suspect_note", "undelivered"]
+__all__ = ["excuse_by_generator", "local_failures_of_run", "suspect_note", "undelivered"]
 
 
-def reconsider(
+def excuse_by_generator(
     result: ThresholdResult,
     planned: PlannedThreshold,
     counted: Totals,

@@ -135,7 +135,7 @@ cdef class Hub:
         count = epoll_wait(self._epoll_fd, events, EVENTS_MAX, 0)
         self.engine.vitals.batch_ns = self.engine.timers.now()
         for i in range(count):
-            self.engine.timers.progress += 1
+            self.engine.timers.work_done += 1
             fd = <int>(events[i].data.u64 & 0xFFFFFFFF)
             known = self._links[fd]
             if known == NULL:

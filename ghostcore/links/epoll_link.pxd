@@ -79,7 +79,7 @@ cdef class EpollLink(Link):
     cdef bint _ask(self) except -1
     cdef bytes _opening(self)
     cdef int _asked(self, int64_t now_ns) except -1
-    cdef int _watch(self, uint32_t events) except -1
+    cdef int _poll_for(self, uint32_t events) except -1
     cdef int _connected(self) except -1
     cdef int _readable(self) except -1
     cdef Py_ssize_t _take(self, char *into, Py_ssize_t room) except? -2

@@ -131,7 +131,7 @@ cdef class EpollLink(Link):
         # away from under the peer.
         c_shutdown(self._fd, SHUT_WR)
         if self._watching_room:
-            self._watch(EPOLLIN)
+            self._poll_for(EPOLLIN)
         return 0
 
     cdef int abort(self) except -1:
@@ -245,9 +245,9 @@ cdef class EpollLink(Link):
             asked = self._ask()
         except OSError as error:
             return self._lost(error)
-        return self._watch(EPOLLIN if asked else EPOLLIN | EPOLLOUT)
+        return self._poll_for(EPOLLIN if asked else EPOLLIN | EPOLLOUT)
 
-    cdef int _watch(self, uint32_t events) except -1:
+    cdef int _poll_for(self, uint32_t events) except -1:
         cdef epoll_event event
         event.events = events
         event.data.u64 = (<uint64_t>self._generation << 32) | <uint32_t>self._fd
@@ -416,7 +416,7 @@ cdef class EpollLink(Link):
         if self._backlog_size > BACKLOG_HIGH:
             self.congested = True
         if not self._watching_room:
-            self._watch(EPOLLIN | EPOLLOUT)
+            self._poll_for(EPOLLIN | EPOLLOUT)
         return 0
 
     cdef int _backlog_append(self, const char *data, Py_ssize_t size) except -1:
@@ -458,7 +458,7 @@ cdef class EpollLink(Link):
                 self._backlog_capacity = 0
             if self._state == LINK_CLOSING:
                 return self._end_stream()
-            self._watch(EPOLLIN)
+            self._poll_for(EPOLLIN)
         if self.congested and self._backlog_size < BACKLOG_LOW:
             self.congested = False
             self._session.link_room()

@@ -158,7 +158,7 @@ cdef class _Listener(WSListener):
         cdef PicowsLink link = self._link
         if link is None or link._over:
             return
-        self._session._engine.timers.progress += 1
+        self._session._engine.timers.work_done += 1
         try:
             self._session.link_frame(
                 frame.msg_type, frame.fin, (frame.rsv1 << 2) | (frame.rsv2 << 1) | frame.rsv3,

@@ -17,15 +17,15 @@ from typing import Unpack
 
 from ghostcore.load.control import (
     START_BATCH,
-    Lever,
     Pool,
     RunControl,
     SharedStarts,
     SleepUntil,
     User,
+    VuControl,
     first_of,
 )
-from ghostcore.load.executor import Executor, Setting
+from ghostcore.load.executor import Executor, ExecutorArgs
 from ghostcore.load.model import ClosedModel
 from ghostcore.load.share import ALL, Share
 
@@ -42,7 +42,7 @@ async def run_closed(
     on_planned: Callable[[int], None],
     dropped: Callable[[int], None],
     control: RunControl | None = None,
-    lever: Lever | None = None,
+    lever: VuControl | None = None,
     share: Share = ALL,
 ) -> None:
     """Drive the users of `pool` through `profile`; return when the last one is idle.
@@ -81,9 +81,9 @@ class _ClosedRun(Executor):
         profile: ClosedModel,
         pool: Pool,
         on_planned: Callable[[int], None],
-        lever: Lever | None,
+        lever: VuControl | None,
         share: Share,
-        **setting: Unpack[Setting],
+        **setting: Unpack[ExecutorArgs],
     ) -> None:
         super().__init__(profile, pool, **setting)
         self._profile = profile
@@ -153,7 +153,7 @@ class _ClosedRun(Executor):
         else:
             await first_of(self._sleep_until(self._end_ns), self._pool.idle())
 
-    async def _follow(self, lever: Lever) -> None:
+    async def _follow(self, lever: VuControl) -> None:
         """Have as many users as the lever says, until cancelled at the end of the profile."""
         while True:
             lever.changed.clear()

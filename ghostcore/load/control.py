@@ -14,12 +14,12 @@ from ghostcore.load.share import ALL, Share
 
 __all__ = [
     "START_BATCH",
-    "Lever",
     "Pool",
     "RunControl",
     "SharedStarts",
     "SleepUntil",
     "User",
+    "VuControl",
     "first_of",
     "interrupt_all",
 ]
@@ -155,7 +155,7 @@ async def _interrupt_in_batches(users: Sequence[User]) -> None:
                 user.interrupt()
 
 
-class Lever:
+class VuControl:
     """How many users an externally controlled scenario is to have. Read on the loop of the run.
 
     :ivar changed: set whenever ``wanted`` may have changed.
@@ -206,7 +206,7 @@ class RunControl:
         self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended = False
-        self._levers: dict[str, Lever] = {}
+        self._levers: dict[str, VuControl] = {}
         # What was asked for before the run began, until it does.
         self._early: list[Callable[[], None]] = []
         self._next = asyncio.Event()
@@ -276,7 +276,7 @@ class RunControl:
         lever.paused = paused
         self._on_loop(lever.changed.set)
 
-    def _lever(self, scenario: str | None) -> Lever:
+    def _lever(self, scenario: str | None) -> VuControl:
         if scenario is None and len(self._levers) == 1:
             return next(iter(self._levers.values()))
         found = self._levers.get(scenario or "")
@@ -300,7 +300,7 @@ class RunControl:
 
     # -- for the run --
 
-    def begin(self, levers: Mapping[str, Lever]) -> None:
+    def begin(self, levers: Mapping[str, VuControl]) -> None:
         """The run begins, on the loop that runs now.
 
         :param levers: of its externally controlled scenarios, by name.
@@ -320,7 +320,7 @@ class RunControl:
         """The run has ended: there is nothing left to control."""
         self._ended = True
 
-    def lever(self, scenario: str) -> Lever:
+    def lever(self, scenario: str) -> VuControl:
         """The lever of a scenario that was passed to :meth:`begin`."""
         return self._levers[scenario]
 

@@ -9,10 +9,10 @@ from typing import TypedDict, Unpack
 from ghostcore.load.control import Pool, RunControl, SleepUntil, User, first_of, interrupt_all
 from ghostcore.load.model import LoadModel
 
-__all__ = ["Executor", "Setting"]
+__all__ = ["Executor", "ExecutorArgs"]
 
 
-class Setting(TypedDict):
+class ExecutorArgs(TypedDict):
     """What every executor is given.
 
     :ivar sleep_until: sleeps until an instant of the clock, in ns.
@@ -32,7 +32,7 @@ class Setting(TypedDict):
 class Executor(ABC):
     """One run of a load model."""
 
-    def __init__(self, profile: LoadModel, pool: Pool, **setting: Unpack[Setting]) -> None:
+    def __init__(self, profile: LoadModel, pool: Pool, **setting: Unpack[ExecutorArgs]) -> None:
         self._pool = pool
         self._sleep_until = setting["sleep_until"]
         self._now_ns = setting["now_ns"]

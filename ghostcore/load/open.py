@@ -21,10 +21,10 @@ from typing import Unpack
 
 from ghostcore.load.arrivals import Start, Starts
 from ghostcore.load.control import START_BATCH, Pool, RunControl, SleepUntil, User, first_of
-from ghostcore.load.crowd import SIZING_NS, Crowd
-from ghostcore.load.executor import Executor, Setting
+from ghostcore.load.executor import Executor, ExecutorArgs
 from ghostcore.load.model import counted
 from ghostcore.load.open_models import OpenModel
+from ghostcore.load.open_users import SIZING_NS, OpenUsers
 from ghostcore.load.share import ALL, Share
 
 __all__ = ["Shortage", "run_open"]
@@ -83,7 +83,7 @@ async def run_open(
     run = _OpenRun(
         profile,
         pool,
-        Crowd(profile, pool, part, now_ns, on_users),
+        OpenUsers(profile, pool, part, now_ns, on_users),
         profile.starts(seed, scenario, part),
         cut_off,
         sleep_until=sleep_until,
@@ -153,10 +153,10 @@ class _OpenRun(Executor):
         self,
         profile: OpenModel,
         pool: Pool,
-        crowd: Crowd,
+        crowd: OpenUsers,
         starts: Starts,
         cut_off: Callable[[int], None],
-        **setting: Unpack[Setting],
+        **setting: Unpack[ExecutorArgs],
     ) -> None:
         super().__init__(profile, pool, **setting)
         self._profile = profile

@@ -15,7 +15,7 @@ cdef class TimerQueue:
     cdef readonly object loop
     cdef readonly int64_t fired     # timers that ran out, ever
     cdef readonly int64_t late_ns_max   # the latest of them
-    cdef int64_t progress           # grows with everything that the loop gets done: a watch reads it
+    cdef int64_t work_done           # grows with everything that the loop gets done: a watch reads it
     cdef PyObject **_heap
     cdef Py_ssize_t _size
     cdef Py_ssize_t _capacity

@@ -344,7 +344,7 @@ cdef class TimerQueue:
                 self._take(0)
                 budget -= 1
                 self.fired += 1
-                self.progress += 1
+                self.work_done += 1
                 if now - timer.due_ns > self.late_ns_max:
                     self.late_ns_max = now - timer.due_ns
                 try:

@@ -33,7 +33,7 @@ cdef class Waiter(Timer):
         global _live_waiters
         self._state = WAITER_PENDING
         _live_waiters += 1
-        self._queue.progress += 1
+        self._queue.work_done += 1
         try:
             self.begin()
         except BaseException as error:

@@ -113,7 +113,7 @@ cdef class LoopWatch:
             self._waits_fd = os.open(path, os.O_RDONLY)
         except OSError:
             pass        # another system: what the machine did is seen by the thread's own delay only
-        self._seen = timers.progress
+        self._seen = timers.work_done
         self._since_ns = now_ns()
         self._waited_ns = self._waits()
         self._thread = threading.Thread(target=self._look, name="ghostcore watch", daemon=True)
@@ -191,12 +191,12 @@ cdef class LoopWatch:
         try:
             # Waiting for the GIL may have taken long. If the loop has moved on meanwhile, the line
             # that held it up cannot be found any more.
-            if ghost_load(&self._timers.progress) != self._seen:
+            if ghost_load(&self._timers.work_done) != self._seen:
                 return "", ""
             where, inside, task = self._locate()
             with nogil:
                 self._pause(LOOK_AGAIN_MS)
-            if ghost_load(&self._timers.progress) == self._seen and self._locate()[2] is not task:
+            if ghost_load(&self._timers.work_done) == self._seen and self._locate()[2] is not task:
                 return None     # one turn of the loop with very many callbacks: it is late, not stuck
             return where, inside
         except Exception as error:
@@ -215,7 +215,7 @@ cdef class LoopWatch:
         """Whether the loop is stuck; returns False when the watch is to end."""
         cdef int64_t progress, now, looked = now_ns()
         while self._pause(LOOK_MS):
-            progress = ghost_load(&self._timers.progress)
+            progress = ghost_load(&self._timers.work_done)
             now = now_ns()
             if progress != self._seen:
                 # The last sign of life came after the look before this one; a beat tells it exactly.
@@ -230,7 +230,7 @@ cdef class LoopWatch:
 
     cdef bint _await_progress(self) noexcept nogil:
         """Wait until the loop goes on; returns True when the watch is to end."""
-        while ghost_load(&self._timers.progress) == self._seen:
+        while ghost_load(&self._timers.work_done) == self._seen:
             if not self._pause(LOOK_AGAIN_MS):
                 return True
         return False

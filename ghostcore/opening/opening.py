@@ -94,7 +94,7 @@ class Opening(Generic[SessionT]):
             options.max_message_size,
             options.send_timeout_ns,
         )
-        self._report = observer.begun(session.dialed_ns, "ws_connecting", metric)
+        self._report = observer.operation_begins(session.dialed_ns, "ws_connecting", metric)
         return session
 
     def _dial(self, session: SessionT) -> Awaitable[SessionT]:

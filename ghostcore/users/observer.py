@@ -9,7 +9,7 @@ from ghostcore.errors import DataExhausted, Phase, ScriptAborted, TargetError
 from ghostcore.metrics.recorders import TrendRecorder
 from ghostcore.sessions.observer import Report
 from ghostcore.sessions.session import Session
-from ghostcore.users.recorder import Recorder
+from ghostcore.users.scenario_sink import ScenarioSink
 from ghostcore.users.ticks import Pace
 
 __all__ = ["SESSIONS_KEPT", "UserObserver"]
@@ -35,7 +35,7 @@ class UserObserver:
         "recorder",
     )
 
-    def __init__(self, recorder: Recorder, index: int = 0) -> None:
+    def __init__(self, recorder: ScenarioSink, index: int = 0) -> None:
         self.recorder = recorder
         self.index = index
         # Most users have one session: a list is made for those that have more.
@@ -64,7 +64,7 @@ class UserObserver:
     def cancel_cause(self) -> str:
         return self.recorder.cancel_cause() if self.interrupting else "deadline"
 
-    def begun(self, at_ns: int, *metrics: Any) -> Report:
+    def operation_begins(self, at_ns: int, *metrics: Any) -> Report:
         due = self.due
         if due is None:
             return self
@@ -75,7 +75,7 @@ class UserObserver:
         while due is not None and due.left_ns:  # loops that the script left for other things
             due = due.outer
         self.due = due
-        late_ns = -1 if due is None else due.claim(at_ns, metrics)
+        late_ns = -1 if due is None else due.lateness_of(at_ns, metrics)
         return self if late_ns < 0 else _LateReport(self, late_ns)
 
     def opened(self, session: Session, tcp_ns: int) -> None:
@@ -152,16 +152,16 @@ class UserObserver:
             self.failed_attempts += 1
         return exhausted
 
-    def owe(self, now_ns: int, cause: str) -> None:
+    def cut_off_missed_ticks(self, now_ns: int, cause: str) -> None:
         """The iteration was ended from within its loops: ticks that were due are cut off."""
         due, self.due = self.due, None
         while isinstance(due, Pace):
-            waited_ns, count = due.owed(now_ns)
+            waited_ns, count = due.missed_ticks(now_ns)
             if count:
                 self.recorder.ticks_cut_off(due.metrics, waited_ns, due.period_ns, count, cause)
             due = due.outer
 
-    def settle(self) -> tuple[list[Session], bool]:
+    def close_sessions(self) -> tuple[list[Session], bool]:
         """The iteration is over: close what it left open, count what it never learned of.
 
         :returns: the sessions whose connections have not ended yet; whether one of the others had

@@ -11,7 +11,7 @@ from typing import Any
 from ghostcore.errors import UsageError
 from ghostcore.users.vu import VU
 
-__all__ = ["Scenario", "ScenarioFunction", "Settings", "scenario"]
+__all__ = ["Env", "Scenario", "ScenarioFunction", "scenario"]
 
 ScenarioFunction = Callable[[VU], Coroutine[Any, Any, Any]]
 
@@ -20,7 +20,7 @@ Thresholds = Mapping[Any, Any]
 NAME = re.compile(r"[0-9a-zA-Z_-]{1,64}")
 
 
-class Settings(dict[str, str]):
+class Env(dict[str, str]):
     """Settings by name, as ``vu.env`` has them. One that is missing says how to give it."""
 
     def __missing__(self, name: object) -> str:

@@ -18,7 +18,7 @@ from ghostcore.errors import ScriptAborted, UsageError
 from ghostcore.loop.timers import Stepper
 from ghostcore.sessions.session import Session
 from ghostcore.users.observer import SESSIONS_KEPT, UserObserver
-from ghostcore.users.recorder import Recorder
+from ghostcore.users.scenario_sink import ScenarioSink
 from ghostcore.users.vu import START_SHIFT, VU, Scope
 
 __all__ = ["DueStart", "User", "UserPool"]
@@ -257,10 +257,10 @@ class User(UserObserver):
         :returns: whether a session of it was lost without its learning of it."""
         self.iterations_done += 1
         if cause and self.due is not None:
-            self.owe(self._pool.engine.now_ns(), cause)
+            self.cut_off_missed_ticks(self._pool.engine.now_ns(), cause)
         self.due = None
-        open_still, lost = self.settle()
-        self._pool.linger(open_still)
+        open_still, lost = self.close_sessions()
+        self._pool.keep_until_closed(open_still)
         if self.failed_attempts and not self.held_any:
             self._failures += 1
         else:
@@ -293,7 +293,7 @@ class UserPool:
     def __init__(
         self,
         engine: Engine,
-        recorder: Recorder,
+        recorder: ScenarioSink,
         scope: Scope,
         function: Callable[[VU], Coroutine[Any, Any, Any]],
         seed: int,
@@ -331,7 +331,7 @@ class UserPool:
     async def idle(self) -> None:
         await self._idle.wait()
 
-    def linger(self, sessions: list[Session]) -> None:
+    def keep_until_closed(self, sessions: list[Session]) -> None:
         """Sessions of iterations that are over, whose connections are still being closed."""
         self._closing += sessions
         if len(self._closing) >= self._closing_trim_at:

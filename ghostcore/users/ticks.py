@@ -34,7 +34,7 @@ class Pace:
         self.claimed = False
         self.left_ns = 0
 
-    def claim(self, at_ns: int, metrics: tuple[Any, ...]) -> int:
+    def lateness_of(self, at_ns: int, metrics: tuple[Any, ...]) -> int:
         """An operation begins: returns by how many ns later than the tick was due, or -1 if the
         tick has begun with another one."""
         if self.claimed:
@@ -43,7 +43,7 @@ class Pace:
         self.metrics = metrics
         return at_ns - self.due_ns
 
-    def owed(self, now_ns: int) -> tuple[int, int]:
+    def missed_ticks(self, now_ns: int) -> tuple[int, int]:
         """How long the first tick that was due and not begun has waited, and how many there are."""
         waited_ns = (self.left_ns or now_ns) - self.next_ns
         return (waited_ns, waited_ns // self.period_ns + 1) if waited_ns >= 0 else (0, 0)

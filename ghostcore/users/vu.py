@@ -48,7 +48,7 @@ class _Timer:
     def __enter__(self) -> None:
         since_ns = self._since_ns
         self._start_ns = self._vu._engine.now_ns() if since_ns is None else since_ns
-        self._report = self._vu._observer.begun(self._start_ns, self._metric)
+        self._report = self._vu._observer.operation_begins(self._start_ns, self._metric)
 
     def __exit__(
         self,
@@ -182,7 +182,7 @@ class VU:
         if type(duration) is not float:
             duration = parse_duration(duration, "sleep")
         if self._observer.due is not None:
-            self._observer.begun(self._engine.now_ns())
+            self._observer.operation_begins(self._engine.now_ns())
         return self._engine.timers.sleep(duration)
 
     def every(self, interval: float | str) -> AsyncIterator[int]:

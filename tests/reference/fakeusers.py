@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ghostcore.load import ClosedModel, OpenModel, Share
 from ghostcore.load.closed import run_closed
-from ghostcore.load.control import Lever, RunControl, SharedStarts, User
+from ghostcore.load.control import RunControl, SharedStarts, User, VuControl
 from ghostcore.load.open import run_open
 from ghostcore.testing.fakeclock import FakeClockLoop
 from tests.reference.closed import Happening
@@ -162,7 +162,7 @@ class FakeRun:
     ) -> None:
         self.profile = profile
         self.share = share or Share()
-        self.lever: Lever | None = None
+        self.lever: VuControl | None = None
         self.pool = FakePool(length_of if callable(length_of) else lambda _: length_of)
         self.control = RunControl()
         self.planned: list[tuple[int, int]] = []

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ghostcore import InvalidPlan, Result, run
-from ghostcore.cli.bench import Bench, Pace, make_bench
+from ghostcore.cli.bench import Bench, Schedule, make_bench
 from ghostcore.metrics import TrendView
 from ghostcore.testing import EchoServer, FaultProxy, ServerProcess, ServerThread, SocketIOServer
 from ghostcore.testing.leaks import assert_no_leaks
@@ -34,7 +34,7 @@ def url() -> Iterator[str]:
 def test_due_times_are_exact_and_shared_evenly(
     rate: Fraction, duration_ns: int, connections: int
 ) -> None:
-    pace = Pace(rate, duration_ns, connections)
+    pace = Schedule(rate, duration_ns, connections)
     due: list[int] = []
     while (at := Fraction(len(due) * 10**9) / rate) < duration_ns:
         due.append(math.floor(at))

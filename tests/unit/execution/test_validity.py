@@ -18,9 +18,9 @@ from ghostcore import (
     Trend,
     scenario,
 )
-from ghostcore.execution.gathering import Gathering
 from ghostcore.execution.listeners import Listeners
 from ghostcore.execution.plan import Plan, make_plan
+from ghostcore.execution.run_accumulator import RunAccumulator
 from ghostcore.execution.verdict import judge, outcome_of
 from ghostcore.execution.worker import WorkerReport
 from ghostcore.load.control import RunControl
@@ -60,7 +60,7 @@ class Run:
         self, thresholds: Mapping[Any, Any], warmup: float = 0, max_blocks: int = 600
     ) -> None:
         self.plan = plan_with(thresholds, warmup)
-        self.gathering = Gathering(self.plan, RunControl(), Listeners())
+        self.gathering = RunAccumulator(self.plan, RunControl(), Listeners())
         self.timeline = self.gathering.timeline = Timeline(max_blocks)
         self.generator = self.gathering.generator
         self._doubts: tuple[Doubt, ...] = ()

@@ -16,7 +16,7 @@ from ghostcore.load import (
     SharedIterations,
 )
 from ghostcore.load.closed import run_closed
-from ghostcore.load.control import START_BATCH, Lever, RunControl
+from ghostcore.load.control import START_BATCH, RunControl, VuControl
 from ghostcore.testing.fakeclock import run_fake
 from tests.reference.fakeusers import MS, FakePool, FakeRun, FakeUser, S, after, fake_loop
 
@@ -454,7 +454,7 @@ def controlled(
     fake = FakeRun(profile, length_of)
 
     async def main() -> int:
-        fake.lever = Lever(profile.vus, profile.peak_vus)
+        fake.lever = VuControl(profile.vus, profile.peak_vus)
         fake.control.begin({"any": fake.lever})
         for seconds, move in moves:
             after(seconds, lambda move=move: move(fake.control))  # type: ignore[misc]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ghostcore.errors import UsageError
-from ghostcore.load.control import INTERRUPT_BATCH, Lever, RunControl, first_of, interrupt_all
+from ghostcore.load.control import INTERRUPT_BATCH, RunControl, VuControl, first_of, interrupt_all
 from ghostcore.testing.fakeclock import run_fake
 
 
@@ -159,7 +159,7 @@ def test_interrupting_that_is_cancelled_leaves_nobody_out() -> None:
 # -- users under control --
 
 
-def begun(**levers: Lever) -> RunControl:
+def begun(**levers: VuControl) -> RunControl:
     """A control whose run has begun, on the loop that runs now."""
     control = RunControl()
     control.begin(levers)
@@ -168,7 +168,7 @@ def begun(**levers: Lever) -> RunControl:
 
 def test_users_are_moved_and_whoever_waits_is_told() -> None:
     async def main() -> list[int]:
-        lever = Lever(2, 10)
+        lever = VuControl(2, 10)
         control = begun(one=lever)
         wanted = [lever.wanted]
         for move in (lambda: control.set_vus(5), control.pause, control.resume):
@@ -183,7 +183,7 @@ def test_users_are_moved_and_whoever_waits_is_told() -> None:
 
 def test_every_method_may_be_called_from_another_thread() -> None:
     async def main() -> None:
-        lever = Lever(0, 10)
+        lever = VuControl(0, 10)
         control = begun(one=lever)
         await asyncio.to_thread(control.set_vus, 7)
         await asyncio.wait_for(lever.changed.wait(), 30)
@@ -208,7 +208,7 @@ def test_what_was_asked_for_before_the_run_holds_when_it_begins() -> None:
         control = RunControl()
         control.set_vus(5)
         control.pause()
-        lever = Lever(2, 10)
+        lever = VuControl(2, 10)
         control.begin({"one": lever})
         assert (lever.vus, lever.paused) == (5, True)
 
@@ -217,7 +217,7 @@ def test_what_was_asked_for_before_the_run_holds_when_it_begins() -> None:
 
 def test_the_scenario_is_named_where_there_are_several() -> None:
     async def main() -> None:
-        one, two = Lever(1, 10), Lever(2, 3)
+        one, two = VuControl(1, 10), VuControl(2, 3)
         control = begun(one=one, two=two)
         control.set_vus(4, "one")
         control.pause("two")
@@ -246,14 +246,14 @@ def test_moves_without_anything_to_move_are_refused() -> None:
         control = RunControl()
         control.set_vus(99)
         with pytest.raises(UsageError, match="at most max_vus"):
-            control.begin({"one": Lever(1, 10)})
+            control.begin({"one": VuControl(1, 10)})
 
     run_fake(main)
 
 
 def test_a_control_is_for_one_run() -> None:
     async def main() -> None:
-        control = begun(one=Lever(1, 10))
+        control = begun(one=VuControl(1, 10))
         with pytest.raises(UsageError, match="the handle of one run"):
             control.begin({})
         control.end()

@@ -37,7 +37,7 @@ METRIC = "metric"
 
 
 class Recording:
-    """A Recorder that keeps everything."""
+    """A ScenarioSink that keeps everything."""
 
     scenario = "play"
 
@@ -82,7 +82,7 @@ class Recording:
     ) -> None:
         self.counts[f"ticks cut off: {cause}"] += count
 
-    def begun(self, at_ns: int, *metrics: Any) -> Recording:
+    def operation_begins(self, at_ns: int, *metrics: Any) -> Recording:
         return self
 
     def _ignore(self, *_: Any) -> None:

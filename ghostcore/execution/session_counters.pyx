@@ -6,7 +6,7 @@ from ghostcore.sessions.session cimport Session
 from ghostcore.metrics.recorders cimport CounterRecorder, TrendRecorder
 
 
-cdef class SessionAccounts:
+cdef class SessionCounters:
     """Where the figures of attempts to open a session go.
 
     :param attempts, errors, opened: counters.

@@ -3,7 +3,7 @@
 from ghostcore.metrics.recorders cimport CounterRecorder, TrendRecorder
 
 
-cdef class SessionAccounts:
+cdef class SessionCounters:
     cdef CounterRecorder _attempts
     cdef CounterRecorder _errors
     cdef CounterRecorder _opened

@@ -1,7 +1,7 @@
 from ghostcore.metrics.recorders import CounterRecorder, TrendRecorder
 from ghostcore.sessions.session import Session
 
-class SessionAccounts:
+class SessionCounters:
     """Where the figures of attempts to open a session go.
 
     :param attempts, errors, opened: counters.

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 from ghostcore.errors import DataExhausted
 from ghostcore.sessions.observer import Observer
 
-__all__ = ["Recorder"]
+__all__ = ["ScenarioSink"]
 
 
-class Recorder(Observer, Protocol):
+class ScenarioSink(Observer, Protocol):
     """The metrics of one scenario, as its users see them.
 
     :ivar scenario: its name.

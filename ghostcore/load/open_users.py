@@ -9,7 +9,7 @@ from ghostcore.load.control import START_BATCH, Pool, User
 from ghostcore.load.open_models import OpenModel
 from ghostcore.load.share import Share
 
-__all__ = ["SIZING_NS", "Crowd"]
+__all__ = ["SIZING_NS", "OpenUsers"]
 
 SIZING_NS = 100_000_000
 """How often users are made ahead of need; and how much of the plan they are made for at first."""
@@ -18,7 +18,7 @@ HEADROOM = 1.25
 """Users made ahead of need, against the mean that Little's law gives: iteration times vary."""
 
 
-class Crowd:
+class OpenUsers:
     """Users are made as ``preallocated_vus`` says, or as Little's law does.
 
     Little's law: as many are busy on average as starts come in the time that an iteration takes

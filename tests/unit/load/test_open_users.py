@@ -7,7 +7,7 @@ import pytest
 
 from ghostcore.load import ConstantArrivalRate, OpenModel, RampingArrivalRate, Share
 from ghostcore.load.control import User
-from ghostcore.load.crowd import Crowd
+from ghostcore.load.open_users import OpenUsers
 
 S = 1_000_000_000
 
@@ -19,7 +19,7 @@ class Desk:
         self.now_ns = 0
         self.on_idle: Callable[[User], None] | None = None
         self.sizes: list[int] = []
-        self.crowd = Crowd(
+        self.crowd = OpenUsers(
             profile,
             self,
             share or Share(),

@@ -6,7 +6,7 @@ from ghostcore.errors import OWN_KINDS
 from ghostcore.execution.listeners import Listeners
 from ghostcore.execution.plan import Plan
 from ghostcore.execution.progress import Progress
-from ghostcore.execution.validity import reconsider
+from ghostcore.execution.validity import excuse_by_generator
 from ghostcore.execution.watch import ThresholdWatch
 from ghostcore.execution.worker import WorkerReport
 from ghostcore.load.control import RunControl
@@ -16,10 +16,10 @@ from ghostcore.monitor.generator_report import GeneratorReport
 from ghostcore.results.record import ErrorCount, ErrorSample, Metrics, WarmUp
 from ghostcore.results.timeline import Timeline
 
-__all__ = ["Gathering"]
+__all__ = ["RunAccumulator"]
 
 
-class Gathering:
+class RunAccumulator:
     """What is known of a run.
 
     :ivar totals: everything so far.
@@ -114,7 +114,7 @@ class Gathering:
             ]
         generator, warmup_s = self.trusted(), self._plan.warmup_ns / 1e9
         return [
-            reconsider(result, planned, self.counted, self.timeline, generator, warmup_s)
+            excuse_by_generator(result, planned, self.counted, self.timeline, generator, warmup_s)
             for planned, result in zip(
                 self._plan.thresholds, self._watch.conclude(self.counted), strict=True
             )
