@@ -11,10 +11,10 @@ from ghostcore.load.closed_models import (
     RampingVUs,
     SharedIterations,
     Stage,
-    profile_from_dict,
 )
 from ghostcore.load.model import ClosedModel, LoadModel, Step
 from ghostcore.load.open_models import ConstantArrivalRate, OpenModel, RampingArrivalRate
+from ghostcore.load.registry import profile_from_dict
 from ghostcore.load.share import Share
 
 __all__ = [

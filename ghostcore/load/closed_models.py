@@ -9,16 +9,14 @@ https://grafana.com/docs/k6/latest/using-k6/scenarios/executors/
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ghostcore._units import Duration, format_duration, parse_duration, seconds_to_ns
-from ghostcore.errors import UsageError
 from ghostcore.load.model import (
     ClosedModel,
-    LoadModel,
     Step,
     count_problems,
     counted,
@@ -26,7 +24,6 @@ from ghostcore.load.model import (
     shortened,
     stage_problems,
 )
-from ghostcore.load.open_models import ConstantArrivalRate, RampingArrivalRate
 
 __all__ = [
     "ConstantVUs",
@@ -35,7 +32,6 @@ __all__ = [
     "RampingVUs",
     "SharedIterations",
     "Stage",
-    "profile_from_dict",
 ]
 
 MAX_ITERATIONS = 1_000_000_000
@@ -317,37 +313,3 @@ class RampingVUs(_RampedVUs):
         duration = format_duration(self.duration_ns / 1e9)
         stages = ", ".join(shortened(parts))
         return f"ramp {begin}{stages} (up to {most}, {duration}){self.timing()}"
-
-
-_MODELS: dict[str, type[LoadModel]] = {
-    model.executor: model
-    for model in (
-        ConstantArrivalRate,
-        ConstantVUs,
-        ExternallyControlled,
-        PerVUIterations,
-        RampingArrivalRate,
-        RampingVUs,
-        SharedIterations,
-    )
-}
-
-
-def profile_from_dict(data: Mapping[str, Any]) -> LoadModel:
-    """The profile that :meth:`LoadModel.to_dict` wrote. Values are not checked: see ``validate``.
-
-    :raises UsageError: no such executor; arguments that it does not have, or lacks.
-    """
-    arguments = dict(data)
-    name = arguments.pop("executor", None)
-    model = _MODELS.get(name) if isinstance(name, str) else None
-    if model is None:
-        raise UsageError(f"executor must be one of {', '.join(sorted(_MODELS))}, not {name!r}")
-    known = {item.name for item in fields(model)}
-    unknown = sorted(str(key) for key in arguments if key not in known)
-    if unknown:
-        raise UsageError(f"{name} has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
-    try:
-        return model(**arguments)
-    except TypeError as error:  # the only one that is left: a missing argument
-        raise UsageError(f"{name}: {error}") from None
