@@ -201,7 +201,7 @@ class TargetError(GhostError):
         super().__init__(detail)
         self.detail = detail
         self.kind = kind or self.default_kind
-        self.phase: Phase = phase or self.default_phase
+        self.phase = self.default_phase if phase is None else Phase(phase)
         self.url = url
         self.elapsed_ms = elapsed_ms
         self.age_s = age_s

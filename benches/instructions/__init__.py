@@ -24,7 +24,8 @@ a unit by function, as the difference of the two, and with what it calls::
     python -m benches.instructions --only connect_epoll --functions
 
 Do that in this tree and in a checkout of the commit before, and compare. Functions of the C layer
-have names such as ``__pyx_f_9ghostcore_5links_10epoll_link_9EpollLink__answer``. To see callers too::
+have names such as ``__pyx_f_9ghostcore_5links_10epoll_link_9EpollLink__answer``. To see callers
+too::
 
     callgrind_annotate --tree=both --inclusive=yes build/instructions/connect_epoll.many | less
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ghostcore.errors import KINDS, OWN_KINDS, meaning_of
+from typing import Any
+
+from ghostcore.errors import KINDS, OWN_KINDS, Phase, TargetError, meaning_of
 from ghostcore.metrics import BUILTINS, Counter
 
 
@@ -23,3 +25,21 @@ def test_our_own_kinds_are_not_kinds_of_the_server() -> None:
 def test_each_of_our_own_kinds_has_a_counter() -> None:
     for own in OWN_KINDS.values():
         assert isinstance(BUILTINS[own.counter], Counter)
+
+
+def test_a_phase_is_a_text_of_its_own_kind() -> None:
+    """Whoever raises an error of their own may name the phase by its word."""
+    assert TargetError("no", phase=Phase.TLS).phase == "tls"
+    assert TargetError("no").phase is Phase.SESSION
+    word: Any = "socketio_connect"
+    assert TargetError("no", phase=word).phase is Phase.SOCKETIO_CONNECT
+    assert [phase.value for phase in Phase] == [
+        "dns",
+        "tcp",
+        "tls",
+        "upgrade",
+        "engineio_open",
+        "socketio_connect",
+        "session",
+    ]
+    assert all(phase.unfinished for phase in Phase)
