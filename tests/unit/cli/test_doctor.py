@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 
 import pytest
@@ -95,7 +96,7 @@ def test_a_socketio_server() -> None:
 def test_a_name_is_resolved() -> None:
     with ServerThread(EchoServer()) as server:
         found = look(f"ws://localhost:{server.server.port}/feed")
-    assert found.lines[0].startswith("localhost is 127.0.0.1")
+    assert re.match(r"localhost is (::1, )?127\.0\.0\.1 ", found.lines[0])
     missing = look("ws://no-such-name.invalid")
     assert not missing.answered
     assert missing.lines[0].startswith("the name no-such-name.invalid does not resolve")

@@ -68,7 +68,7 @@ def test_shows_why_a_server_did_not_come_up(module: Path) -> None:
 
 
 def test_refuses_another_first_line(module: Path) -> None:
-    module.write_text("print('hello'); import time; time.sleep(60)")
+    module.write_text("print('hello', flush=True); import time; time.sleep(60)")
     with pytest.raises(ServerDied, match="said 'hello', not 'listening on URL'"):
         ServerProcess("broken_server").start()
 
