@@ -62,7 +62,7 @@ test: $(VENV)/test lint
 	$(BIN)/python -m pytest tests -n 3 --dist loadfile
 
 test-unit: $(VENV)/test
-	$(BIN)/python -m pytest tests/unit tests/property -n 3 --dist loadfile
+	$(BIN)/python -m pytest tests/unit tests/property -n 2 --dist loadfile
 
 test-interpreters: $(VENV)/created
 	$(BIN)/python -m tests.builds.interpreters

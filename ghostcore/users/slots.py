@@ -141,6 +141,7 @@ class User(UserObserver):
         self._task = None
         if not task.cancelled() and task.exception() is not None:
             self._pool.broken(task.exception())
+            self._wanted = False  # it would break again
         budget = self._budget
         if self._wanted and (budget is None or (isinstance(budget, int) and budget > 0)):
             self._launch()  # resumed after an interrupt: it has been running all the time

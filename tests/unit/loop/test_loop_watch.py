@@ -98,20 +98,26 @@ def test_stalls_that_follow_each_other_do_not_overlap() -> None:
     assert all(one[1] <= other[0] for one, other in itertools.pairwise(found))
 
 
+def of_the_callbacks(stalls: Stalls) -> Stalls:
+    """Those that would have been stalls on a machine with a core for this thread: others may take
+    it away for as long as they like."""
+    return [one for one in stalls if one[1] - one[0] - one[2] >= 100 * MS]
+
+
 def test_short_callbacks_are_no_stalls() -> None:
     async def body(timers: TimerQueue) -> None:
         for _ in range(20):
             burn(0.02)
             await timers.sleep(0.001)
 
-    assert stalls_of(body) == []
+    assert of_the_callbacks(stalls_of(body)) == []
 
 
 def test_a_loop_with_nothing_to_do_is_not_stuck() -> None:
     async def body(timers: TimerQueue) -> None:
         await timers.sleep(0.5)
 
-    assert stalls_of(body) == []
+    assert of_the_callbacks(stalls_of(body)) == []
 
 
 def test_many_operations_in_one_turn_are_lag_and_no_stall() -> None:
@@ -122,7 +128,7 @@ def test_many_operations_in_one_turn_are_lag_and_no_stall() -> None:
 
         await asyncio.gather(*(user() for _ in range(200)))
 
-    assert stalls_of(body) == []
+    assert of_the_callbacks(stalls_of(body)) == []
 
 
 def test_many_callbacks_in_one_turn_are_blamed_on_none() -> None:
