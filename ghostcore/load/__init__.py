@@ -14,7 +14,7 @@ from ghostcore.load.closed_models import (
 )
 from ghostcore.load.model import ClosedModel, LoadModel, Step
 from ghostcore.load.open_models import ConstantArrivalRate, OpenModel, RampingArrivalRate
-from ghostcore.load.registry import profile_from_dict
+from ghostcore.load.registry import load_from_dict
 from ghostcore.load.share import Share
 
 __all__ = [
@@ -31,5 +31,5 @@ __all__ = [
     "SharedIterations",
     "Stage",
     "Step",
-    "profile_from_dict",
+    "load_from_dict",
 ]

@@ -3,7 +3,7 @@
 The rules are those of k6's executors. A step up starts slots from the lowest that is free, a step
 down stops them from the highest. A user that is stopped finishes its iteration, for at most
 ``graceful_ramp_down``, then it is interrupted; if its slot is wanted again before, it just goes on.
-At the end of the profile all users have ``graceful_stop`` to finish, which cuts a longer ramp-down
+At the end of the load all users have ``graceful_stop`` to finish, which cuts a longer ramp-down
 short. Deadlines count from the planned instant, not from when the event loop came to it. Users who
 are controlled from outside step up and down by the same rules, when the run's control says so.
 """
@@ -33,7 +33,7 @@ __all__ = ["run_closed"]
 
 
 async def run_closed(
-    profile: ClosedModel,
+    load: ClosedModel,
     pool: Pool,
     *,
     sleep_until: SleepUntil,
@@ -45,21 +45,21 @@ async def run_closed(
     lever: VuControl | None = None,
     share: Share = ALL,
 ) -> None:
-    """Drive the users of `pool` through `profile`; return when the last one is idle.
+    """Drive the users of `pool` through `load`; return when the last one is idle.
 
     :param sleep_until: sleeps until an instant of the clock, in ns.
     :param now_ns: the clock.
-    :param start_ns: when the profile's own time begins (its ``start_time`` included already).
+    :param start_ns: when the load's own time begins (its ``start_time`` included already).
     :param on_planned: called with the planned number of users whenever it changes.
     :param dropped: called with a number of iterations that will not be started, because
         ``max_duration`` came first: once for each user concerned. A run that is stopped drops none.
     :param control: ends the run before its time. Cancelling this coroutine instead interrupts all
         users at once, waits for them and raises CancelledError.
-    :param lever: says how many users are to run, instead of the steps of the profile.
+    :param lever: says how many users are to run, instead of the steps of the load.
     :param share: the users, and the shared iterations, that are driven here.
     """
     run = _ClosedRun(
-        profile,
+        load,
         pool,
         on_planned,
         lever,
@@ -78,19 +78,19 @@ class _ClosedRun(Executor):
 
     def __init__(
         self,
-        profile: ClosedModel,
+        load: ClosedModel,
         pool: Pool,
         on_planned: Callable[[int], None],
         lever: VuControl | None,
         share: Share,
         **setting: Unpack[ExecutorArgs],
     ) -> None:
-        super().__init__(profile, pool, **setting)
-        self._profile = profile
+        super().__init__(load, pool, **setting)
+        self._load = load
         self._on_planned = on_planned
-        self._ramp_down_ns = profile.graceful_ramp_down_ns
-        self._budget = profile.iterations_per_user
-        self._shared = _shared_starts(profile, share)
+        self._ramp_down_ns = load.graceful_ramp_down_ns
+        self._budget = load.iterations_per_user
+        self._shared = _shared_starts(load, share)
         self._lever = lever
         self._share = share
         self._planned = 0
@@ -122,15 +122,15 @@ class _ClosedRun(Executor):
             # Again: a user may have stood between two iterations when the time was up.
             self._drop_unstarted()
 
-    # -- until the end of the profile --
+    # -- until the end of the load --
 
     async def _offer(self) -> None:
-        """Follow the steps, and the deadlines of those ramped down, to the end of the profile."""
+        """Follow the steps, and the deadlines of those ramped down, to the end of the load."""
         if self._lever is not None:
             await self._wait_until(self._start_ns)
             await first_of(self._follow(self._lever), self._sleep_until(self._end_ns))
             return
-        for step in self._profile.steps():
+        for step in self._load.steps():
             due_ns = self._start_ns + step.at_ns
             # A ramp comes through here for each of its users.
             if self._deadlines:
@@ -154,7 +154,7 @@ class _ClosedRun(Executor):
             await first_of(self._sleep_until(self._end_ns), self._pool.idle())
 
     async def _follow(self, lever: VuControl) -> None:
-        """Have as many users as the lever says, until cancelled at the end of the profile."""
+        """Have as many users as the lever says, until cancelled at the end of the load."""
         while True:
             lever.changed.clear()
             await self._move_to(self._share.count(lever.wanted), self._now_ns())
@@ -244,11 +244,11 @@ class _ClosedRun(Executor):
                 self._dropped(left)
 
 
-def _shared_starts(profile: ClosedModel, share: Share) -> SharedStarts | None:
+def _shared_starts(load: ClosedModel, share: Share) -> SharedStarts | None:
     """The common stock of iterations of this worker's users; None if each has its own number."""
-    total = profile.shared_iterations
+    total = load.shared_iterations
     if total is None:
         return None
     # Iterations go to workers that have a user to make them.
-    part = share.among(profile.peak_vus)
+    part = share.among(load.peak_vus)
     return SharedStarts(0) if part is None else SharedStarts(total, part)

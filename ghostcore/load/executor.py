@@ -17,7 +17,7 @@ class ExecutorArgs(TypedDict):
 
     :ivar sleep_until: sleeps until an instant of the clock, in ns.
     :ivar now_ns: the clock.
-    :ivar start_ns: when the profile's own time begins (its ``start_time`` included already).
+    :ivar start_ns: when the load's own time begins (its ``start_time`` included already).
     :ivar dropped: called with a number of starts that were due and are not made.
     :ivar control: ends the run before its time.
     """
@@ -32,13 +32,13 @@ class ExecutorArgs(TypedDict):
 class Executor(ABC):
     """One run of a load model."""
 
-    def __init__(self, profile: LoadModel, pool: Pool, **setting: Unpack[ExecutorArgs]) -> None:
+    def __init__(self, load: LoadModel, pool: Pool, **setting: Unpack[ExecutorArgs]) -> None:
         self._pool = pool
         self._sleep_until = setting["sleep_until"]
         self._now_ns = setting["now_ns"]
         self._start_ns = setting["start_ns"]
-        self._end_ns = self._start_ns + profile.duration_ns
-        self._graceful_stop_ns = profile.graceful_stop_ns
+        self._end_ns = self._start_ns + load.duration_ns
+        self._graceful_stop_ns = load.graceful_stop_ns
         self._dropped = setting["dropped"]
         self._control = setting["control"] or RunControl()
 
@@ -49,7 +49,7 @@ class Executor(ABC):
 
     @abstractmethod
     async def _execute(self) -> None:
-        """From the profile's start until the last user is idle."""
+        """From the load's start until the last user is idle."""
 
     async def carry_out(self) -> None:
         """Run, unless the end was asked for already; whatever ends it leaves no user running."""

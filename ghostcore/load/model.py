@@ -1,6 +1,6 @@
 """What every load model has, and what a plan and an executor may ask of it.
 
-A profile is made from what the user wrote and holds it unchanged; making one never fails for a
+A load model is made from what the user wrote and holds it unchanged; making one never fails for a
 wrong *value*. :meth:`LoadModel.validate` lists everything that is wrong, so that a plan of several
 scenarios can report all its mistakes at once. Everything derived (``duration_ns``, ``steps()``)
 raises :class:`~ghostcore.errors.InvalidPlan` with that list if there is anything in it.
@@ -36,11 +36,11 @@ MAX_VUS = 1_000_000
 
 
 SHOWN_STAGES = 5
-"""A description lists that many stages, and of a longer profile the first three and the last."""
+"""A description lists that many stages, and of a longer load the first three and the last."""
 
 
 class Step(NamedTuple):
-    """From `at_ns` after the profile's start, `vus` users are planned."""
+    """From `at_ns` after the load's start, `vus` users are planned."""
 
     at_ns: int
     vus: int
@@ -50,7 +50,7 @@ class Step(NamedTuple):
 class LoadModel(ABC):
     """What a plan and an executor need of every load model, closed or open.
 
-    :param start_time: when the profile begins, from the start of the run.
+    :param start_time: when the load begins, from the start of the run.
     :param graceful_stop: how long an iteration that is under way at the end may take to finish,
         before it is interrupted.
     :param tags: put on every sample of the scenario.
@@ -118,11 +118,11 @@ class LoadModel(ABC):
     @property
     @abstractmethod
     def duration_ns(self) -> int:
-        """Time from the profile's start to its end, when the graceful stop begins."""
+        """Time from the load's start to its end, when the graceful stop begins."""
 
     @property
     def expected_ns(self) -> int:
-        """How long the profile is expected to take, for displays: less than ``duration_ns`` where
+        """How long the load is expected to take, for displays: less than ``duration_ns`` where
         that is only a limit."""
         return self.duration_ns
 
@@ -147,13 +147,13 @@ class LoadModel(ABC):
         """The model and its arguments in one line of text, for the console and result.json."""
 
     def timing(self) -> str:
-        """The end of a description: when the profile begins, if not at once."""
+        """The end of a description: when the load begins, if not at once."""
         if self.start_time_ns == 0:
             return ""
         return f", from {format_duration(self.start_time_ns / 1e9)} on"
 
     def to_dict(self) -> dict[str, Any]:
-        """The profile for a plan file: ``executor`` and the arguments as they were given."""
+        """The load for a plan file: ``executor`` and the arguments as they were given."""
         arguments = {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
         return {"executor": self.executor, **arguments}
 

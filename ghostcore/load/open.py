@@ -47,7 +47,7 @@ class Shortage:
 
 
 async def run_open(
-    profile: OpenModel,
+    load: OpenModel,
     pool: Pool,
     *,
     sleep_until: SleepUntil,
@@ -61,11 +61,11 @@ async def run_open(
     control: RunControl | None = None,
     share: Share = ALL,
 ) -> Shortage | None:
-    """Make the starts of `profile` with users of `pool`; return when the last one is idle.
+    """Make the starts of `load` with users of `pool`; return when the last one is idle.
 
     :param sleep_until: sleeps until an instant of the clock, in ns.
     :param now_ns: the clock.
-    :param start_ns: when the profile's own time begins (its ``start_time`` included already).
+    :param start_ns: when the load's own time begins (its ``start_time`` included already).
     :param seed: the run's seed.
     :param scenario: the name of the scenario; with the seed the key of Poisson arrivals.
     :param on_users: called with the number of users that exist whenever it changes.
@@ -77,14 +77,14 @@ async def run_open(
     :param share: the starts and the users that are driven here.
     :returns: the starts that too few users cost, if there were any.
     """
-    part = share.among(profile.preallocated_vus or profile.peak_vus)
+    part = share.among(load.preallocated_vus or load.peak_vus)
     if part is None:
         return None  # fewer users than workers: others make the starts
     run = _OpenRun(
-        profile,
+        load,
         pool,
-        OpenUsers(profile, pool, part, now_ns, on_users),
-        profile.starts(seed, scenario, part),
+        OpenUsers(load, pool, part, now_ns, on_users),
+        load.starts(seed, scenario, part),
         cut_off,
         sleep_until=sleep_until,
         now_ns=now_ns,
@@ -151,19 +151,19 @@ class _OpenRun(Executor):
 
     def __init__(
         self,
-        profile: OpenModel,
+        load: OpenModel,
         pool: Pool,
         crowd: OpenUsers,
         starts: Starts,
         cut_off: Callable[[int], None],
         **setting: Unpack[ExecutorArgs],
     ) -> None:
-        super().__init__(profile, pool, **setting)
-        self._profile = profile
+        super().__init__(load, pool, **setting)
+        self._load = load
         self._crowd = crowd
         self._starts = starts
         self._cut_off = cut_off
-        self._queues = profile.on_busy == "queue"
+        self._queues = load.on_busy == "queue"
         self._head: Start | None = None  # neither made nor dropped yet
         self._released = 0
         self._sized_ns = self._start_ns
@@ -188,7 +188,7 @@ class _OpenRun(Executor):
         if not self._refused:
             return None
         most = self._crowd.most
-        needed = self._crowd.needed(self._profile.curve.peak_per_second)
+        needed = self._crowd.needed(self._load.curve.peak_per_second)
         if needed > most:
             reason = f"by the time that iterations took, the peak of this rate needs about {needed}"
         else:
@@ -209,7 +209,7 @@ class _OpenRun(Executor):
         await self._settle_drops()
 
     async def _call_time(self) -> None:
-        """At the end of the profile, wake the start that still waits for a user: it is dropped."""
+        """At the end of the load, wake the start that still waits for a user: it is dropped."""
         await self._sleep_until(self._end_ns)
         self._over = True
         self._wake()
@@ -219,7 +219,7 @@ class _OpenRun(Executor):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    # -- until the end of the profile --
+    # -- until the end of the load --
 
     async def _offer(self) -> None:
         """Make the starts, each when it is due, until there are no more and the time is up."""
@@ -255,7 +255,7 @@ class _OpenRun(Executor):
     def _rate_at(self, now_ns: int) -> float:
         """Starts per second, now or in a second, whichever is more."""
         at_ns = now_ns - self._start_ns
-        curve = self._profile.curve
+        curve = self._load.curve
         return max(curve.per_second_at(at_ns), curve.per_second_at(at_ns + 1_000_000_000))
 
     async def _look_again(self, due_ns: int) -> User | None:

@@ -29,20 +29,20 @@ class OpenUsers:
 
     def __init__(
         self,
-        profile: OpenModel,
+        load: OpenModel,
         pool: Pool,
         share: Share,
         now_ns: Callable[[], int],
         on_users: Callable[[int], None],
     ) -> None:
-        self._profile = profile
+        self._load = load
         self._pool = pool
         self._share = share
         self._now_ns = now_ns
         self._on_users = on_users
-        self.most = share.count(profile.peak_vus)
+        self.most = share.count(load.peak_vus)
         # k6 makes a user only when a start was dropped for want of one.
-        self.grows_at_need = profile.is_sized or profile.on_busy == "queue"
+        self.grows_at_need = load.is_sized or load.on_busy == "queue"
         self.all: list[User] = []
         self.free: list[User] = []
         self._began: dict[User, int] = {}
@@ -51,11 +51,11 @@ class OpenUsers:
         self._took_sum_ns = 0
 
     def prepare(self) -> int:
-        """How many users there should be when the profile begins."""
-        preallocated = self._profile.preallocated_vus
+        """How many users there should be when the load begins."""
+        preallocated = self._load.preallocated_vus
         if preallocated is not None:
             return self._share.count(preallocated)
-        soon = math.ceil(self._profile.curve.area_at(SIZING_NS) / self._profile.curve.scale)
+        soon = math.ceil(self._load.curve.area_at(SIZING_NS) / self._load.curve.scale)
         return min(self.most, max(1, self._share.count(soon)))
 
     def grow(self, count: int) -> None:
@@ -97,7 +97,7 @@ class OpenUsers:
 
     def ahead_of_need(self, per_second: float) -> int:
         """How many more users to make now, if users are made ahead of need."""
-        if not self._profile.is_sized:
+        if not self._load.is_sized:
             return 0
         wanted = math.ceil(self.needed(per_second) * HEADROOM)
         return max(0, min(wanted, self.most, len(self.all) + START_BATCH) - len(self.all))

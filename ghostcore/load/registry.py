@@ -17,7 +17,7 @@ from ghostcore.load.closed_models import (
 from ghostcore.load.model import LoadModel
 from ghostcore.load.open_models import ConstantArrivalRate, RampingArrivalRate
 
-__all__ = ["profile_from_dict"]
+__all__ = ["load_from_dict"]
 
 _MODELS: dict[str, type[LoadModel]] = {
     model.executor: model
@@ -33,8 +33,8 @@ _MODELS: dict[str, type[LoadModel]] = {
 }
 
 
-def profile_from_dict(data: Mapping[str, Any]) -> LoadModel:
-    """The profile that :meth:`LoadModel.to_dict` wrote. Values are not checked: see ``validate``.
+def load_from_dict(data: Mapping[str, Any]) -> LoadModel:
+    """The load model that :meth:`LoadModel.to_dict` wrote; its values are not checked.
 
     :raises UsageError: no such executor; arguments that it does not have, or lacks.
     """

@@ -13,7 +13,7 @@ from ghostcore.load import (
     OpenModel,
     RampingArrivalRate,
     Share,
-    profile_from_dict,
+    load_from_dict,
 )
 from tests.reference import arrivals as reference
 
@@ -168,7 +168,7 @@ def test_starts_are_in_order_and_within_the_profile(profile: OpenModel) -> None:
 
 @given(PROFILES)
 def test_a_plan_file_keeps_all(profile: LoadModel) -> None:
-    assert profile_from_dict(profile.to_dict()) == profile
+    assert load_from_dict(profile.to_dict()) == profile
 
 
 @given(total=st.integers(0, 200), workers=st.integers(1, 20), users=st.integers(1, 30))

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ghostcore.load import RampingVUs, profile_from_dict
+from ghostcore.load import RampingVUs, load_from_dict
 from tests.reference.closed import changes_of, planned_vus
 
 STAGES = st.lists(
@@ -52,4 +52,4 @@ def test_steps_are_in_order_and_each_changes_something(
 @given(STAGES, st.integers(1, 12))
 def test_a_plan_file_keeps_all(stages: list[tuple[int, int]], start_vus: int) -> None:
     profile = build(stages, start_vus)
-    assert profile_from_dict(profile.to_dict()) == profile
+    assert load_from_dict(profile.to_dict()) == profile

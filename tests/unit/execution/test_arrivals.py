@@ -526,7 +526,7 @@ def test_every_model_runs_beside_and_after_the_others() -> None:
         for start_time in (0, 100):
             name = f"model{place}_from_{start_time}"
             data = {**load.to_dict(), "start_time": start_time}
-            scenarios.append(make(name, ghostcore.load.profile_from_dict(data)))
+            scenarios.append(make(name, ghostcore.load.load_from_dict(data)))
     result = run_it(*scenarios)
     assert result.verdict == "pass"
     for one in scenarios:

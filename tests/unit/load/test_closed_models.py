@@ -16,7 +16,7 @@ from ghostcore.load import (
     RampingVUs,
     SharedIterations,
     Step,
-    profile_from_dict,
+    load_from_dict,
 )
 
 S = 1_000_000_000
@@ -239,7 +239,7 @@ PROFILES = [
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_profile_survives_a_plan_file(profile: LoadModel) -> None:
     written = json.dumps(profile.to_dict())
-    assert profile_from_dict(json.loads(written)) == profile
+    assert load_from_dict(json.loads(written)) == profile
     assert json.loads(written)["executor"] == profile.executor
 
 
@@ -278,11 +278,11 @@ def test_a_profile_does_not_change_with_what_it_was_made_from() -> None:
 )
 def test_a_broken_plan_file_is_refused(data: dict[str, object], text: str) -> None:
     with pytest.raises(UsageError, match=text):
-        profile_from_dict(data)
+        load_from_dict(data)
 
 
 def test_wrong_values_in_a_plan_file_are_left_to_validate() -> None:
-    profile = profile_from_dict({"executor": "ramping-vus", "stages": [["2m", "x"]]})
+    profile = load_from_dict({"executor": "ramping-vus", "stages": [["2m", "x"]]})
     assert profile.validate() == [
         "the target of stages[0] must be a whole number of at least 0, but is 'x'"
     ]

@@ -16,7 +16,7 @@ from ghostcore.load import (
     OpenModel,
     RampingArrivalRate,
     Share,
-    profile_from_dict,
+    load_from_dict,
 )
 
 S = 1_000_000_000
@@ -307,7 +307,7 @@ def test_a_profile_is_a_value_and_survives_a_plan_file(profile: OpenModel) -> No
     assert written["executor"] == profile.executor
     assert profile.describe()
     for twin in (
-        profile_from_dict(written),
+        load_from_dict(written),
         pickle.loads(pickle.dumps(profile)),
         copy.deepcopy(profile),
     ):
