@@ -41,11 +41,12 @@ class UserObserver:
         # Most users have one session: a list is made for those that have more.
         self._session: Session | None = None
         self._others: list[Session] | None = None
-        # By identity, and the errors themselves: an id alone could be that of one that is gone.
+        # Errors that were counted, by identity. The errors themselves are kept, since the id of an
+        # error that is gone may be given to another.
         self._reported: dict[int, TargetError] | None = None
         self._trim_at = SESSIONS_KEPT
-        # Of what the iteration, or a tick of a loop in it, is to begin with: a time in ns, or the
-        # loop. None where nothing is due.
+        # What the next operation is the first step of: a start that was due at this time in ns, or
+        # the current tick of this vu.every() loop. None: nothing is due.
         self.due: int | Pace | None = None
         self.failed_attempts = 0
         self.held_any = False
@@ -57,7 +58,7 @@ class UserObserver:
 
     @property
     def sessions(self) -> list[Session]:
-        """Those of the iteration so far, but for many that have ended."""
+        """Sessions of the iteration so far; of many that have ended some are left out."""
         first = [] if self._session is None else [self._session]
         return first + self._others if self._others else first
 
@@ -72,7 +73,7 @@ class UserObserver:
             self.due = None
             self.recorder.first_step(metrics)
             return _LateReport(self, at_ns - due)
-        while due is not None and due.left_ns:  # loops that the script left for other things
+        while due is not None and due.left_ns:  # the script has left that loop for other things
             due = due.outer
         self.due = due
         late_ns = -1 if due is None else due.lateness_of(at_ns, metrics)
@@ -85,7 +86,8 @@ class UserObserver:
             self._others = [session]
         else:
             if len(self._others) >= self._trim_at:
-                # A user that reconnects for ever keeps those that live or have something to tell.
+                # Of a user that reconnects for ever, sessions are kept that live, or whose error
+                # nobody has seen.
                 others = self._others
                 self.held_any = self.held_any or any(one._got_service() for one in others)
                 self._others = [one for one in others if one._is_linked or one._has_unseen_error]
@@ -148,12 +150,12 @@ class UserObserver:
             self.recorder.data_exhausted(error)
         else:
             self.script_error(error)
-            # A script that breaks before it has opened anything would be a hot loop as well.
+            # A script that breaks before it has opened anything must back off like a refused one.
             self.failed_attempts += 1
         return exhausted
 
     def cut_off_missed_ticks(self, now_ns: int, cause: str) -> None:
-        """The iteration was ended from within its loops: ticks that were due are cut off."""
+        """Cut off the ticks that were due in the loops that the end of the iteration cut short."""
         due, self.due = self.due, None
         while isinstance(due, Pace):
             waited_ns, count = due.missed_ticks(now_ns)

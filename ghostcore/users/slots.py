@@ -111,14 +111,14 @@ class User(UserObserver):
             )
         )
         task.remove_done_callback(self)
-        # Or the loop would wait for it when it is closed, and asyncio complain of it a second time,
-        # without the line, when it is freed.
+        # The task is given up: else the loop would wait for it when it is closed, and asyncio
+        # complain of it a second time, without the line, when it is freed.
         give_up(task)
-        # Kept for ever: to be freed its coroutine would be closed, and one that swallows that as
-        # well would go round without ever waiting again, and hang the process.
+        # The task is kept for ever: freeing it would close its coroutine, and a coroutine that
+        # swallows that, too, would go round without ever waiting again, and hang the process.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))
         self._task = None
-        # Its operations and its response are cut off now.
+        # The operations and the response of the iteration are cut off now.
         budget, now_ns = self._budget, self._pool.engine.now_ns()
         self._interrupted(budget.due_ns if isinstance(budget, DueStart) else now_ns)
         self._finish("dropped")
@@ -126,8 +126,8 @@ class User(UserObserver):
 
     def _launch(self) -> None:
         self.interrupting = False
-        # A name that all share and a context that is there already: for the task alone asyncio
-        # would make both anew, 120 bytes a user.
+        # All users of the pool share a name and a context: asyncio would make both anew for each
+        # task, 120 bytes a user.
         pool = self._pool
         loop = pool.engine.loop
         steps: Coroutine[Any, Any, None] = self._run()
@@ -148,14 +148,14 @@ class User(UserObserver):
             return
         self._wanted = False
         if isinstance(budget, DueStart) and not budget.begun:
-            # Interrupted before its task had its first turn.
+            # The start was interrupted before its task had its first turn.
             self.recorder.dropped(1)
             self.recorder.start_cut_off(self._pool.engine.now_ns() - budget.due_ns)
         self._pool.ended(self)
 
     async def _run(self) -> None:
         """Iterations, and the account of how each ended."""
-        # One frame for all: a coroutine for each iteration would be 300 bytes more of every user.
+        # One frame serves all iterations: a coroutine for each would be 300 bytes more a user.
         vu, pool, recorder = self._vu, self._pool, self.recorder
         while self._take_next():
             started_ns = pool.engine.now_ns()
@@ -168,7 +168,7 @@ class User(UserObserver):
                     self._finish(self.cancel_cause())
                     self._interrupted(started_ns)
                     raise
-                # The script's own cancellation, which it let escape.
+                # The script cancelled itself, and let that escape.
                 failed = True
                 self._uncancel(cancelled_before)
                 self.failed_with(error)
@@ -183,13 +183,13 @@ class User(UserObserver):
             except BaseException as error:
                 failed = True
                 if self.failed_with(error):
-                    # Nor will the next start of this user have a row. What ended was no iteration:
-                    # its few us would only improve the durations.
+                    # The next start of this user would have no row either. What ended was no
+                    # iteration: its few us would only improve the durations.
                     self._wanted = False
                     self._finish("")
                     return
             elapsed_ns = pool.engine.now_ns() - started_ns
-            # One whose connection was lost unseen has not been answered either.
+            # An iteration whose connection was lost unseen has not been answered either.
             failed |= self._finish("dropped" if failed else "")
             recorder.iteration_ended(elapsed_ns, failed)
             budget = self._budget
@@ -203,8 +203,8 @@ class User(UserObserver):
                 await asyncio.sleep(0)
 
     def _take_next(self) -> bool:
-        """Take an iteration out of the budget, with the key of its random numbers; whether there is
-        one and it is wanted."""
+        """Take an iteration out of the budget, with the key of its random numbers. False if none is
+        left, or none is wanted."""
         budget = self._budget
         key = (self.index << START_SHIFT) + self.iterations_done
         if not self._wanted:
@@ -226,8 +226,8 @@ class User(UserObserver):
         return True
 
     def _begin_iteration(self, now_ns: int) -> int:
-        """Returns how often the task has been cancelled before: not zero for ever after a TaskGroup
-        of Python 3.11 or 3.12 whose child failed at its end."""
+        """Returns how often the task has been cancelled before: the count never returns to zero
+        after a TaskGroup of Python 3.11 or 3.12 whose child failed at its end."""
         self._vu.iteration = self.iterations_done
         self.failed_attempts = 0
         self.held_any = False
@@ -254,8 +254,11 @@ class User(UserObserver):
             task.uncancel()
 
     def _finish(self, cause: str) -> bool:
-        """:param cause: why ticks of its loops will not begin, "" if they are not wanted.
-        :returns: whether a session of it was lost without its learning of it."""
+        """Close what the iteration left open, and count what it missed.
+
+        :param cause: why ticks of its loops will not begin, "" if they are not wanted.
+        :returns: whether a session was lost without the iteration learning of it.
+        """
         self.iterations_done += 1
         if cause and self.due is not None:
             self.cut_off_missed_ticks(self._pool.engine.now_ns(), cause)
@@ -333,14 +336,14 @@ class UserPool:
         await self._idle.wait()
 
     def keep_until_closed(self, sessions: list[Session]) -> None:
-        """Sessions of iterations that are over, whose connections are still being closed."""
+        """Remember sessions of an iteration that is over until their connections have ended."""
         self._closing += sessions
         if len(self._closing) >= self._closing_trim_at:
             self._closing = [one for one in self._closing if one._is_linked]
             self._closing_trim_at = max(SESSIONS_KEPT, 2 * len(self._closing))
 
     def closing(self) -> list[Session]:
-        """Those of them that still are."""
+        """Sessions of iterations that are over, whose connections have not ended yet."""
         self._closing = [one for one in self._closing if one._is_linked]
         return self._closing
 

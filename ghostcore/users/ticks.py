@@ -15,10 +15,13 @@ __all__ = ["Pace", "Ticks"]
 
 
 class Pace:
-    """Where a loop stands. Outlives its ticks: what it owes is counted when the iteration ends.
+    """The position of a vu.every() loop. It outlives the loop's iterator: missed ticks are counted
+    when the iteration ends.
 
-    :ivar due_ns: when the current tick was due. :ivar next_ns: when the next one is.
-    :ivar metrics: of the operation that a tick began with last.
+    :ivar period_ns: from one tick to the next.
+    :ivar due_ns: when the current tick was due.
+    :ivar next_ns: when the next tick is due.
+    :ivar metrics: the metrics of the operation that the latest tick began with.
     :ivar claimed: whether the current tick has begun with an operation.
     :ivar left_ns: when the loop was left, 0 if it was not.
     :ivar outer: the loop around it.
@@ -35,8 +38,8 @@ class Pace:
         self.left_ns = 0
 
     def lateness_of(self, at_ns: int, metrics: tuple[Any, ...]) -> int:
-        """An operation begins: returns by how many ns later than the tick was due, or -1 if the
-        tick has begun with another one."""
+        """By how many ns an operation that begins now is later than the tick was due; -1 if the
+        tick has already begun with another operation."""
         if self.claimed:
             return -1
         self.claimed = True
@@ -50,7 +53,7 @@ class Pace:
 
 
 class DueHolder(Protocol):
-    """Who knows what is due: the user."""
+    """The user, which knows what is due."""
 
     due: int | Pace | None
 
