@@ -60,10 +60,14 @@ _NULL_LOGGER: Any = _NullLogger()
 
 
 def close_frame(code: int | None, reason: str = "") -> bytes:
-    """Payload of a close frame (RFC 6455 section 5.5.1); None: empty, the peer reports 1005."""
+    """Payload of a close frame (RFC 6455 section 5.5.1); None: empty, the peer reports 1005.
+
+    :param reason: cut to whole characters within 123 bytes of UTF-8.
+    """
     if code is None:
         return b""
-    return code.to_bytes(2, "big") + reason.encode()[:123]
+    whole = reason.encode()[:123].decode(errors="ignore")
+    return code.to_bytes(2, "big") + whole.encode()
 
 
 class Connection(WSListener):

@@ -48,6 +48,7 @@ class PlainServer(WebSocketServer):
         (1000, "", b"\x03\xe8"),
         (4001, "bye", b"\x0f\xa1bye"),
         (1011, "x" * 200, b"\x03\xf3" + b"x" * 123),
+        (1000, "é" * 100, b"\x03\xe8" + "é".encode() * 61),
     ],
 )
 def test_the_payload_of_a_close_frame(code: int | None, reason: str, payload: bytes) -> None:
