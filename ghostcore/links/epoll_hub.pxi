@@ -36,7 +36,7 @@ cdef class Hub:
         if self._epoll_fd >= 0:
             c_close(self._epoll_fd)
 
-    def open(self, Session session not None, attempt, int64_t limit_ns, int64_t since_ns,
+    def connect(self, Session session not None, attempt, int64_t limit_ns, int64_t since_ns,
              list addresses, local_address, upgrade not None, sock=None, tls_context=None,
              str server_hostname=None):
         """Connect and upgrade; awaiting what is returned gives the session when it is ready.

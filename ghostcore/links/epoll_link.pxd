@@ -77,7 +77,7 @@ cdef class EpollLink(Link):
 
     cdef int _dial(self, object address) except -1
     cdef bint _ask(self) except -1
-    cdef bytes _opening(self)
+    cdef bytes _first_bytes(self)
     cdef int _asked(self, int64_t now_ns) except -1
     cdef int _poll_for(self, uint32_t events) except -1
     cdef int _connected(self) except -1

@@ -26,7 +26,7 @@ class Hub:
     live: int
     closed: bool
     def __init__(self, engine: Engine) -> None: ...
-    def open(
+    def connect(
         self,
         session: _SessionT,
         attempt: Attempt[_SessionT],

@@ -210,7 +210,7 @@ cdef class EpollLink(Link):
 
     cdef bint _ask(self) except -1:
         """Send what opens the connection; False if it is not there yet, or has no room for all."""
-        cdef bytes opening = self._opening()
+        cdef bytes opening = self._first_bytes()
         cdef const char *request = PyBytes_AS_STRING(opening)
         cdef Py_ssize_t size = PyBytes_GET_SIZE(opening)
         cdef ssize_t sent = c_send(self._fd, request, size, MSG_NOSIGNAL)
@@ -225,7 +225,7 @@ cdef class EpollLink(Link):
         self._watching_room = True
         return False
 
-    cdef bytes _opening(self):
+    cdef bytes _first_bytes(self):
         return self._opener._request
 
     cdef int _asked(self, int64_t now_ns) except -1:

@@ -14,7 +14,7 @@ cdef enum:
 cdef class TlsLink(EpollLink):
     # ---- the handshake -----------------------------------------------------------------------
 
-    cdef bytes _opening(self):
+    cdef bytes _first_bytes(self):
         cdef EpollOpener op = self._opener
         if self._hello is None:
             self._incoming = MemoryBIO()

@@ -135,7 +135,7 @@ class Opening(Generic[SessionT]):
             hub = engine.hub = epoll_link.Hub(engine)
         session._advance(Phase.TCP)
         self._upgrade = upgrade = route.request.upgrade()
-        opener: Awaitable[SessionT] = hub.open(
+        opener: Awaitable[SessionT] = hub.connect(
             session,
             self,
             session.dialed_ns + options.timeout_ns,

@@ -238,7 +238,7 @@ class LinkBench:
         return outcome
 
     async def _open(self, session: Collector, upgrade: Upgrade, sock: socket.socket) -> None:
-        await self._hub.open(session, NoAttempt(), 1 << 62, 0, [], None, upgrade, sock)
+        await self._hub.connect(session, NoAttempt(), 1 << 62, 0, [], None, upgrade, sock)
 
     @staticmethod
     def _read(theirs: socket.socket, skip: int) -> bytes:
