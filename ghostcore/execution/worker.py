@@ -162,7 +162,7 @@ class Worker:
                 on_planned=planned,
                 dropped=recorder.dropped,
                 control=self._control,
-                lever=self._control.lever(scenario.name) if controlled else None,
+                vu_control=self._control.vu_control(scenario.name) if controlled else None,
             )
             return
         if not isinstance(load, OpenModel):

@@ -42,7 +42,7 @@ async def run_closed(
     on_planned: Callable[[int], None],
     dropped: Callable[[int], None],
     control: RunControl | None = None,
-    lever: VuControl | None = None,
+    vu_control: VuControl | None = None,
     share: Share = ALL,
 ) -> None:
     """Drive the users of `pool` through `load`; return when the last one is idle.
@@ -55,14 +55,14 @@ async def run_closed(
         ``max_duration`` came first: once for each user concerned. A run that is stopped drops none.
     :param control: ends the run before its time. Cancelling this coroutine instead interrupts all
         users at once, waits for them and raises CancelledError.
-    :param lever: says how many users are to run, instead of the steps of the load.
+    :param vu_control: says how many users are to run, instead of the steps of the load.
     :param share: the users, and the shared iterations, that are driven here.
     """
     run = _ClosedRun(
         load,
         pool,
         on_planned,
-        lever,
+        vu_control,
         share,
         sleep_until=sleep_until,
         now_ns=now_ns,
@@ -81,7 +81,7 @@ class _ClosedRun(Executor):
         load: ClosedModel,
         pool: Pool,
         on_planned: Callable[[int], None],
-        lever: VuControl | None,
+        vu_control: VuControl | None,
         share: Share,
         **setting: Unpack[ExecutorArgs],
     ) -> None:
@@ -91,7 +91,7 @@ class _ClosedRun(Executor):
         self._ramp_down_ns = load.graceful_ramp_down_ns
         self._budget = load.iterations_per_user
         self._shared = _shared_starts(load, share)
-        self._lever = lever
+        self._vu_control = vu_control
         self._share = share
         self._planned = 0
         self._announced: int | None = None
@@ -126,9 +126,9 @@ class _ClosedRun(Executor):
 
     async def _offer(self) -> None:
         """Follow the steps, and the deadlines of those ramped down, to the end of the load."""
-        if self._lever is not None:
+        if self._vu_control is not None:
             await self._wait_until(self._start_ns)
-            await first_of(self._follow(self._lever), self._sleep_until(self._end_ns))
+            await first_of(self._follow(self._vu_control), self._sleep_until(self._end_ns))
             return
         for step in self._load.steps():
             due_ns = self._start_ns + step.at_ns
@@ -153,12 +153,12 @@ class _ClosedRun(Executor):
         else:
             await first_of(self._sleep_until(self._end_ns), self._pool.idle())
 
-    async def _follow(self, lever: VuControl) -> None:
-        """Have as many users as the lever says, until cancelled at the end of the load."""
+    async def _follow(self, vu_control: VuControl) -> None:
+        """Have as many users as the control says, until cancelled at the end of the load."""
         while True:
-            lever.changed.clear()
-            await self._move_to(self._share.count(lever.wanted), self._now_ns())
-            await first_of(self._enforce_on(), lever.changed.wait())
+            vu_control.changed.clear()
+            await self._move_to(self._share.count(vu_control.wanted), self._now_ns())
+            await first_of(self._enforce_on(), vu_control.changed.wait())
 
     async def _enforce_on(self) -> None:
         await self._enforce_before(self._end_ns)

@@ -190,10 +190,10 @@ class RunControl:
     __slots__ = (
         "_early",
         "_ended",
-        "_levers",
         "_lock",
         "_loop",
         "_next",
+        "_vu_controls",
         "interrupt_requested",
         "reason",
         "stop_requested",
@@ -206,7 +206,7 @@ class RunControl:
         self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended = False
-        self._levers: dict[str, VuControl] = {}
+        self._vu_controls: dict[str, VuControl] = {}
         # What was asked for before the run began, until it does.
         self._early: list[Callable[[], None]] = []
         self._next = asyncio.Event()
@@ -265,24 +265,26 @@ class RunControl:
         self._move(lambda: self._set_paused(False, scenario))
 
     def _set_vus(self, vus: int, scenario: str | None) -> None:
-        lever = self._lever(scenario)
-        if vus > lever.max_vus:
-            raise UsageError(f"set_vus: vus must be at most max_vus ({lever.max_vus}), not {vus}")
-        lever.vus = vus
-        self._on_loop(lever.changed.set)
+        vu_control = self._vu_control(scenario)
+        if vus > vu_control.max_vus:
+            raise UsageError(
+                f"set_vus: vus must be at most max_vus ({vu_control.max_vus}), not {vus}"
+            )
+        vu_control.vus = vus
+        self._on_loop(vu_control.changed.set)
 
     def _set_paused(self, paused: bool, scenario: str | None) -> None:
-        lever = self._lever(scenario)
-        lever.paused = paused
-        self._on_loop(lever.changed.set)
+        vu_control = self._vu_control(scenario)
+        vu_control.paused = paused
+        self._on_loop(vu_control.changed.set)
 
-    def _lever(self, scenario: str | None) -> VuControl:
-        if scenario is None and len(self._levers) == 1:
-            return next(iter(self._levers.values()))
-        found = self._levers.get(scenario or "")
+    def _vu_control(self, scenario: str | None) -> VuControl:
+        if scenario is None and len(self._vu_controls) == 1:
+            return next(iter(self._vu_controls.values()))
+        found = self._vu_controls.get(scenario or "")
         if found is not None:
             return found
-        known = ", ".join(sorted(self._levers))
+        known = ", ".join(sorted(self._vu_controls))
         if not known:
             raise UsageError("no scenario of this run has load=ExternallyControlled(...)")
         if scenario is None:
@@ -300,10 +302,10 @@ class RunControl:
 
     # -- for the run --
 
-    def begin(self, levers: Mapping[str, VuControl]) -> None:
+    def begin(self, vu_controls: Mapping[str, VuControl]) -> None:
         """The run begins, on the loop that runs now.
 
-        :param levers: of its externally controlled scenarios, by name.
+        :param vu_controls: of its externally controlled scenarios, by name.
         :raises UsageError: the control has had its run; or something was asked for before that
             cannot be.
         """
@@ -311,7 +313,7 @@ class RunControl:
             if self._loop is not None:
                 raise UsageError("a RunControl is the handle of one run: make one for each")
             self._loop = asyncio.get_running_loop()
-            self._levers.update(levers)
+            self._vu_controls.update(vu_controls)
             early, self._early = self._early, []
             for action in early:
                 action()
@@ -320,9 +322,9 @@ class RunControl:
         """The run has ended: there is nothing left to control."""
         self._ended = True
 
-    def lever(self, scenario: str) -> VuControl:
-        """The lever of a scenario that was passed to :meth:`begin`."""
-        return self._levers[scenario]
+    def vu_control(self, scenario: str) -> VuControl:
+        """The vu_control of a scenario that was passed to :meth:`begin`."""
+        return self._vu_controls[scenario]
 
     def _on_loop(self, function: Callable[..., None], *arguments: object) -> None:
         """Call it in the thread of the run, where events have their waiters."""

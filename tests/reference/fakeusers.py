@@ -162,7 +162,7 @@ class FakeRun:
     ) -> None:
         self.profile = profile
         self.share = share or Share()
-        self.lever: VuControl | None = None
+        self.vu_control: VuControl | None = None
         self.pool = FakePool(length_of if callable(length_of) else lambda _: length_of)
         self.control = RunControl()
         self.planned: list[tuple[int, int]] = []
@@ -181,7 +181,7 @@ class FakeRun:
             on_planned=lambda vus: self.planned.append((loop.now_ns() - start_ns, vus)),
             dropped=lambda count: self.dropped.append((loop.now_ns() - start_ns, count)),
             control=self.control,
-            lever=self.lever,
+            vu_control=self.vu_control,
             share=self.share,
         )
         assert self.pool.running == 0

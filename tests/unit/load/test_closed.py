@@ -454,8 +454,8 @@ def controlled(
     fake = FakeRun(profile, length_of)
 
     async def main() -> int:
-        fake.lever = VuControl(profile.vus, profile.peak_vus)
-        fake.control.begin({"any": fake.lever})
+        fake.vu_control = VuControl(profile.vus, profile.peak_vus)
+        fake.control.begin({"any": fake.vu_control})
         for seconds, move in moves:
             after(seconds, lambda move=move: move(fake.control))  # type: ignore[misc]
         return await fake.go()

@@ -159,23 +159,23 @@ def test_interrupting_that_is_cancelled_leaves_nobody_out() -> None:
 # -- users under control --
 
 
-def begun(**levers: VuControl) -> RunControl:
+def begun(**vu_controls: VuControl) -> RunControl:
     """A control whose run has begun, on the loop that runs now."""
     control = RunControl()
-    control.begin(levers)
+    control.begin(vu_controls)
     return control
 
 
 def test_users_are_moved_and_whoever_waits_is_told() -> None:
     async def main() -> list[int]:
-        lever = VuControl(2, 10)
-        control = begun(one=lever)
-        wanted = [lever.wanted]
+        vu_control = VuControl(2, 10)
+        control = begun(one=vu_control)
+        wanted = [vu_control.wanted]
         for move in (lambda: control.set_vus(5), control.pause, control.resume):
-            lever.changed.clear()
+            vu_control.changed.clear()
             asyncio.get_running_loop().call_later(1, move)
-            await lever.changed.wait()
-            wanted.append(lever.wanted)
+            await vu_control.changed.wait()
+            wanted.append(vu_control.wanted)
         return wanted
 
     assert run_fake(main) == [2, 5, 0, 5]
@@ -183,15 +183,15 @@ def test_users_are_moved_and_whoever_waits_is_told() -> None:
 
 def test_every_method_may_be_called_from_another_thread() -> None:
     async def main() -> None:
-        lever = VuControl(0, 10)
-        control = begun(one=lever)
+        vu_control = VuControl(0, 10)
+        control = begun(one=vu_control)
         await asyncio.to_thread(control.set_vus, 7)
-        await asyncio.wait_for(lever.changed.wait(), 30)
-        assert lever.wanted == 7
+        await asyncio.wait_for(vu_control.changed.wait(), 30)
+        assert vu_control.wanted == 7
         await asyncio.to_thread(control.pause)
-        assert lever.wanted == 0
+        assert vu_control.wanted == 0
         await asyncio.to_thread(control.resume)
-        assert lever.wanted == 7
+        assert vu_control.wanted == 7
         stopped = asyncio.create_task(control.stop_requested.wait())
         await asyncio.to_thread(control.stop, "enough")
         await asyncio.wait_for(stopped, 30)
@@ -208,9 +208,9 @@ def test_what_was_asked_for_before_the_run_holds_when_it_begins() -> None:
         control = RunControl()
         control.set_vus(5)
         control.pause()
-        lever = VuControl(2, 10)
-        control.begin({"one": lever})
-        assert (lever.vus, lever.paused) == (5, True)
+        vu_control = VuControl(2, 10)
+        control.begin({"one": vu_control})
+        assert (vu_control.vus, vu_control.paused) == (5, True)
 
     run_fake(main)
 
