@@ -19,8 +19,5 @@ class SessionCounters:
     ) -> None: ...
     def dialing(self) -> None:
         """A session is about to be opened."""
-    def opened(self, session: Session, tcp_ns: int) -> int:
-        """The 101 of a session arrived; `tcp_ns` is what the TCP connection took.
-
-        :returns: ns from dialling to the 101.
-        """
+    def opened(self, session: Session, tcp_ns: int) -> None:
+        """The 101 of a session arrived; `tcp_ns` is what the TCP connection took."""
